@@ -1,0 +1,42 @@
+"""Read liver tissue: whole-slide classification with a CNN and a recurrent network.
+
+For research use, not for diagnosis.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Mpp": "napari_liverdx.core.mpp",
+    "open_slide": "napari_liverdx.io.slide",
+    "Slide": "napari_liverdx.io.slide",
+    "find_tissue": "napari_liverdx.core.tissue",
+    "measure": "napari_liverdx.core.measure",
+    "load_model": "napari_liverdx.models.zoo",
+    "plan_run": "napari_liverdx.engine.plan",
+    "predict": "napari_liverdx.engine.predict",
+    "ResultStore": "napari_liverdx.io.result",
+}
+
+__all__ = ["__version__", *_LAZY]
+
+if TYPE_CHECKING:
+    from napari_liverdx.core.measure import measure
+    from napari_liverdx.core.mpp import Mpp
+    from napari_liverdx.core.tissue import find_tissue
+    from napari_liverdx.engine.plan import plan_run
+    from napari_liverdx.engine.predict import predict
+    from napari_liverdx.io.result import ResultStore
+    from napari_liverdx.io.slide import Slide, open_slide
+    from napari_liverdx.models.zoo import load_model
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used, so that importing the package stays cheap."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,117 @@
+"""Where the tissue is, from a small picture of the slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+from skimage.morphology import remove_small_objects
+
+from napari_liverdx.core.geometry import Rect
+
+__all__ = ["OVERVIEW_MPP", "TissueMask", "find_tissue"]
+
+OVERVIEW_MPP = 8.0
+"""Resolution at which tissue is sought, µm/px."""
+
+_SMOOTHING_UM = 8.0
+_CLOSING_UM = 24.0
+_SMALLEST_PIECE_UM2 = 10_000.0
+_LARGEST_FILLED_HOLE_UM2 = 10_000.0
+_CHROMA_LIMITS = (0.05, 0.12)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TissueMask:
+    """A boolean picture of where tissue is.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (rows, columns)
+        True on tissue.
+    scale_x, scale_y : float
+        Level-0 pixels per mask pixel.
+    """
+
+    mask: NDArray[np.bool_]
+    scale_x: float
+    scale_y: float
+
+    def fraction(self, rect: Rect) -> float:
+        """Share of ``rect`` (level-0 pixels) that is tissue, to the nearest mask pixel."""
+        window = rect.scaled(1 / self.scale_x, 1 / self.scale_y)
+        rows, cols = self.mask.shape
+        x0 = min(max(int(window.x), 0), cols)
+        y0 = min(max(int(window.y), 0), rows)
+        x1 = min(max(int(np.ceil(window.right)), x0 + 1), cols)
+        y1 = min(max(int(np.ceil(window.bottom)), y0 + 1), rows)
+        part = self.mask[y0:y1, x0:x1]
+        full = max(1.0, np.ceil(window.width)) * max(1.0, np.ceil(window.height))
+        return min(1.0, float(np.count_nonzero(part)) / full) if part.size else 0.0
+
+    def sample(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Mask values at the crossings of ``xs`` and ``ys`` (level-0 pixels).
+
+        Returns
+        -------
+        ndarray of bool, shape (len(ys), len(xs))
+            False outside the mask.
+        """
+        cols = np.floor(xs / self.scale_x).astype(np.intp)
+        rows = np.floor(ys / self.scale_y).astype(np.intp)
+        height, width = self.mask.shape
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((cols >= 0) & (cols < width))[None, :]
+        values = self.mask[np.clip(rows, 0, height - 1)[:, None], np.clip(cols, 0, width - 1)]
+        return np.asarray(values & inside, dtype=np.bool_)
+
+    @property
+    def area_px(self) -> float:
+        """Tissue area in level-0 pixels squared."""
+        return float(np.count_nonzero(self.mask)) * self.scale_x * self.scale_y
+
+
+def find_tissue(
+    overview: NDArray[np.uint8], *, mpp: float, scale_x: float, scale_y: float
+) -> TissueMask:
+    """Find stained tissue by its colourfulness.
+
+    Glass, pen-free background and scanner gaps are grey, stained tissue is not: the difference
+    between the largest and smallest colour channel is smoothed and cut at Otsu's threshold
+    (Otsu 1979), held within limits so that an empty slide stays empty.
+
+    Parameters
+    ----------
+    overview : ndarray of uint8, shape (rows, columns, 3)
+        RGB picture of the slide.
+    mpp : float
+        Its resolution in µm/px; all smoothing is in µm.
+    scale_x, scale_y : float
+        Level-0 pixels per overview pixel.
+
+    Returns
+    -------
+    TissueMask
+    """
+    chroma = (overview.max(axis=2) - overview.min(axis=2)).astype(np.float32) / 255
+    smooth = ndimage.gaussian_filter(chroma, _SMOOTHING_UM / mpp)
+    threshold = _CHROMA_LIMITS[0]
+    if float(smooth.max()) > float(smooth.min()):
+        threshold = float(np.clip(threshold_otsu(smooth), *_CHROMA_LIMITS))
+    mask = smooth > threshold
+    radius = _CLOSING_UM / mpp
+    if radius >= 1:
+        # Distance transforms close with a true disc at any radius and at constant cost.
+        grown = ndimage.distance_transform_edt(~mask) <= radius if mask.any() else mask
+        padded = np.pad(grown, 1, mode="edge")
+        mask = mask | (ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius)
+    pixel_um2 = mpp * mpp
+    mask = ~_without_small(~mask, _LARGEST_FILLED_HOLE_UM2 / pixel_um2)
+    mask = _without_small(mask, _SMALLEST_PIECE_UM2 / pixel_um2)
+    return TissueMask(mask, scale_x, scale_y)
+
+
+def _without_small(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
+    return np.asarray(remove_small_objects(mask, max_size=max(1, int(pixels))), dtype=np.bool_)

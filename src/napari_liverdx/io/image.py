@@ -1,0 +1,135 @@
+"""Ordinary images (PNG, JPEG, plain TIFF) and arrays as slides of one level."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from napari_liverdx.core.errors import NotASlideError, SlideReadError
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.pyramid import Level
+from napari_liverdx.io.pixels import to_rgb8
+from napari_liverdx.io.slide import Slide, SlideInfo, register_backend
+from napari_liverdx.io.tiff import tiff_mpp
+
+__all__ = ["ArrayBackend", "slide_from_array"]
+
+_TILE = 512
+_MAX_PIXELS = 2**30
+_KINDS = {"PNG": "PNG image", "JPEG": "JPEG image", "TIFF": "TIFF image", "BMP": "BMP image"}
+
+
+class ArrayBackend:
+    """`SlideBackend` over one RGB array in memory.
+
+    Parameters
+    ----------
+    array : ndarray of uint8, shape (h, w, 3)
+    kind : str
+        Format name for people.
+    mpp : Mpp, optional
+    note : str
+        Why there is no mpp.
+    """
+
+    def __init__(
+        self, array: NDArray[np.uint8], kind: str, mpp: Mpp | None, note: str = ""
+    ) -> None:
+        self._array = array
+        height, width = array.shape[:2]
+        self._info = SlideInfo(kind, (Level(width, height, 1.0, 1.0, _TILE, _TILE),), mpp, note)
+
+    @property
+    def info(self) -> SlideInfo:
+        """What the image says of itself."""
+        return self._info
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """A view of the array, shape (h, w, 3), cut at the edge."""
+        return self._array[row * _TILE : (row + 1) * _TILE, col * _TILE : (col + 1) * _TILE]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def slide_from_array(array: NDArray[Any], name: str, mpp: Mpp | None = None) -> Slide:
+    """A slide over pixels that are already in memory.
+
+    Parameters
+    ----------
+    array : ndarray, shape (h, w), (h, w, 3) or (h, w, 4)
+        8- or 16-bit.
+    name : str
+        Stands in for the file name.
+    mpp : Mpp, optional
+
+    Raises
+    ------
+    NotASlideError
+        If the array is not such an image.
+    """
+    backend = ArrayBackend(to_rgb8(array, name), "image in memory", mpp, "the layer states none")
+    return Slide(Path(name), backend, mpp=mpp)
+
+
+@register_backend
+def open_image(path: Path) -> ArrayBackend | None:
+    """Read an ordinary image whole, or return None if it is none.
+
+    Raises
+    ------
+    SlideReadError
+        If it is an image but damaged.
+    NotASlideError
+        If it is too large to hold whole.
+    """
+    with warnings.catch_warnings():
+        # The size check below says what to do; Pillow's warning does not.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(path) as image:
+                return _read_whole(path, image)
+        except UnidentifiedImageError:
+            return None
+        except Image.DecompressionBombError as error:
+            raise _too_large(path) from error
+        except (OSError, SyntaxError, ValueError) as error:
+            if isinstance(error, NotASlideError):
+                raise
+            raise SlideReadError(
+                f"{path}: the image is damaged or cut off ({error}); copy it again from its source"
+            ) from error
+
+
+def _read_whole(path: Path, image: Image.Image) -> ArrayBackend | None:
+    if image.format not in _KINDS:
+        return None
+    if image.width * image.height > _MAX_PIXELS:
+        raise _too_large(path)
+    mpp, note = None, "ordinary images state no reliable resolution"
+    if image.format == "TIFF":
+        with tifffile.TiffFile(path) as tif:
+            mpp, note = tiff_mpp(tif)
+            array = tif.pages.first.asarray()
+            if tif.pages.first.planarconfig == 2 and array.ndim == 3:
+                array = np.moveaxis(array, 0, -1)
+    else:
+        if image.mode in {"P", "CMYK", "LA", "PA"}:
+            image = image.convert("RGBA" if "A" in image.mode or image.mode == "P" else "RGB")
+        array = np.asarray(image)
+        if array.dtype == np.int32:
+            array = array.astype(np.uint16)
+    return ArrayBackend(to_rgb8(array, str(path)), _KINDS[image.format], mpp, note)
+
+
+def _too_large(path: Path) -> NotASlideError:
+    return NotASlideError(
+        f"{path}: too large to read whole; convert it to a tiled pyramidal TIFF, for example with "
+        "'vips tiffsave IN OUT --tile --pyramid'"
+    )
