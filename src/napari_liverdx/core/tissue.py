@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.draw import polygon
 from skimage.filters import threshold_otsu
 from skimage.morphology import remove_small_objects
 
+from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
 
-__all__ = ["OVERVIEW_MPP", "TissueMask", "find_tissue"]
+__all__ = ["OVERVIEW_MPP", "TissueMask", "bounding_rect", "find_tissue", "restrict"]
 
 OVERVIEW_MPP = 8.0
 """Resolution at which tissue is sought, µm/px."""
@@ -115,3 +118,35 @@ def find_tissue(
 
 def _without_small(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
     return np.asarray(remove_small_objects(mask, max_size=max(1, int(pixels))), dtype=np.bool_)
+
+
+def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> TissueMask:
+    """The part of the tissue that lies in any of the polygons.
+
+    Parameters
+    ----------
+    tissue : TissueMask
+    polygons : sequence of ndarray of float, shape (n, 2)
+        Corners as (x, y) in level-0 pixels.
+    """
+    inside = np.zeros(tissue.mask.shape, dtype=np.bool_)
+    for corners in polygons:
+        rows = corners[:, 1] / tissue.scale_y - 0.5
+        cols = corners[:, 0] / tissue.scale_x - 0.5
+        inside[polygon(rows, cols, inside.shape)] = True
+    return TissueMask(tissue.mask & inside, tissue.scale_x, tissue.scale_y)
+
+
+def bounding_rect(polygons: Sequence[NDArray[np.float64]]) -> Rect:
+    """The smallest rectangle around all polygons, level-0 pixels.
+
+    Raises
+    ------
+    PlanError
+        If there is no polygon.
+    """
+    if not polygons:
+        raise PlanError("no region was drawn; draw a shape on the slide or analyse the whole slide")
+    corners = np.concatenate(polygons)
+    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
+    return Rect(float(x0), float(y0), float(x1 - x0), float(y1 - y0))

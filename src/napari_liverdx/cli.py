@@ -1,0 +1,273 @@
+"""The ``liverdx`` command."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from napari_liverdx import __version__, cli_train
+from napari_liverdx.core.errors import LiverDxError, PlanError
+
+if TYPE_CHECKING:
+    from napari_liverdx.core.classes import ClassScheme
+    from napari_liverdx.engine.plan import RunPlan
+    from napari_liverdx.io.result import ResultStore
+    from napari_liverdx.io.slide import Overview, Slide
+    from napari_liverdx.models.modelfile import LoadedModel
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Read liver tissue on whole-slide images. For research use, not for diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli_train.register(app)
+out = Console()
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command; a deliberate error ends it with one line and status 2."""
+    try:
+        app()
+    except LiverDxError as error:
+        err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        err.print("Stopped. What was finished is kept; run the same command again to resume.")
+        sys.exit(130)
+
+
+def _version(show: bool) -> None:
+    if show:
+        out.print(f"napari-liverdx {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def models() -> None:
+    """List the models that can be named."""
+    from napari_liverdx.models.zoo import available_models, user_model_folder
+
+    table = Table(title="Models", title_justify="left", box=None, header_style="bold")
+    for column in ("name", "version", "classes", "µm/px", "summary"):
+        table.add_column(column, no_wrap=column != "summary")
+    for name, card in available_models().items():
+        classes = ", ".join(card.scheme.names)
+        table.add_row(name, card.version, classes, f"{card.mpp:g}", card.summary)
+    out.print(table)
+    out.print(f"Your own models: {user_model_folder()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def card(model: Annotated[str, typer.Argument(help="Name or path of a model.")]) -> None:
+    """Show a model's card as JSON."""
+    from napari_liverdx.models.modelfile import read_card
+    from napari_liverdx.models.zoo import find_model
+
+    out.print_json(read_card(find_model(model)).model_dump_json())
+
+
+@app.command()
+def info(
+    slide: Annotated[Path, typer.Argument(help="A slide.")],
+) -> None:
+    """Say what a slide is: size, levels, resolution, tissue."""
+    from napari_liverdx.engine.analyze import slide_overview, slide_tissue
+    from napari_liverdx.io.slide import open_slide
+
+    with open_slide(slide) as opened:
+        width, height = opened.size
+        out.print(f"[bold]{escape(slide.name)}[/]  {opened.info.format}", highlight=False)
+        size = f"{width} × {height} px"
+        if (mm := opened.size_mm) is not None:
+            size += f", {mm[0]:.2f} × {mm[1]:.2f} mm"
+        out.print(f"size        {size}", highlight=False)
+        levels = ", ".join(f"{v.width}×{v.height}" for v in opened.levels)
+        out.print(f"levels      {len(opened.levels)}: {levels}", highlight=False)
+        out.print(f"resolution  {opened.mpp or opened.info.mpp_note}", highlight=False)
+        overview = slide_overview(opened)
+        area = slide_tissue(opened, overview).area_px
+        if opened.mpp is not None:
+            tissue = f"{area * opened.mpp.x * opened.mpp.y / 1e6:.3f} mm²"
+        else:
+            tissue = f"{100 * area / (width * height):.0f} % of the slide"
+        out.print(f"tissue      {tissue}", highlight=False)
+        if overview.unreadable:
+            err.print(f"{overview.unreadable} stored tiles are damaged and show as white")
+
+
+@app.command()
+def sample(
+    out_file: Annotated[Path, typer.Argument(help="Where to write the sample slide.")],
+) -> None:
+    """Write the packaged sample slide to a file."""
+    from napari_liverdx.io.sample import write_sample
+
+    write_sample(out_file)
+    out.print(f"wrote {out_file}", highlight=False)
+
+
+@app.command()
+def analyze(
+    slide: Annotated[Path, typer.Argument(help="The slide to analyse.")],
+    out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    mpp: Annotated[
+        Optional[float], typer.Option(help="Level-0 µm/px, if the slide states none or a wrong one.")
+    ] = None,
+    threshold: Annotated[
+        Optional[list[str]], typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable.")
+    ] = None,
+    overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
+    batch_size: Annotated[Optional[int], typer.Option(help="Tiles at a time.")] = None,
+) -> None:
+    """Analyse a slide: probabilities, areas and a report.
+
+    A run that was stopped resumes when the same command is given again.
+    """
+    from napari_liverdx.core.mpp import Mpp
+    from napari_liverdx.engine.analyze import make_manifest, slide_overview, slide_tissue
+    from napari_liverdx.engine.device import choose_device
+    from napari_liverdx.engine.plan import plan_run
+    from napari_liverdx.io.result import ResultStore, result_path
+    from napari_liverdx.io.slide import open_slide
+    from napari_liverdx.models.zoo import load_model
+
+    given = None if mpp is None else Mpp.square(mpp, "given by user")
+    loaded = load_model(model)
+    thresholds = _thresholds(threshold or [], loaded.card.scheme)
+    with open_slide(slide, mpp=given) as opened:
+        overview = slide_overview(opened)
+        plan = plan_run(
+            opened.levels,
+            opened.mpp,
+            slide_tissue(opened, overview),
+            loaded.card,
+            overlap=overlap,
+            device=choose_device(device, precision),
+            batch_size=batch_size,
+        )
+        path = result_path(out_folder, opened.name, loaded.card.name)
+        manifest = make_manifest(plan, opened, loaded)
+        store = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
+        _say_plan(opened.path.name, plan, loaded, store)
+        _run(plan, opened, loaded, store)
+    _say_result(store, thresholds, overview, loaded)
+
+
+def _thresholds(given: list[str], scheme: ClassScheme) -> dict[str, float]:
+    allowed = [scheme[i].name for i in scheme.pathological]
+    values = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if name not in allowed or not 0 <= value <= 1:
+            raise PlanError(
+                f"threshold {text!r}: give CLASS=PROBABILITY with CLASS one of "
+                f"{', '.join(allowed)} and PROBABILITY between 0 and 1"
+            )
+        values[name] = value
+    return values
+
+
+def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) -> None:
+    from napari_liverdx.io.result import TileState
+
+    out.print(f"[bold]{escape(name)}[/]  {plan.mpp}", highlight=False)
+    out.print(f"model   {model.card.title}, version {model.card.version}", highlight=False)
+    out.print(f"device  {plan.device}", highlight=False)
+    out.print(
+        f"tiles   {len(plan.tiles)} on tissue, read at {plan.read_mpp:.4g} µm/px", highlight=False
+    )
+    if done := store.count(TileState.DONE):
+        out.print(f"resuming: {done} tiles are done already", highlight=False)
+    for warning in plan.warnings:
+        out.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+
+
+def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) -> None:
+    from contextlib import closing
+
+    from napari_liverdx.engine.analyze import analyze as run
+
+    columns = (
+        TextColumn("{task.completed}/{task.total} tiles"),
+        BarColumn(),
+        TextColumn("{task.fields[speed]}"),
+    )
+    last = None
+    with Progress(*columns, console=err) as bar, closing(run(plan, slide, model, store)) as steps:
+        task = bar.add_task("", total=len(plan.tiles), speed="")
+        for last in steps:
+            speed = "" if math.isnan(last.eta_seconds) else (
+                f"{last.tiles_per_second:.1f} tiles/s, {last.eta_seconds:.0f} s left"
+            )
+            bar.update(task, completed=last.done + last.failed, speed=speed)
+    if last is not None and last.failed:
+        err.print(
+            f"[yellow]{last.failed} tiles could not be read and are left out.[/] "
+            f"{escape(last.last_failure)}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _say_result(
+    store: ResultStore, thresholds: dict[str, float], overview: Overview, model: LoadedModel
+) -> None:
+    from napari_liverdx.core.measure import measure
+    from napari_liverdx.io.report import write_csv, write_report
+
+    tissue = store.tissue_cells()
+    rows = measure(
+        store.probabilities,
+        tissue,
+        model.card.scheme,
+        cell_area_um2=store.cell_area_um2,
+        thresholds=thresholds,
+    )
+    table = Table(box=None, header_style="bold")
+    table.add_column("class")
+    for column in ("threshold", "mm²", "% of tissue", "mean probability"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            row.title,
+            "most probable" if row.threshold is None else f"{row.threshold:.2f}",
+            f"{row.area_mm2:.3f}",
+            f"{row.percent:.1f}",
+            f"{row.mean_probability:.3f}",
+        )
+    out.print(table)
+    base = store.path.name.removesuffix(".liverdx.zarr")
+    csv_path, html_path = (store.path.with_name(f"{base}.{end}") for end in ("csv", "html"))
+    write_csv(csv_path, rows)
+    write_report(html_path, store, rows, overview, model.card.model_dump())
+    for what, path in (("result", store.path), ("table", csv_path), ("report", html_path)):
+        out.print(f"{what:7} {path}", highlight=False, soft_wrap=True)
+    out.print(store.manifest.notice, style="dim", highlight=False)

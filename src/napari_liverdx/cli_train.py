@@ -1,0 +1,181 @@
+"""``liverdx train`` and ``liverdx crossval``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+from rich.console import Console
+
+from napari_liverdx.core.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_liverdx.models.card import Interval
+
+__all__ = ["register"]
+
+out = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the training commands to the program."""
+    app.command()(train)
+    app.command()(crossval)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a packaged recipe or a .toml file.")],
+    data: Annotated[Path, typer.Argument(help="Folder with the data.")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
+    metrics: Annotated[
+        Optional[Path], typer.Option(help="crossval.json whose figures go into the card.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+) -> None:
+    """Train a model by transfer learning and write its file.
+
+    A run that was stopped resumes from OUT.checkpoint when the same command is given again.
+    """
+    import torch
+
+    from napari_liverdx.engine.device import choose_device
+    from napari_liverdx.engine.fine_tune import EpochResult
+    from napari_liverdx.engine.recipe import load_recipe, train_final
+    from napari_liverdx.models.card import Interval
+    from napari_liverdx.models.modelfile import save_model_file
+
+    loaded = load_recipe(recipe)
+    if epochs is not None:
+        changed = loaded.train.model_copy(update={"epochs": epochs})
+        loaded = loaded.model_copy(update={"train": changed})
+    figures: dict[str, Interval] = {}
+    if metrics is not None:
+        figures = _card_figures(metrics)
+    chosen = choose_device(device)
+    checkpoint = out_file.with_name(out_file.name + ".checkpoint")
+    command = "liverdx " + shlex.join(_public_arguments(data))
+    samples = loaded.samples(data)
+    for step in train_final(
+        loaded, samples, torch.device(chosen.device), metrics=figures, command=command,
+        checkpoint=checkpoint,
+    ):
+        if isinstance(step, EpochResult):
+            _say_epoch(step, loaded.train.epochs)
+        else:
+            network, card = step
+            save_model_file(out_file, network, card)
+            checkpoint.unlink(missing_ok=True)
+    out.print(f"wrote {out_file}", highlight=False)
+
+
+def _public_arguments(data: Path) -> list[str]:
+    """The command line as it goes into the card: without folders of this computer."""
+    return [data.name if a == str(data) else Path(a).name if "/" in a else a for a in sys.argv[1:]]
+
+
+def _card_figures(path: Path) -> dict[str, Interval]:
+    from napari_liverdx.models.card import Interval
+
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))["models"]
+        sections = next(iter(stored.values()))
+        return {
+            f"{metric}, {section}": Interval.model_validate(value)
+            for section, metrics in sections.items()
+            for metric, value in metrics.items()
+        }
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        raise DataError(f"{path}: not the output of 'liverdx crossval' ({error})") from error
+
+
+def crossval(
+    recipe: Annotated[str, typer.Argument(help="Name of a packaged recipe or a .toml file.")],
+    data: Annotated[Path, typer.Argument(help="Folder with the data.")],
+    out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
+    folds: Annotated[int, typer.Option(help="Number of grouped folds.")] = 5,
+    without_rnn: Annotated[
+        bool, typer.Option(help="Also the same encoder without the recurrent network.")
+    ] = True,
+    work: Annotated[
+        Optional[Path], typer.Option(help="Where finished folds are kept; OUT/work by default.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Test a recipe by grouped cross-validation, with and without the recurrent network."""
+    import torch
+
+    from napari_liverdx.engine.device import choose_device
+    from napari_liverdx.engine.fine_tune import EpochResult
+    from napari_liverdx.engine.recipe import Fold, cross_validate, load_recipe
+    from napari_liverdx.engine.summary import summarise_folds
+
+    loaded = load_recipe(recipe)
+    card = loaded.model_card()
+    samples = loaded.samples(data)
+    variants = {card.name: loaded}
+    if without_rnn and card.architecture == "cnn-rnn":
+        arguments = {**loaded.card.get("arguments", {}), "hidden": 0}
+        plain = {**loaded.card, "arguments": arguments}
+        variants[f"{card.name} without the RNN"] = loaded.model_copy(update={"card": plain})
+    tables = {}
+    for name, variant in variants.items():
+        done: list[Fold] = []
+        place = (work or out_folder / "work") / name.replace(" ", "-")
+        for step in cross_validate(
+            variant, samples, folds, torch.device(choose_device(device).device), place
+        ):
+            if isinstance(step, EpochResult):
+                _say_epoch(step, variant.train.epochs)
+            else:
+                done.append(step)
+                out.print(f"{name}: fold {step.fold + 1} of {folds} done", highlight=False)
+        tables[name] = summarise_folds(done, samples, card.scheme.names)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    plain_tables = {
+        name: {s: {m: v.model_dump() for m, v in rows.items()} for s, rows in sections.items()}
+        for name, sections in tables.items()
+    }
+    command = f"liverdx crossval {recipe} {data.name} --folds {folds}"
+    (out_folder / "crossval.json").write_text(
+        json.dumps({"command": command, "models": plain_tables}, indent=1) + "\n", encoding="utf-8"
+    )
+    (out_folder / "crossval.md").write_text(_markdown(command, plain_tables), encoding="utf-8")
+    out.print(f"wrote {out_folder / 'crossval.json'} and crossval.md", highlight=False)
+
+
+def _say_epoch(epoch: object, total: int) -> None:
+    from napari_liverdx.engine.fine_tune import EpochResult
+
+    if isinstance(epoch, EpochResult):
+        mark = " best" if epoch.best else ""
+        out.print(
+            f"epoch {epoch.epoch}/{total}  training loss {epoch.train_loss:.3f}  validation loss "
+            f"{epoch.val_loss:.3f}  balanced accuracy {epoch.val_balanced_accuracy:.3f}{mark}",
+            highlight=False,
+        )
+
+
+def _markdown(command: str, tables: dict[str, dict[str, dict[str, dict[str, object]]]]) -> str:
+    lines = [
+        "# Grouped cross-validation",
+        "",
+        f"Made by `{command}`. Intervals: 95 %, bootstrap over groups.",
+    ]
+    first = next(iter(tables.values()))
+    for section, metrics in first.items():
+        note = next(iter(metrics.values()))["how"]
+        lines += ["", f"## {section}", "", f"{note}", ""]
+        lines += ["| | " + " | ".join(tables) + " |", "|---|" + "---|" * len(tables)]
+        for metric in metrics:
+            cells = []
+            for sections in tables.values():
+                v = sections[section][metric]
+                interval = "" if v["low"] is None else f" ({v['low']:.3f} to {v['high']:.3f})"
+                cells.append(f"{v['value']:.3f}{interval}")
+            lines.append(f"| {metric} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Running and training models: devices, tile loading, prediction, fine-tuning."""

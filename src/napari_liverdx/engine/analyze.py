@@ -1,0 +1,179 @@
+"""One run from plan to stored result, as a stream of progress."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from napari_liverdx import __version__
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.tissue import OVERVIEW_MPP, TissueMask, find_tissue
+from napari_liverdx.engine.plan import RunPlan
+from napari_liverdx.engine.predict import predict
+from napari_liverdx.io.result import ResultStore, RunManifest, TileState
+from napari_liverdx.io.slide import Overview, Slide
+from napari_liverdx.models.modelfile import LoadedModel
+
+__all__ = ["RunProgress", "analyze", "make_manifest", "slide_overview", "slide_tissue"]
+
+_FLUSH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    done, failed, total : int
+        Tiles.
+    tiles_per_second : float
+        Of this session; 0 before the first batch.
+    eta_seconds : float
+        NaN before the first batch.
+    read_seconds, model_seconds, write_seconds : float
+        Time spent waiting for tiles, in the network, and storing.
+    last_failure : str
+        Why the last failed tile failed; empty if none did.
+    """
+
+    done: int
+    failed: int
+    total: int
+    tiles_per_second: float
+    eta_seconds: float
+    read_seconds: float
+    model_seconds: float
+    write_seconds: float
+    last_failure: str = ""
+
+
+def slide_overview(slide: Slide) -> Overview:
+    """The picture in which tissue is sought; needs the slide's mpp.
+
+    Raises
+    ------
+    LiverDxError
+        If no stored tile of the slide can be read.
+    """
+    mpp = slide.mpp.mean if slide.mpp is not None else 0.5
+    return slide.overview(max(1.0, OVERVIEW_MPP / mpp))
+
+
+def slide_tissue(slide: Slide, overview: Overview | None = None) -> TissueMask:
+    """Where the tissue of a slide is; without an mpp it is sought as if at 0.5 µm/px."""
+    overview = overview or slide_overview(slide)
+    mpp = slide.mpp.mean if slide.mpp is not None else 0.5
+    return find_tissue(
+        overview.rgb,
+        mpp=mpp * (overview.scale_x + overview.scale_y) / 2,
+        scale_x=overview.scale_x,
+        scale_y=overview.scale_y,
+    )
+
+
+def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
+    """The manifest of a run that is about to start."""
+    return RunManifest(
+        slide_name=slide.path.name,
+        slide_format=slide.info.format,
+        slide_fingerprint=slide.fingerprint(),
+        slide_size=slide.size,
+        mpp=(plan.mpp.x, plan.mpp.y),
+        mpp_source=plan.mpp.source,
+        model_name=model.card.name,
+        model_version=model.card.version,
+        model_sha256=model.sha256,
+        classes=model.card.classes,
+        grid=plan.grid,
+        cells=plan.cells,
+        overlap=plan.overlap,
+        regions_sha256=hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest(),
+        device=str(plan.device),
+        versions={
+            "napari-liverdx": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        warnings=plan.warnings,
+    )
+
+
+def analyze(
+    plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore
+) -> Iterator[RunProgress]:
+    """Classify what ``store`` still lacks and store it; close the generator to stop.
+
+    Whatever ends the run, finished tiles are written first.
+
+    Yields
+    ------
+    RunProgress
+        Once at the start, then after each batch.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full; what was flushed before is kept.
+    """
+    todo = store.pending(plan.tiles)
+    before = len(plan.tiles) - len(todo)
+    start = flushed = time.perf_counter()
+    read = model_time = write = 0.0
+    done = failed = 0
+    failure = ""
+
+    def progress() -> RunProgress:
+        seconds = time.perf_counter() - start
+        speed = (done + failed) / seconds if done + failed else 0.0
+        eta = (len(todo) - done - failed) / speed if speed else float("nan")
+        return RunProgress(
+            before + done, failed, len(plan.tiles), speed, eta, read, model_time, write, failure
+        )
+
+    yield progress()
+    batches = predict(plan, slide, model, todo)
+    try:
+        for batch in batches:
+            stored = time.perf_counter()
+            store.add(batch.tiles, batch.probabilities, batch.cells, [t for t, _ in batch.failed])
+            done += len(batch.tiles)
+            failed += len(batch.failed)
+            failure = batch.failed[-1][1] if batch.failed else failure
+            if stored - flushed > _FLUSH_SECONDS:
+                store.flush()
+                flushed = time.perf_counter()
+            read += batch.read_seconds
+            model_time += batch.model_seconds
+            write += time.perf_counter() - stored
+            yield progress()
+    except BaseException:
+        # The first failure is the one to show; a second one while saving must not replace it.
+        with contextlib.suppress(LiverDxError):
+            _finish(store, plan, read, model_time, write, start)
+        raise
+    finally:
+        batches.close()
+    _finish(store, plan, read, model_time, write, start)
+
+
+def _finish(
+    store: ResultStore, plan: RunPlan, read: float, model: float, write: float, start: float
+) -> None:
+    store.finish(
+        {
+            "read_seconds": read,
+            "model_seconds": model,
+            "write_seconds": write,
+            "seconds": time.perf_counter() - start,
+        },
+        device=str(plan.device),
+        complete=store.count(TileState.PENDING) == 0,
+    )

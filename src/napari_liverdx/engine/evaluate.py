@@ -1,0 +1,118 @@
+"""How good a classifier is, with intervals that respect who the samples come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.models.calibration import expected_calibration_error
+from napari_liverdx.models.card import Interval
+
+__all__ = ["balanced_accuracy", "evaluate_predictions", "grouped_interval"]
+
+Metric = Callable[[NDArray[np.float64], NDArray[np.intp]], float]
+
+
+def balanced_accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
+    """Mean sensitivity of the classes that occur."""
+    predicted = probabilities.argmax(axis=1)
+    return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))
+
+
+def _sensitivity(c: int) -> Metric:
+    def metric(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
+        hits = probabilities.argmax(axis=1)[labels == c] == c
+        return float(hits.mean()) if len(hits) else float("nan")
+
+    return metric
+
+
+def _specificity(c: int) -> Metric:
+    def metric(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
+        misses = probabilities.argmax(axis=1)[labels != c] != c
+        return float(misses.mean()) if len(misses) else float("nan")
+
+    return metric
+
+
+def grouped_interval(
+    metric: Metric,
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    groups: NDArray[np.str_],
+    *,
+    how: str = "",
+    draws: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """A metric with its 95 % percentile bootstrap interval.
+
+    Whole groups are drawn with replacement, because tiles of one patient are not independent
+    (Field & Welsh 2007). Where every draw gives the same value, as for a class without a single
+    error, the interval has no width; read it with the number of groups.
+
+    Parameters
+    ----------
+    metric : callable
+        From probabilities and labels to a number.
+    probabilities : ndarray of float, shape (n, classes)
+    labels : ndarray of int, shape (n,)
+    groups : ndarray of str, shape (n,)
+    how : str
+        Kept with the value.
+    draws, seed : int
+    """
+    rng = np.random.default_rng(seed)
+    _, inverse = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(inverse == g) for g in range(inverse.max() + 1)]
+    values = []
+    for _ in range(draws):
+        chosen = np.concatenate(
+            [members[g] for g in rng.integers(0, len(members), size=len(members))]
+        )
+        values.append(metric(probabilities[chosen], labels[chosen]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    value = metric(probabilities, labels)
+    return Interval(
+        value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4), how=how
+    )
+
+
+def evaluate_predictions(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.intp],
+    groups: NDArray[np.str_],
+    class_names: Sequence[str],
+    how: str,
+) -> dict[str, Interval]:
+    """Balanced accuracy, sensitivity and specificity per class, and calibration error.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (n, classes)
+    labels : ndarray of int, shape (n,)
+    groups : ndarray of str, shape (n,)
+        Patients or slides.
+    class_names : sequence of str
+    how : str
+        What the samples are, kept with every value.
+
+    Returns
+    -------
+    dict of str to Interval
+        Classes that do not occur have no sensitivity.
+    """
+    note = f"{how}; {len(labels)} tiles of {len(np.unique(groups))} groups"
+    metrics: dict[str, Metric] = {"balanced accuracy": balanced_accuracy}
+    for c, name in enumerate(class_names):
+        if (labels == c).any():
+            metrics[f"sensitivity {name}"] = _sensitivity(c)
+        if (labels != c).any():
+            metrics[f"specificity {name}"] = _specificity(c)
+    metrics["expected calibration error"] = expected_calibration_error
+    return {
+        name: grouped_interval(metric, probabilities, labels, groups, how=note)
+        for name, metric in metrics.items()
+    }

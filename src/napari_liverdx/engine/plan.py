@@ -1,0 +1,144 @@
+"""Deciding what a run does, before anything is read or computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.core.errors import MppError, NoTissueError, PlanError
+from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.tissue import TissueMask, bounding_rect, restrict
+from napari_liverdx.engine.device import DeviceChoice, choose_device
+from napari_liverdx.models.card import ModelCard
+
+__all__ = ["MIN_TISSUE", "RunPlan", "plan_run"]
+
+MIN_TISSUE = 0.01
+"""Least share of a tile that must be tissue for the tile to be read."""
+
+_BLOCK = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunPlan:
+    """A decided run.
+
+    Attributes
+    ----------
+    grid : TileGrid
+    tiles : tuple of TileIndex
+        Tiles on tissue, in the order in which they are read: block by block, so that stored
+        tiles and result chunks are touched while they are in memory.
+    tissue : TissueMask
+        Restricted to the regions.
+    mpp : Mpp
+    overlap : float
+    cells : int
+        Cells along a tile's side in the result.
+    device : DeviceChoice
+    warnings : tuple of str
+        For the user.
+    """
+
+    grid: TileGrid
+    tiles: tuple[TileIndex, ...]
+    tissue: TissueMask
+    mpp: Mpp
+    overlap: float
+    cells: int
+    device: DeviceChoice
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def read_mpp(self) -> float:
+        """Resolution of the level that is read, µm/px."""
+        return self.mpp.x * self.grid.scale_x
+
+
+def plan_run(
+    levels: Sequence[Level],
+    mpp: Mpp | None,
+    tissue: TissueMask,
+    card: ModelCard,
+    *,
+    regions: Sequence[NDArray[np.float64]] | None = None,
+    overlap: float = 0.0,
+    device: DeviceChoice | None = None,
+    batch_size: int | None = None,
+) -> RunPlan:
+    """Decide what to read and where to run it; touches no file and no network.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+    mpp : Mpp or None
+        None is an error here: the resolution must have been asked for before.
+    tissue : TissueMask
+    card : ModelCard
+    regions : sequence of ndarray of float, shape (n, 2), optional
+        Polygons, (x, y) in level-0 pixels; the whole slide by default.
+    overlap : float
+        Share of a tile that neighbours have in common.
+    device : DeviceChoice, optional
+        Chosen automatically by default.
+    batch_size : int, optional
+        The device's default otherwise.
+
+    Raises
+    ------
+    MppError
+        If the resolution is unknown.
+    NoTissueError
+        If there is no tissue to analyse.
+    PlanError
+        If a region misses the slide, or overlap or batch size are out of range.
+    """
+    if mpp is None:
+        raise MppError(
+            "the slide states no resolution; give its µm/px (--mpp 0.25 for 40x, --mpp 0.5 for 20x)"
+        )
+    if batch_size is not None and batch_size < 1:
+        raise PlanError(f"a batch holds at least one tile, not {batch_size}")
+    bounds = None
+    if regions is not None:
+        bounds = bounding_rect(regions)
+        tissue = restrict(tissue, regions)
+    grid = plan_grid(
+        levels, mpp, model_mpp=card.mpp, tile_size=card.tile_size, region=bounds, overlap=overlap
+    )
+    chosen = [t for t in _in_blocks(grid) if tissue.fraction(grid.rect(t)) >= MIN_TISSUE]
+    if not chosen:
+        where = "the chosen region" if regions is not None else "this slide"
+        raise NoTissueError(
+            f"no tissue was found on {where}; choose another region, or check that the slide is "
+            "stained and in colour"
+        )
+    device = device or choose_device()
+    if batch_size is not None:
+        device = DeviceChoice(
+            device.device, device.name, device.precision, device.reason, batch_size
+        )
+    return RunPlan(
+        grid, tuple(chosen), tissue, mpp, overlap, card.cells, device, _warnings(levels, mpp, card)
+    )
+
+
+def _in_blocks(grid: TileGrid) -> list[TileIndex]:
+    return sorted(
+        grid, key=lambda t: (t.row // _BLOCK, t.col // _BLOCK, t.row, t.col)
+    )
+
+
+def _warnings(levels: Sequence[Level], mpp: Mpp, card: ModelCard) -> tuple[str, ...]:
+    finest = mpp.mean * levels[0].downsample
+    if finest > 1.5 * card.mpp:
+        return (
+            f"the slide's finest level has {finest:.2g} µm/px, the model was trained at "
+            f"{card.mpp:g}; it is enlarged, detail is missing and results may be unreliable",
+        )
+    return ()

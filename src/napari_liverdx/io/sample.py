@@ -1,0 +1,34 @@
+"""The sample slide in the package."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from napari_liverdx.core.errors import ResultError
+
+__all__ = ["sample_path", "write_sample"]
+
+_NAME = "liver-sample.ome.tif"
+
+
+def sample_path() -> Path:
+    """Path of the packaged sample: real liver H&E in a synthetic layout, 0.5 µm/px."""
+    with as_file(files("napari_liverdx") / "data" / _NAME) as path:
+        return Path(path)
+
+
+def write_sample(target: Path) -> None:
+    """Copy the sample slide to ``target``.
+
+    Raises
+    ------
+    ResultError
+        If it cannot be written there.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(sample_path(), target)
+    except OSError as error:
+        raise ResultError(f"{target}: cannot be written ({error.strerror})") from error

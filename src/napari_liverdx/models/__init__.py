@@ -1,0 +1,1 @@
+"""Architectures, model files, calibration."""

@@ -1,0 +1,79 @@
+"""The interface every tile classifier has."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TileModel", "TileOutput"]
+
+
+class TileOutput(NamedTuple):
+    """What a tile classifier says of a batch of n tiles.
+
+    Attributes
+    ----------
+    scores : Tensor, shape (n, classes), float
+        Logits, or probabilities if the model card says so.
+    embedding : Tensor, shape (n, features), float
+        The vector from which ``scores`` follow.
+    cell_scores : Tensor or None, shape (n, classes, rows, columns), float
+        The same for a regular grid of cells within the tile, where the model has one.
+    """
+
+    scores: Tensor
+    embedding: Tensor
+    cell_scores: Tensor | None = None
+
+
+class TileModel(nn.Module, ABC):
+    """A classifier of RGB tiles; normalisation happens inside.
+
+    Attributes
+    ----------
+    cells : int
+        Side of the grid of cells within a tile; 1 for a model without dense output.
+    """
+
+    cells: int = 1
+    mean: Tensor
+    std: Tensor
+
+    def set_normalisation(
+        self, mean: tuple[float, ...], std: tuple[float, ...], channel_order: str = "RGB"
+    ) -> None:
+        """Fix how raw pixels become the network's input; not part of the weights.
+
+        Parameters
+        ----------
+        mean, std : tuple of float
+            Per channel in the network's order, on the 0 to 1 scale.
+        channel_order : {"RGB", "BGR"}
+        """
+        device = next(self.parameters()).device
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1).to(device), False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1).to(device), False)
+        self._flip = channel_order == "BGR"
+
+    def normalise(self, tiles: Tensor) -> Tensor:
+        """Network input from RGB tiles, uint8 in 0 to 255 or float in 0 to 1; (n, 3, h, w)."""
+        if tiles.dtype == torch.uint8:
+            tiles = tiles.to(self.mean.dtype) / 255
+        if self._flip:
+            tiles = tiles.flip(1)
+        return (tiles - self.mean) / self.std
+
+    def forward(self, tiles: Tensor) -> TileOutput:
+        """Classify RGB tiles, shape (n, 3, h, w), uint8 (0 to 255) or float (0 to 1)."""
+        return self.classify(self.normalise(tiles))
+
+    @abstractmethod
+    def classify(self, x: Tensor) -> TileOutput:
+        """Classify normalised input, shape (n, 3, h, w), float."""
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters that come from pre-training; none by default."""
+        return []

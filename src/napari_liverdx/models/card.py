@@ -1,0 +1,126 @@
+"""The model card: everything a person or the program must know about a model."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from napari_liverdx.core.classes import ClassKind, ClassScheme, TissueClass
+
+__all__ = ["Interval", "ModelCard", "Normalisation"]
+
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(_Frozen):
+    """How pixels become the network's input, per channel in ``channel_order``, 0 to 1 scale."""
+
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    channel_order: Literal["RGB", "BGR"] = "RGB"
+
+
+class Interval(_Frozen):
+    """A measured value with its 95 % interval and how it was measured."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    how: str = ""
+
+    def __str__(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class ModelCard(_Frozen):
+    """Card of one model, stored as JSON in the header of its file.
+
+    Attributes
+    ----------
+    name, title, summary : str
+        Identifier, heading, one sentence.
+    version : str
+        Of the model.
+    architecture : str
+        Name in the registry; ``arguments`` go to it.
+    classes : tuple of TissueClass
+        In output order.
+    mpp : float
+        Resolution the model was trained at, µm/px.
+    tile_size : int
+        Side of the input, pixels.
+    cells : int
+        Cells along a tile's side in the dense output; 1 without one.
+    normalisation : Normalisation
+    output : {"logits", "probabilities"}
+        What the network gives; probabilities get no second softmax.
+    temperature : float
+        Logits are divided by it (Guo et al. 2017, arXiv:1706.04599).
+    training_data, data_licence, licence : str
+        What it learned from, on what terms, and the terms of the weights.
+    intended_use, limitations : str
+    metrics : dict of str to Interval
+    domain : dict
+        Statistics of the training features; empty if none were recorded.
+    command : str
+        What made the file.
+    versions : dict of str to str
+        Software used in training.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    summary: str
+    version: str = "1"
+    architecture: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    classes: tuple[TissueClass, ...] = Field(min_length=2)
+    mpp: float = Field(gt=0)
+    tile_size: int = Field(gt=0, le=4096)
+    cells: int = Field(default=1, ge=1)
+    normalisation: Normalisation = Normalisation()
+    output: Literal["logits", "probabilities"] = "logits"
+    temperature: float = Field(default=1.0, gt=0)
+    training_data: str = ""
+    data_licence: str = ""
+    licence: str = ""
+    intended_use: str = "Research use only, not for diagnosis."
+    limitations: str = ""
+    metrics: dict[str, Interval] = Field(default_factory=dict)
+    domain: dict[str, Any] = Field(default_factory=dict)
+    command: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: tuple[TissueClass, ...]) -> tuple[TissueClass, ...]:
+        ClassScheme(classes)
+        return classes
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"card version {version} is newer than this program knows ({SCHEMA_VERSION}); "
+                "update napari-liverdx"
+            )
+        return version
+
+    @property
+    def scheme(self) -> ClassScheme:
+        """The classes as a scheme."""
+        return ClassScheme(self.classes)
+
+    @property
+    def pathological_titles(self) -> tuple[str, ...]:
+        """Titles of the pathological classes."""
+        return tuple(c.title for c in self.classes if c.kind is ClassKind.PATHOLOGICAL)

@@ -1,0 +1,65 @@
+"""Models by name: those in the package, those the user added, and files by path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card
+
+__all__ = ["available_models", "find_model", "load_model", "user_model_folder"]
+
+_PACKAGED = Path(__file__).parent / "weights"
+_SUFFIX = ".safetensors"
+
+
+def user_model_folder() -> Path:
+    """Where a person's own models are looked for: ``LIVERDX_MODELS``, else a folder at home."""
+    given = os.environ.get("LIVERDX_MODELS")
+    return Path(given) if given else Path.home() / ".local" / "share" / "napari-liverdx" / "models"
+
+
+def available_models() -> dict[str, ModelCard]:
+    """Cards of all models that can be named, the packaged ones first; unreadable files are left out."""
+    cards: dict[str, ModelCard] = {}
+    for folder in (_PACKAGED, user_model_folder()):
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            try:
+                cards.setdefault(path.name.removesuffix(_SUFFIX), read_card(path))
+            except ModelFileError:
+                continue
+    return cards
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Path of a model given by name or by path.
+
+    Raises
+    ------
+    ModelFileError
+        If there is none; the message lists the names that exist.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix or len(path.parts) > 1:
+        return path
+    for folder in (_PACKAGED, user_model_folder()):
+        candidate = folder / f"{name_or_path}{_SUFFIX}"
+        if candidate.exists():
+            return candidate
+    raise ModelFileError(
+        f"no model called {str(name_or_path)!r}; there are {', '.join(available_models())}. "
+        f"Give one of these, the path of a {_SUFFIX} file, or put a file into {user_model_folder()}"
+    )
+
+
+def load_model(name_or_path: str | Path) -> LoadedModel:
+    """Load a model by name or by path.
+
+    Raises
+    ------
+    ModelFileError
+        If it does not exist or cannot be used.
+    """
+    return load_model_file(find_model(name_or_path))

@@ -1,0 +1,1 @@
+"""What napari calls: reader, sample data, layers."""

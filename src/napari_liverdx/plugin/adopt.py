@@ -1,0 +1,154 @@
+"""The slide behind a layer, whoever opened it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pint
+from napari.layers import Image, Shapes
+from numpy.typing import NDArray
+
+from napari_liverdx.core.errors import LiverDxError, MppError, PlanError
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.pyramid import Level
+from napari_liverdx.io.pixels import to_rgb8
+from napari_liverdx.io.slide import Slide, SlideInfo, open_slide
+from napari_liverdx.plugin.layers import SLIDE_KEY
+
+__all__ = ["is_slide_layer", "regions_from_shapes", "slide_of_layer", "visible_region"]
+
+_BLOCK = 1024
+
+
+def is_slide_layer(layer: Any) -> bool:
+    """Whether a layer can be analysed: a two-dimensional RGB image."""
+    return isinstance(layer, Image) and layer.rgb and layer.ndim == 2
+
+
+def slide_of_layer(layer: Image) -> Slide:
+    """The slide a layer shows, opened if need be and kept with the layer.
+
+    A layer of this plugin carries its slide. For a layer of another reader the file is opened
+    directly where this plugin reads it and finds the same size, since that is faster; else the
+    layer's own arrays are read.
+
+    Raises
+    ------
+    NotASlideError
+        If the layer's pixels are not 8- or 16-bit.
+    """
+    known = layer.metadata.get(SLIDE_KEY)
+    if isinstance(known, Slide):
+        return known
+    slide = _from_file(layer) or _from_arrays(layer)
+    layer.metadata[SLIDE_KEY] = slide
+    return slide
+
+
+def _from_file(layer: Image) -> Slide | None:
+    path = layer.source.path
+    if path is None or not Path(path).is_file():
+        return None
+    try:
+        slide = open_slide(path)
+    except LiverDxError:
+        return None
+    first = layer.data[0] if layer.multiscale else layer.data
+    if (slide.size[1], slide.size[0]) != tuple(first.shape[:2]):
+        slide.close()
+        return None
+    return slide
+
+
+class _LayerBackend:
+    """`SlideBackend` over a layer's arrays."""
+
+    def __init__(self, layer: Image) -> None:
+        self._name = layer.name
+        self._levels = list(layer.data) if layer.multiscale else [layer.data]
+        first = self._levels[0]
+        mpp, note = _layer_mpp(layer)
+        to_rgb8(np.asarray(first[:1, :1]), layer.name)
+        self._info = SlideInfo(
+            "image layer",
+            tuple(
+                Level(
+                    a.shape[1], a.shape[0], first.shape[1] / a.shape[1],
+                    first.shape[0] / a.shape[0], _BLOCK, _BLOCK,
+                )
+                for a in self._levels
+            ),
+            mpp,
+            note,
+        )
+
+    @property
+    def info(self) -> SlideInfo:
+        return self._info
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        part = self._levels[level][
+            row * _BLOCK : (row + 1) * _BLOCK, col * _BLOCK : (col + 1) * _BLOCK
+        ]
+        return to_rgb8(np.asarray(part), self._name)
+
+    def close(self) -> None:
+        self._levels = []
+
+
+def _from_arrays(layer: Image) -> Slide:
+    return Slide(Path(layer.source.path or layer.name), _LayerBackend(layer))
+
+
+def _layer_mpp(layer: Image) -> tuple[Mpp | None, str]:
+    try:
+        factors = [float((1 * unit).to("micrometer").magnitude) for unit in layer.units]
+    except (pint.DimensionalityError, AttributeError):
+        return None, "the layer is in pixels"
+    y, x = (f * float(s) for f, s in zip(factors, layer.scale, strict=True))
+    try:
+        return Mpp(x, y, "layer scale"), ""
+    except MppError as error:
+        return None, str(error)
+
+
+def visible_region(layer: Image) -> list[NDArray[np.float64]]:
+    """The part of a slide that the canvas shows, as one polygon in level-0 pixels (x, y)."""
+    corners = np.asarray(layer.corner_pixels, dtype=float)[:, :2]
+    if layer.multiscale:
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][:2]
+    (y0, x0), (y1, x1) = corners
+    return [np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])]
+
+
+def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.float64]]:
+    """Closed shapes as polygons in level-0 pixels (x, y) of a slide.
+
+    Raises
+    ------
+    PlanError
+        If there is no closed shape.
+    """
+    polygons = []
+    for kind, corners in zip(shapes.shape_type, shapes.data, strict=True):
+        if kind in ("line", "path"):
+            continue
+        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+        world = [shapes.data_to_world(point) for point in outline]
+        data = np.array([slide_layer.world_to_data(point)[-2:] for point in world])
+        # A data coordinate is a pixel centre, a region's corner is a pixel edge.
+        polygons.append(data[:, ::-1] + 0.5)
+    if not polygons:
+        raise PlanError("no closed shape was drawn; draw a rectangle, ellipse or polygon first")
+    return polygons
+
+
+def _ellipse(corners: Sequence[Any]) -> NDArray[np.float64]:
+    box = np.asarray(corners, dtype=float)
+    centre = box.mean(axis=0)
+    a, b = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    return np.asarray(centre + np.cos(t) * a + np.sin(t) * b)

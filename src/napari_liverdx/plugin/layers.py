@@ -1,0 +1,175 @@
+"""Layers from slides and results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.io.lazy import dask_levels
+from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.io.slide import Slide
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+__all__ = [
+    "SLIDE_KEY",
+    "class_colormap",
+    "place_slide_layer",
+    "probability_layer",
+    "set_threshold",
+    "slide_layer_data",
+    "tile_layer",
+    "update_tile_layer",
+]
+
+SLIDE_KEY = "liverdx_slide"
+_UM = ("um", "um")
+
+
+def slide_layer_data(slide: Slide) -> LayerData:
+    """An RGB layer of a slide, in µm where the resolution is known.
+
+    Returns
+    -------
+    (list of dask arrays or one array, dict, "image")
+    """
+    levels = dask_levels(slide)
+    meta: dict[str, Any] = {
+        "name": slide.name,
+        "rgb": True,
+        # Given, so that nothing is read to find them.
+        "contrast_limits": (0, 255),
+        "metadata": {SLIDE_KEY: slide},
+    }
+    if slide.mpp is not None:
+        meta |= {"scale": (slide.mpp.y, slide.mpp.x), "units": _UM}
+    if len(levels) == 1:
+        return levels[0], {**meta, "multiscale": False}, "image"
+    return levels, {**meta, "multiscale": True}, "image"
+
+
+def place_slide_layer(layer: Image, mpp: Mpp) -> None:
+    """Give a slide's layer its resolution."""
+    layer.scale = (mpp.y, mpp.x)
+    layer.units = _UM
+
+
+def class_colormap(tissue_class: TissueClass) -> Colormap:
+    """From faint to full colour of the class; nothing below the lower contrast limit."""
+    r, g, b = tissue_class.rgb
+    return Colormap(
+        [[r, g, b, 0.25], [r, g, b, 1.0]],
+        name=f"liverdx {tissue_class.name} {tissue_class.colour}",
+        low_color=(0, 0, 0, 0),
+        nan_color=(0, 0, 0, 0),
+    )
+
+
+def _placement(
+    reference: Image, origin_px: tuple[float, float], cell_px: tuple[float, float]
+) -> dict[str, Any]:
+    """Scale and translate that lay a grid of cells exactly over the slide.
+
+    napari's coordinates are pixel centres: the first cell's centre lies half a cell minus half a
+    slide pixel from the centre of the slide's first pixel.
+    """
+    scale = np.asarray(reference.scale)[-2:]
+    base = np.asarray(reference.translate)[-2:]
+    cell = np.array([cell_px[1], cell_px[0]])
+    origin = np.array([origin_px[1], origin_px[0]])
+    return {
+        "scale": tuple(cell * scale),
+        "translate": tuple(base + (origin + (cell - 1) / 2) * scale),
+        "units": tuple(reference.units)[-2:],
+    }
+
+
+def probability_layer(
+    store: ResultStore, index: int, reference: Image, threshold: float
+) -> Image:
+    """The map of one class over its slide; it shares memory with the store.
+
+    Parameters
+    ----------
+    store : ResultStore
+    index : int
+        Of the class.
+    reference : Image
+        The slide's layer.
+    threshold : float
+        Probabilities below it are not drawn.
+    """
+    tissue_class = store.manifest.classes[index]
+    layer = Image(
+        store.probabilities[index],
+        name=f"{tissue_class.title} · {reference.name}",
+        colormap=class_colormap(tissue_class),
+        contrast_limits=(0, 1),
+        interpolation2d="nearest",
+        opacity=0.75,
+        blending="translucent",
+        metadata={"liverdx_result": str(store.path), "liverdx_class": tissue_class.name},
+        **_placement(reference, store.origin, store.cell_size),
+    )
+    layer.contrast_limits_range = (0, 1)
+    set_threshold(layer, threshold)
+    return layer
+
+
+def set_threshold(layer: Image, threshold: float) -> None:
+    """Draw only probabilities from ``threshold`` on; nothing is computed."""
+    layer.contrast_limits = (min(threshold, 0.999), 1.0)
+
+
+def tile_layer(store: ResultStore, reference: Image) -> Labels:
+    """One label for each tile, coloured by the class it was called, with values on hover.
+
+    The label of a tile is 1 plus its position in row-major order. Hidden at first, since it
+    covers the tissue.
+    """
+    grid = store.manifest.grid
+    rows, cols = grid.shape
+    labels = np.arange(1, rows * cols + 1, dtype=np.int32).reshape(rows, cols)
+    stride = (grid.stride_x * grid.scale_x, grid.stride_y * grid.scale_y)
+    layer = Labels(
+        np.zeros_like(labels),
+        name=f"Tiles · {reference.name}",
+        opacity=0.4,
+        visible=False,
+        metadata={"liverdx_result": str(store.path), "liverdx_labels": labels},
+        **_placement(reference, store.origin, stride),
+    )
+    layer.editable = False
+    update_tile_layer(layer, store)
+    return layer
+
+
+def update_tile_layer(layer: Labels, store: ResultStore) -> None:
+    """Bring the tile layer up to date with the store."""
+    labels: NDArray[np.int32] = layer.metadata["liverdx_labels"]
+    done = (store.state == TileState.DONE) | (store.state == TileState.FAILED)
+    called = store.tile_probabilities.argmax(axis=0)
+    failed = store.state == TileState.FAILED
+    classes = store.manifest.classes
+    names = np.array([*(c.title for c in classes), "could not be read"])
+    call = np.where(failed, len(classes), called)
+    shown = labels[done]
+    features: dict[str, Any] = {"index": np.concatenate([[0], shown])}
+    features["tile"] = ["no tile", *names[call[done]]]
+    for i, tissue_class in enumerate(classes):
+        values = store.tile_probabilities[i][done]
+        features[tissue_class.name] = np.concatenate([[np.nan], values]).round(3)
+    colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0)]
+    colours |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
+    layer.data = np.where(done, labels, 0)
+    layer.colormap = DirectLabelColormap(color_dict=colours)
+    layer.features = pd.DataFrame(features)

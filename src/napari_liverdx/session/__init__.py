@@ -1,0 +1,1 @@
+"""The state of one viewer's analysis and the run that changes it; no napari, no Qt."""

@@ -1,0 +1,142 @@
+"""Work that takes time, as generators and functions a worker thread can call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.engine.analyze import (
+    RunProgress,
+    analyze,
+    make_manifest,
+    slide_overview,
+    slide_tissue,
+)
+from napari_liverdx.engine.plan import RunPlan
+from napari_liverdx.io.report import write_csv, write_report
+from napari_liverdx.io.result import ResultStore, result_path
+from napari_liverdx.io.slide import Slide
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.session.state import SlideFacts
+
+__all__ = ["Progressed", "Started", "look_at_slide", "run", "save_report", "slide_facts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Started:
+    """A run has its plan and its store."""
+
+    run_number: int
+    plan: RunPlan
+    store: ResultStore
+    model: LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A batch is done."""
+
+    run_number: int
+    progress: RunProgress
+
+
+def slide_facts(slide: Slide) -> SlideFacts:
+    """What is known of a slide without reading pixels."""
+    return SlideFacts(slide.name, slide.info.format, slide.levels, slide.mpp, slide.info.mpp_note)
+
+
+def look_at_slide(slide: Slide) -> SlideFacts:
+    """The facts with tissue; reads the slide's small levels."""
+    overview = slide_overview(slide)
+    return SlideFacts(
+        slide.name,
+        slide.info.format,
+        slide.levels,
+        slide.mpp,
+        slide.info.mpp_note,
+        slide_tissue(slide, overview),
+        overview.unreadable,
+    )
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, changed: float) -> LoadedModel:
+    return load_model(path)
+
+
+def run(
+    run_number: int,
+    plan: RunPlan,
+    slide: Slide,
+    model: str,
+    out_folder: Path,
+    stop: threading.Event,
+) -> Iterator[Started | Progressed]:
+    """Load the model, open or resume the result, and analyse.
+
+    ``stop`` ends it between two batches, with everything finished written: a worker thread that
+    merely drops a generator would leave that to the garbage collector.
+
+    Parameters
+    ----------
+    run_number : int
+        Returned with every event.
+    plan : RunPlan
+    slide : Slide
+    model : str
+        Name or path.
+    out_folder : Path
+    stop : threading.Event
+
+    Yields
+    ------
+    Started
+        Once.
+    Progressed
+        After each batch.
+
+    Raises
+    ------
+    LiverDxError
+        Whatever stands in the way; finished tiles are kept.
+    """
+    path = find_model(model)
+    loaded = _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
+    target = result_path(out_folder, slide.name, loaded.card.name)
+    manifest = make_manifest(plan, slide, loaded)
+    store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
+    yield Started(run_number, plan, store, loaded)
+    with closing(analyze(plan, slide, loaded, store)) as steps:
+        for progress in steps:
+            yield Progressed(run_number, progress)
+            if stop.is_set():
+                return
+
+
+def save_report(
+    slide: Slide, store: ResultStore, measures: Sequence[ClassMeasure], card: ModelCard
+) -> Path:
+    """Write report and table beside the result.
+
+    Returns
+    -------
+    Path
+        Of the HTML page.
+
+    Raises
+    ------
+    ResultError
+        If they cannot be written.
+    """
+    base = store.path.name.removesuffix(".liverdx.zarr")
+    page = store.path.with_name(f"{base}.html")
+    write_csv(store.path.with_name(f"{base}.csv"), measures)
+    write_report(page, store, measures, slide_overview(slide), card.model_dump())
+    return page

@@ -1,0 +1,127 @@
+"""What the dock shows, as one evented model with no widget in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from psygnal import EventedModel
+from pydantic import ConfigDict
+
+from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.tissue import TissueMask
+from napari_liverdx.engine.analyze import RunProgress
+from napari_liverdx.engine.device import DeviceChoice
+from napari_liverdx.models.card import ModelCard
+
+__all__ = ["Extent", "RunStatus", "SessionState", "SlideFacts"]
+
+
+class Extent(StrEnum):
+    """What part of the slide is analysed."""
+
+    WHOLE = "Whole slide"
+    VIEW = "Current view"
+    SHAPES = "Drawn shapes"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker is at it."""
+        return self in (RunStatus.RUNNING, RunStatus.STOPPING)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideFacts:
+    """What is known of the chosen slide.
+
+    Attributes
+    ----------
+    name, format : str
+    levels : tuple of Level
+    mpp : Mpp or None
+    mpp_note : str
+        Why it is None.
+    tissue : TissueMask or None
+        None until it was sought.
+    unreadable : int
+        Damaged stored tiles met so far.
+    """
+
+    name: str
+    format: str
+    levels: tuple[Level, ...]
+    mpp: Mpp | None
+    mpp_note: str = ""
+    tissue: TissueMask | None = None
+    unreadable: int = 0
+
+    @property
+    def tissue_mm2(self) -> float | None:
+        """Tissue area, or None while it or the resolution is unknown."""
+        if self.tissue is None or self.mpp is None:
+            return None
+        return self.tissue.area_px * self.mpp.x * self.mpp.y / 1e6
+
+
+class SessionState(EventedModel):
+    """The state of one dock; every field has an event.
+
+    Attributes
+    ----------
+    slide : SlideFacts or None
+    card : ModelCard or None
+    model : str
+        Name or path of the chosen model.
+    device : DeviceChoice or None
+    extent : Extent
+    overlap : float
+    out_folder : Path or None
+        Where results go; None until a slide is chosen.
+    status : RunStatus
+    progress : RunProgress or None
+    run_number : int
+        Counts runs; events of earlier runs are dropped by it.
+    message : str
+        Last thing to tell the user.
+    thresholds : dict of str to float
+    measures : tuple of ClassMeasure
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    slide: SlideFacts | None = None
+    card: ModelCard | None = None
+    model: str = ""
+    device: DeviceChoice | None = None
+    extent: Extent = Extent.WHOLE
+    overlap: float = 0.0
+    out_folder: Path | None = None
+    status: RunStatus = RunStatus.IDLE
+    progress: RunProgress | None = None
+    run_number: int = 0
+    message: str = ""
+    thresholds: dict[str, float] = {}
+    measures: tuple[ClassMeasure, ...] = ()
+
+    def choose_card(self, model: str, card: ModelCard | None) -> None:
+        """Take another model; thresholds go back to their default."""
+        self.model = model
+        self.card = card
+        scheme = None if card is None else card.scheme
+        self.thresholds = (
+            {} if scheme is None else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
+        )

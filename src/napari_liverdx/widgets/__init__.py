@@ -1,0 +1,1 @@
+"""The dock: panels that show state and emit intentions."""

@@ -1,0 +1,377 @@
+"""Turns intentions into runs and layers; owns the workers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Shapes
+from napari.qt.threading import thread_worker
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QObject, QTimer
+
+from napari_liverdx.core.errors import LiverDxError, ModelFileError
+from napari_liverdx.core.measure import measure
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.models.modelfile import read_card
+from napari_liverdx.models.zoo import available_models, find_model
+from napari_liverdx.plugin.adopt import (
+    is_slide_layer,
+    regions_from_shapes,
+    slide_of_layer,
+    visible_region,
+)
+from napari_liverdx.plugin.layers import place_slide_layer, slide_layer_data
+from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.session.resolve import resolve
+from napari_liverdx.session.runner import (
+    Progressed,
+    Started,
+    look_at_slide,
+    run,
+    save_report,
+    slide_facts,
+)
+from napari_liverdx.session.state import Extent, RunStatus, SessionState
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["DockController"]
+
+_REFRESH_MS = 300
+REGIONS = "Regions to analyse"
+
+
+class DockController(QObject):
+    """The dock's logic: listens to the viewer, starts and stops workers, fills layers.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    state : SessionState
+    parent : QObject
+    """
+
+    def __init__(self, viewer: ViewerModel, state: SessionState, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.state = state
+        self.layer: Image | None = None
+        self.results: ResultLayers | None = None
+        self._slide: Slide | None = None
+        self._workers: list[Any] = []
+        self._stop = threading.Event()
+        self._dirty = False
+        self.closed = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self._refresh)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- slide --------------------------------------------------------------------------------
+
+    def slide_layers(self) -> list[Image]:
+        """Layers that can be analysed, newest first."""
+        return [layer for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
+
+    def open_path(self, path: Path) -> None:
+        """Open a file as a new layer and choose it; errors become notifications."""
+        try:
+            data, meta, _ = slide_layer_data(open_slide(path))
+        except LiverDxError as error:
+            self._tell(error)
+            return
+        layer = Image(data, **meta)
+        self.viewer.add_layer(layer)
+        self.viewer.reset_view()
+        self.choose_layer(layer)
+
+    def choose_layer(self, layer: Image | None) -> None:
+        """Make a layer the slide to analyse and look for its tissue in the background."""
+        if layer is self.layer or self.state.status.is_active:
+            return
+        try:
+            self._slide = None if layer is None else slide_of_layer(layer)
+        except LiverDxError as error:
+            self._tell(error)
+            return
+        self.layer = layer
+        self._drop_results()
+        self.state.progress = None
+        self.state.status, self.state.message = RunStatus.IDLE, ""
+        if self._slide is None:
+            self.state.slide = None
+            return
+        self.state.out_folder = _default_folder(self._slide.path)
+        self._look()
+
+    def set_mpp(self, value: float) -> None:
+        """Take the resolution the user gives."""
+        if self._slide is None or self.layer is None:
+            return
+        try:
+            mpp = Mpp.square(value, "given by user")
+        except LiverDxError as error:
+            self._tell(error)
+            return
+        self._slide.set_mpp(mpp)
+        place_slide_layer(self.layer, mpp)
+        self.viewer.reset_view()
+        self._look()
+
+    def _look(self) -> None:
+        slide = self._slide
+        if slide is None:
+            return
+        self.state.slide = slide_facts(slide)
+
+        def found(facts: Any) -> None:
+            if slide is self._slide:
+                self.state.slide = facts
+
+        self._start(thread_worker(look_at_slide)(slide), returned=found, errored=self._failed)
+
+    # -- model --------------------------------------------------------------------------------
+
+    def choose_model(self, name: str) -> bool:
+        """Take a model by name or path; False and a notification if it cannot be used."""
+        if self.state.status.is_active:
+            return False
+        try:
+            card = read_card(find_model(name))
+        except ModelFileError as error:
+            self._tell(error)
+            return False
+        self._drop_results()
+        self.state.measures = ()
+        self.state.choose_card(name, card)
+        return True
+
+    def models(self) -> dict[str, Any]:
+        """Cards of the models that can be named, and of the chosen file."""
+        cards: dict[str, Any] = dict(available_models())
+        if self.state.card is not None:
+            cards.setdefault(self.state.model, self.state.card)
+        return cards
+
+    # -- run ----------------------------------------------------------------------------------
+
+    def analyze(self) -> None:
+        """Start a run, or resume the stopped one."""
+        slide, layer, folder = self._slide, self.layer, self.state.out_folder
+        if slide is None or layer is None or folder is None or self.state.status.is_active:
+            return
+        try:
+            plan = resolve(self.state, self._regions(layer))
+        except LiverDxError as error:
+            self._failed(error)
+            return
+        for warning in plan.warnings:
+            show_warning(warning)
+        self.state.run_number += 1
+        self.state.progress = None
+        self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
+        self._stop = threading.Event()
+        worker = thread_worker(run)(
+            self.state.run_number, plan, slide, self.state.model, folder, self._stop
+        )
+        number = self.state.run_number
+        self._start(
+            worker,
+            yielded=self._on_event,
+            returned=lambda _: self._on_end(number),
+            errored=lambda error: self._on_error(number, error),
+        )
+        self._timer.start()
+
+    def _regions(self, layer: Image) -> Any:
+        if self.state.extent is Extent.WHOLE:
+            return None
+        if self.state.extent is Extent.VIEW:
+            return visible_region(layer)
+        return regions_from_shapes(self._shapes(), layer)
+
+    def _shapes(self) -> Shapes:
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Shapes):
+            return active
+        if REGIONS in self.viewer.layers and isinstance(self.viewer.layers[REGIONS], Shapes):
+            return self.viewer.layers[REGIONS]
+        return Shapes()
+
+    def draw_regions(self) -> None:
+        """Offer a Shapes layer to draw on, and choose drawn shapes as the area."""
+        if self.layer is None:
+            return
+        if REGIONS not in self.viewer.layers:
+            shapes = Shapes(
+                name=REGIONS,
+                ndim=2,
+                units=self.layer.units[-2:],
+                edge_color="#1f6feb",
+                face_color="transparent",
+                edge_width=max(self.layer.extent.world[1] - self.layer.extent.world[0]) / 300,
+            )
+            self.viewer.add_layer(shapes)
+        layer = self.viewer.layers[REGIONS]
+        layer.mode = "add_polygon_lasso"
+        self.viewer.layers.selection.active = layer
+        self.state.extent = Extent.SHAPES
+
+    def cancel(self) -> None:
+        """Ask the run to stop; finished tiles stay and the next start resumes."""
+        if self.state.status is RunStatus.RUNNING:
+            self._stop.set()
+            self.state.status, self.state.message = RunStatus.STOPPING, "Stopping…"
+
+    def _on_event(self, event: Started | Progressed) -> None:
+        if event.run_number != self.state.run_number or self.layer is None:
+            return
+        if isinstance(event, Started):
+            self._drop_results()
+            self.results = ResultLayers(
+                self.viewer, event.store, self.layer, self.state.thresholds
+            )
+            self.state.message = ""
+        else:
+            self.state.progress = event.progress
+        self._dirty = True
+
+    def _on_end(self, number: int) -> None:
+        if number != self.state.run_number:
+            return
+        self._timer.stop()
+        self._refresh(force=True)
+        stopped = self._stop.is_set()
+        self.state.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
+        self.state.message = self._summary(stopped)
+
+    def _summary(self, stopped: bool) -> str:
+        progress = self.state.progress
+        if progress is None:
+            return ""
+        done = f"{progress.done:,} of {progress.total:,} tiles"
+        text = (
+            f"Stopped after {done}; Analyze resumes"
+            if stopped
+            else f"Finished, {done} analysed"
+        )
+        if progress.failed:
+            text += f". {progress.failed} tiles could not be read and are left out"
+        return text
+
+    def _on_error(self, number: int, error: Exception) -> None:
+        if number != self.state.run_number:
+            return
+        self._timer.stop()
+        self._refresh(force=True)
+        self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.state.status = RunStatus.FAILED
+        self.state.message = self._tell(error)
+
+    def _tell(self, error: Exception) -> str:
+        text = str(error) if isinstance(error, LiverDxError) else f"Unexpected problem: {error!r}"
+        show_error(text)
+        return text
+
+    # -- result -------------------------------------------------------------------------------
+
+    def set_threshold(self, name: str, value: float) -> None:
+        """Move a threshold: the layer and the table follow, nothing is recomputed."""
+        self.state.thresholds = {**self.state.thresholds, name: value}
+        if self.results is not None:
+            self.results.set_threshold(name, value)
+            self._dirty = True
+            if not self._timer.isActive():
+                QTimer.singleShot(0, self._measure)
+
+    def save_report(self) -> None:
+        """Write the report and table of the shown result, in the background."""
+        slide, card = self._slide, self.state.card
+        if self.results is None or slide is None or card is None:
+            return
+        worker = thread_worker(save_report)(
+            slide, self.results.store, self.state.measures, card
+        )
+
+        def saved(path: Any) -> None:
+            self.state.message = f"Report saved: {path}"
+
+        self._start(worker, returned=saved, errored=lambda e: self._tell(e))
+
+    def _refresh(self, *, force: bool = False) -> None:
+        if self.results is None or not (self._dirty or force):
+            return
+        self.results.refresh(tiles=force)
+        self._dirty = True
+        self._measure()
+
+    def _measure(self) -> None:
+        if self.results is None or not self._dirty:
+            return
+        self._dirty = False
+        store = self.results.store
+        self.state.measures = measure(
+            store.probabilities,
+            store.tissue_cells(),
+            store.manifest.scheme,
+            cell_area_um2=store.cell_area_um2,
+            thresholds=self.state.thresholds,
+        )
+
+    def _drop_results(self) -> None:
+        self.results = None
+
+    # -- workers and the end ------------------------------------------------------------------
+
+    def _start(self, worker: Any, **slots: Callable[..., None]) -> None:
+        for signal, slot in slots.items():
+            getattr(worker, signal).connect(slot)
+        self._workers.append(worker)
+
+        def gone() -> None:
+            with suppress(ValueError):
+                self._workers.remove(worker)
+
+        worker.finished.connect(gone)
+        worker.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any worker is at work."""
+        return bool(self._workers)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if layer is self.layer:
+            self._stop.set()
+            self.state.run_number += 1
+            self._timer.stop()
+            self.layer, self._slide, self.results = None, None, None
+            self.state.slide, self.state.measures = None, ()
+            self.state.progress = None
+            self.state.status, self.state.message = RunStatus.IDLE, ""
+
+    def close(self) -> None:
+        """Stop everything and let go of the viewer."""
+        self.closed = True
+        self._stop.set()
+        self._timer.stop()
+        self.state.run_number += 1
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        for worker in list(self._workers):
+            worker.quit()
+
+
+def _default_folder(slide: Path) -> Path:
+    beside = slide.parent if slide.parent.is_dir() else Path.home()
+    base = beside if os.access(beside, os.W_OK) else Path.home()
+    return base / "liverdx-results"

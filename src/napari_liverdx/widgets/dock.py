@@ -1,0 +1,223 @@
+"""The dock: panels over one state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_liverdx.engine.device import choose_device
+from napari_liverdx.plugin.adopt import is_slide_layer
+from napari_liverdx.session.resolve import obstacle
+from napari_liverdx.session.state import Extent, SessionState
+from napari_liverdx.widgets.controller import DockController
+from napari_liverdx.widgets.findings_panel import FindingsPanel
+from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
+from napari_liverdx.widgets.notice import NOTICE, NoticeBar
+from napari_liverdx.widgets.run_panel import RunPanel, progress_text
+from napari_liverdx.widgets.slide_panel import SlidePanel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["LiverDxDock"]
+
+_DEFAULT_MODEL = "liver-steatosis"
+_SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
+_MODELS = "Models (*.safetensors);;All files (*)"
+
+
+class LiverDxDock(QWidget):
+    """Open a slide, analyse it, move thresholds, read areas.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+        napari hands its viewer in under this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.state = SessionState(device=choose_device())
+        self.controller = DockController(napari_viewer, self.state, self)
+        self.notice = NoticeBar()
+        self.slide_panel = SlidePanel()
+        self.model_panel = ModelPanel()
+        self.run_panel = RunPanel()
+        self.findings_panel = FindingsPanel()
+        self._build()
+        self._connect_panels()
+        self._connect_state()
+        self._connect_viewer()
+        self.controller.choose_model(_DEFAULT_MODEL)
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self.run_panel.show_device(self.state.device)
+        self._show_status()
+        self._on_layers_changed()
+
+    def _build(self) -> None:
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(4)
+        panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
+        column.addWidget(self.notice)
+        for panel in panels:
+            column.addWidget(panel)
+        column.addStretch(1)
+        footer = QLabel(NOTICE)
+        footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        footer.setEnabled(False)
+        column.addWidget(footer)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+        self.setMinimumWidth(360)
+
+    def _connect_panels(self) -> None:
+        control = self.controller
+        self.slide_panel.open_requested.connect(self._ask_slide)
+        self.slide_panel.layer_chosen.connect(self._choose_by_name)
+        self.slide_panel.mpp_given.connect(control.set_mpp)
+        self.model_panel.model_chosen.connect(self._choose_model)
+        self.model_panel.file_requested.connect(self._ask_model)
+        self.model_panel.card_requested.connect(self._show_card)
+        self.run_panel.analyze_requested.connect(control.analyze)
+        self.run_panel.cancel_requested.connect(control.cancel)
+        self.run_panel.draw_requested.connect(control.draw_regions)
+        self.run_panel.folder_requested.connect(self._ask_folder)
+        self.run_panel.extent_chosen.connect(self._choose_extent)
+        self.run_panel.overlap_chosen.connect(self._choose_overlap)
+        self.findings_panel.threshold_moved.connect(control.set_threshold)
+        self.findings_panel.report_requested.connect(control.save_report)
+
+    def _connect_state(self) -> None:
+        events = self.state.events
+        events.slide.connect(self._on_slide)
+        events.card.connect(self._on_card)
+        events.status.connect(self._show_status)
+        events.message.connect(self._show_status)
+        events.progress.connect(self._on_progress)
+        events.measures.connect(self._on_measures)
+        events.out_folder.connect(self._on_folder)
+        events.extent.connect(self._on_extent)
+
+    def _connect_viewer(self) -> None:
+        self.viewer.layers.events.inserted.connect(self._on_layers_changed)
+        self.viewer.layers.events.removed.connect(self._on_layers_changed)
+        self.viewer.cursor.events.position.connect(self._on_cursor)
+
+    # -- intentions that need a dialog ----------------------------------------------------------
+
+    def _ask_slide(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
+        if path:
+            self.controller.open_path(Path(path))
+
+    def _ask_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Use a model file", "", _MODELS)
+        if path:
+            self._choose_model(path)
+
+    def _ask_folder(self) -> None:
+        start = str(self.state.out_folder or Path.home())
+        path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
+        if path:
+            self.state.out_folder = Path(path)
+
+    def _show_card(self) -> None:
+        if self.state.card is not None:
+            dialog = CardDialog(self.state.card, self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    # -- intentions -----------------------------------------------------------------------------
+
+    def _choose_by_name(self, name: str) -> None:
+        if name in self.viewer.layers:
+            self.controller.choose_layer(self.viewer.layers[name])
+        self._on_layers_changed()
+
+    def _choose_model(self, name: str) -> None:
+        self.controller.choose_model(name)
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+
+    def _choose_extent(self, text: str) -> None:
+        self.state.extent = Extent(text)
+
+    def _choose_overlap(self, overlap: float) -> None:
+        self.state.overlap = overlap
+
+    # -- what changed ---------------------------------------------------------------------------
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        layers = self.controller.slide_layers()
+        inserted = getattr(event, "type", "") == "inserted"
+        if inserted and is_slide_layer(event.value):
+            self.controller.choose_layer(event.value)
+        elif self.controller.layer is None and layers:
+            self.controller.choose_layer(layers[0])
+        current = self.controller.layer
+        self.slide_panel.set_choices(
+            [layer.name for layer in layers], None if current is None else current.name
+        )
+
+    def _on_slide(self) -> None:
+        self.slide_panel.show_facts(self.state.slide)
+        self._show_status()
+
+    def _on_card(self) -> None:
+        card = self.state.card
+        self.model_panel.show_card(card)
+        self.findings_panel.set_scheme(
+            None if card is None else card.scheme, dict(self.state.thresholds)
+        )
+        self._show_status()
+
+    def _show_status(self) -> None:
+        state = self.state
+        self.run_panel.show_status(state.status, obstacle(state), state.message)
+
+    def _on_progress(self) -> None:
+        progress = self.state.progress
+        self.run_panel.show_progress(progress)
+        if progress is not None and self.state.status.is_active:
+            self.state.message = progress_text(progress)
+
+    def _on_measures(self) -> None:
+        self.findings_panel.show_measures(self.state.measures)
+
+    def _on_folder(self) -> None:
+        self.run_panel.show_folder(self.state.out_folder)
+
+    def _on_extent(self) -> None:
+        self.run_panel.extent.setCurrentText(self.state.extent.value)
+
+    def _on_cursor(self, event: Any) -> None:
+        results = self.controller.results
+        if results is not None:
+            text = results.describe(tuple(event.source.position))
+            self.findings_panel.hover.setText(text or "Point at a tile to read its probabilities")
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop what runs before the window goes."""
+        self.release()
+        super().closeEvent(event)
+
+    def release(self) -> None:
+        """Stop workers and let go of the viewer; calling it again does nothing."""
+        if self.controller.closed:
+            return
+        self.controller.close()
+        self.viewer.layers.events.inserted.disconnect(self._on_layers_changed)
+        self.viewer.layers.events.removed.disconnect(self._on_layers_changed)
+        self.viewer.cursor.events.position.disconnect(self._on_cursor)

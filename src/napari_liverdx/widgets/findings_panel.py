@@ -1,0 +1,136 @@
+"""Thresholds and what they measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QLabeledDoubleSlider
+
+from napari_liverdx.core.classes import ClassScheme
+from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.widgets.parts import Panel, quiet_label, swatch
+
+__all__ = ["FindingsPanel"]
+
+_LOWEST, _HIGHEST = 0.01, 0.99
+
+
+class FindingsPanel(Panel):
+    """A slider per pathological class and a table of areas.
+
+    Signals: ``threshold_moved(str, float)``, ``report_requested()``.
+    """
+
+    threshold_moved = Signal(str, float)
+    report_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Findings", parent)
+        self.sliders: dict[str, QLabeledDoubleSlider] = {}
+        self._rows = QWidget()
+        self._rows_layout = QHBoxLayout(self._rows)
+        self._rows_layout.setContentsMargins(0, 0, 0, 0)
+        self.body.addWidget(self._rows)
+
+        self.table = QTableWidget(0, 4)
+        self.table.setHorizontalHeaderLabels(["Class", "mm²", "% tissue", "Mean p"])
+        self.table.verticalHeader().hide()
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setShowGrid(False)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2, 3):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.body.addWidget(self.table)
+
+        self.hover = quiet_label("Point at a tile to read its probabilities")
+        self.body.addWidget(self.hover)
+        self.report_button = QPushButton("Save report")
+        self.report_button.setToolTip("Write an HTML page and a CSV table beside the result")
+        self.report_button.clicked.connect(self.report_requested)
+        self.report_button.setEnabled(False)
+        self.body.addWidget(self.report_button)
+        self._scheme: ClassScheme | None = None
+        self._fit_table()
+
+    def set_scheme(self, scheme: ClassScheme | None, thresholds: dict[str, float]) -> None:
+        """Make a slider for each pathological class."""
+        self._scheme = scheme
+        self.sliders.clear()
+        old = self._rows
+        self._rows = QWidget()
+        layout = _slider_rows(self._rows)
+        self.body.replaceWidget(old, self._rows)
+        old.deleteLater()
+        if scheme is not None:
+            for index in scheme.pathological:
+                tissue_class = scheme[index]
+                slider = self._slider(tissue_class.name, thresholds)
+                title = QLabel(tissue_class.title)
+                title.setToolTip("Probability from which a cell counts")
+                icon = QLabel()
+                icon.setPixmap(swatch(tissue_class.colour).pixmap(12, 12))
+                row = QHBoxLayout()
+                row.addWidget(icon)
+                row.addWidget(title)
+                row.addWidget(slider, 1)
+                layout.addLayout(row)
+        self.show_measures(())
+
+    def _slider(self, name: str, thresholds: dict[str, float]) -> QLabeledDoubleSlider:
+        slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        slider.setRange(_LOWEST, _HIGHEST)
+        slider.setSingleStep(0.01)
+        slider.setDecimals(2)
+        slider.setValue(thresholds.get(name, 0.5))
+        slider.valueChanged.connect(lambda value: self.threshold_moved.emit(name, float(value)))
+        self.sliders[name] = slider
+        return slider
+
+    def show_measures(self, measures: Sequence[ClassMeasure]) -> None:
+        """Fill the table."""
+        self.table.setRowCount(len(measures))
+        self.report_button.setEnabled(bool(measures))
+        for row, m in enumerate(measures):
+            title = QTableWidgetItem(m.title)
+            if self._scheme is not None:
+                title.setIcon(swatch(self._scheme[self._scheme.index(m.name)].colour))
+            self.table.setItem(row, 0, title)
+            values = (f"{m.area_mm2:.3f}", _number(m.percent, 1), _number(m.mean_probability, 3))
+            for column, text in enumerate(values, start=1):
+                item = QTableWidgetItem(text)
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                self.table.setItem(row, column, item)
+        self._fit_table()
+
+    def _fit_table(self) -> None:
+        rows = max(1, self.table.rowCount())
+        height = self.table.horizontalHeader().sizeHint().height()
+        row_height = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight(height + rows * row_height + 4)
+
+
+def _slider_rows(parent: QWidget) -> QVBoxLayout:
+    layout = QVBoxLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    return layout
+
+
+def _number(value: float, digits: int) -> str:
+    return "–" if value != value else f"{value:.{digits}f}"

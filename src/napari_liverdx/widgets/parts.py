@@ -1,0 +1,52 @@
+"""Small pieces the panels share."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+__all__ = ["Panel", "quiet_label", "set_tone", "swatch"]
+
+
+class Panel(QFrame):
+    """A titled group of the dock."""
+
+    def __init__(self, title: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(0, 2, 0, 8)
+        self.body.setSpacing(6)
+        heading = QLabel(title)
+        font = heading.font()
+        font.setBold(True)
+        heading.setFont(font)
+        self.body.addWidget(heading)
+
+
+def quiet_label(text: str = "") -> QLabel:
+    """A label that wraps and can be copied from."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def set_tone(label: QLabel, tone: str) -> None:
+    """Colour a label: ``"plain"``, ``"warning"`` or ``"error"``; readable in both themes."""
+    colours = {"plain": "", "warning": "color: #d98e04;", "error": "color: #e5484d;"}
+    label.setStyleSheet(colours[tone])
+
+
+def swatch(colour: str, size: int = 12) -> QIcon:
+    """A rounded square of one colour."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(QColor(colour))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.drawRoundedRect(0, 0, size, size, 3, 3)
+    painter.end()
+    return QIcon(pixmap)
