@@ -26,7 +26,8 @@ def outline(size: int, seed: int) -> NDArray[np.float32]:
     y, x = (np.mgrid[:size, :size] / (size - 1) - 0.5) * 2
     angle = np.arctan2(y, x)
     radius = 0.92 + sum(
-        rng.normal(0, 0.05 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 24)
+        rng.normal(0, 0.05 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi))
+        for k in range(2, 24)
     )
     distance = (np.abs(x) ** 4 + np.abs(y) ** 4) ** 0.25
     return ndimage.gaussian_filter((distance < radius).astype(np.float32), 2)

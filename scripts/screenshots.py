@@ -24,6 +24,7 @@ def wait(condition: Callable[[], bool], seconds: float = 120) -> None:
         if time.monotonic() > end:
             raise TimeoutError("the window did not reach the expected state")
         QApplication.processEvents()
+        time.sleep(0.01)
 
 
 def settle() -> None:
@@ -45,6 +46,8 @@ def main(folder: Path) -> None:
 
     viewer.open_sample("napari-liverdx", "liver")
     wait(lambda: dock.state.slide is not None and dock.state.slide.tissue is not None)
+    settle()
+    viewer.reset_view()
     picture("open")
     dock.notice.hide()
     dock.state.out_folder = Path(tempfile.mkdtemp()) / "liverdx-results"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -133,15 +133,17 @@ def analyze(
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
     mpp: Annotated[
-        Optional[float], typer.Option(help="Level-0 µm/px, if the slide states none or a wrong one.")
+        float | None,
+        typer.Option(help="Level-0 µm/px, if the slide states none or a wrong one."),
     ] = None,
     threshold: Annotated[
-        Optional[list[str]], typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable.")
+        list[str] | None,
+        typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
     ] = None,
     overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    batch_size: Annotated[Optional[int], typer.Option(help="Tiles at a time.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Tiles at a time.")] = None,
 ) -> None:
     """Analyse a slide: probabilities, areas and a report.
 
@@ -224,8 +226,10 @@ def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) ->
     with Progress(*columns, console=err) as bar, closing(run(plan, slide, model, store)) as steps:
         task = bar.add_task("", total=len(plan.tiles), speed="")
         for last in steps:
-            speed = "" if math.isnan(last.eta_seconds) else (
-                f"{last.tiles_per_second:.1f} tiles/s, {last.eta_seconds:.0f} s left"
+            speed = (
+                ""
+                if math.isnan(last.eta_seconds)
+                else (f"{last.tiles_per_second:.1f} tiles/s, {last.eta_seconds:.0f} s left")
             )
             bar.update(task, completed=last.done + last.failed, speed=speed)
     if last is not None and last.failed:

@@ -1,4 +1,4 @@
-"""``liverdx train`` and ``liverdx crossval``."""
+"""Commands that make and test models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the training commands to the program."""
     app.command()(train)
     app.command()(crossval)
+    app.command()(convert_livernet)
 
 
 def train(
@@ -32,10 +33,10 @@ def train(
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_file: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
     metrics: Annotated[
-        Optional[Path], typer.Option(help="crossval.json whose figures go into the card.")
+        Path | None, typer.Option(help="crossval.json whose figures go into the card.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
 ) -> None:
     """Train a model by transfer learning and write its file.
 
@@ -46,7 +47,6 @@ def train(
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.fine_tune import EpochResult
     from napari_liverdx.engine.recipe import load_recipe, train_final
-    from napari_liverdx.models.card import Interval
     from napari_liverdx.models.modelfile import save_model_file
 
     loaded = load_recipe(recipe)
@@ -61,7 +61,11 @@ def train(
     command = "liverdx " + shlex.join(_public_arguments(data))
     samples = loaded.samples(data)
     for step in train_final(
-        loaded, samples, torch.device(chosen.device), metrics=figures, command=command,
+        loaded,
+        samples,
+        torch.device(chosen.device),
+        metrics=figures,
+        command=command,
         checkpoint=checkpoint,
     ):
         if isinstance(step, EpochResult):
@@ -102,7 +106,7 @@ def crossval(
         bool, typer.Option(help="Also the same encoder without the recurrent network.")
     ] = True,
     work: Annotated[
-        Optional[Path], typer.Option(help="Where finished folds are kept; OUT/work by default.")
+        Path | None, typer.Option(help="Where finished folds are kept; OUT/work by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -179,3 +183,15 @@ def _markdown(command: str, tables: dict[str, dict[str, dict[str, dict[str, obje
                 cells.append(f"{v['value']:.3f}{interval}")
             lines.append(f"| {metric} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def convert_livernet(
+    weights: Annotated[list[Path], typer.Argument(help="Published Keras files, one or five.")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
+) -> None:
+    """Convert published LiverNet weights; several files become an ensemble."""
+    from napari_liverdx.models.livernet_card import convert_livernet as convert
+
+    card = convert(weights, out_file)
+    out.print(f"wrote {out_file}: {card.title}", highlight=False)
+    out.print(card.limitations, style="yellow", highlight=False)

@@ -77,9 +77,7 @@ def measure(
     values = probabilities[:, tissue]
     total = values.shape[1]
     given = thresholds or {}
-    cuts = {
-        i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological
-    }
+    cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
     counted = {i: values[i] >= cut for i, cut in cuts.items()}
     taken = np.zeros(total, dtype=np.bool_)
     for hits in counted.values():

@@ -126,6 +126,7 @@ def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> Tis
     Parameters
     ----------
     tissue : TissueMask
+        Where tissue is.
     polygons : sequence of ndarray of float, shape (n, 2)
         Corners as (x, y) in level-0 pixels.
     """

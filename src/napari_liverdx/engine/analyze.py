@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +108,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
 
 def analyze(
     plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore
-) -> Iterator[RunProgress]:
+) -> Generator[RunProgress, None, None]:
     """Classify what ``store`` still lacks and store it; close the generator to stop.
 
     Whatever ends the run, finished tiles are written first.

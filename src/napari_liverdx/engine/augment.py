@@ -21,6 +21,7 @@ def jitter_stain(
     tiles : Tensor, shape (n, 3, h, w), uint8
         RGB.
     generator : torch.Generator
+        Source of the random numbers.
     sigma, bias : float
         Range of the factor (1 ± sigma) and of the offset for each stain.
 
@@ -57,6 +58,7 @@ def dihedral(grids: list[Tensor], generator: torch.Generator) -> list[Tensor]:
     grids : list of Tensor, shape (n, ..., k, k)
         The first axes agree; k may differ between them.
     generator : torch.Generator
+        Source of the random numbers.
 
     Returns
     -------

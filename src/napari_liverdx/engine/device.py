@@ -65,7 +65,9 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> DeviceCho
         device = torch.device("cuda" if requested == "auto" else requested)
         index = device.index if device.index is not None else torch.cuda.current_device()
         if index >= torch.cuda.device_count():
-            raise PlanError(f"there is no {requested}; this computer has {torch.cuda.device_count()} GPUs")
+            raise PlanError(
+                f"there is no {requested}; this computer has {torch.cuda.device_count()} GPUs"
+            )
         gigabytes = torch.cuda.get_device_properties(index).total_memory / 2**30
         return DeviceChoice(
             f"cuda:{index}",

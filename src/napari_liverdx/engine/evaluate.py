@@ -58,11 +58,15 @@ def grouped_interval(
     metric : callable
         From probabilities and labels to a number.
     probabilities : ndarray of float, shape (n, classes)
+        Predicted probabilities.
     labels : ndarray of int, shape (n,)
+        True classes.
     groups : ndarray of str, shape (n,)
+        Patient or slide of each sample.
     how : str
         Kept with the value.
     draws, seed : int
+        Number of bootstrap draws and their seed.
     """
     rng = np.random.default_rng(seed)
     _, inverse = np.unique(groups, return_inverse=True)
@@ -92,10 +96,13 @@ def evaluate_predictions(
     Parameters
     ----------
     probabilities : ndarray of float, shape (n, classes)
+        Predicted probabilities.
     labels : ndarray of int, shape (n,)
+        True classes.
     groups : ndarray of str, shape (n,)
         Patients or slides.
     class_names : sequence of str
+        Names in output order.
     how : str
         What the samples are, kept with every value.
 

@@ -113,15 +113,19 @@ def fine_tune(
     Parameters
     ----------
     network : TileModel
+        The network.
     samples : Samples
+        The labelled pictures.
     train, val : ndarray of int
         Which samples to learn from and which to choose the epoch and the temperature by.
     size : int
         Side of the tiles in pixels.
     config : TrainConfig
+        Settings of the run.
     device : torch.device, optional
         CPU by default.
     checkpoint : Path, optional
+        File that keeps the state between epochs.
 
     Yields
     ------
@@ -146,7 +150,9 @@ def fine_tune(
             logits, targets, _ = predict_samples(state.mean, held_out, device, config.batch_size)
             val_loss = float(cross_entropy(logits, targets))
             if not math.isfinite(loss + val_loss):
-                raise DataError("training diverged (the loss is not finite); lower the learning rate")
+                raise DataError(
+                    "training diverged (the loss is not finite); lower the learning rate"
+                )
             best = state.finish_epoch(val_loss, fit_temperature(logits, targets))
             if checkpoint is not None:
                 state.save(checkpoint, network)
@@ -272,7 +278,9 @@ def _train_epoch(
         grids = dihedral([tiles] if cells is None else [tiles, cells], generator)
         x = jitter_stain(grids[0], generator, sigma=config.stain_sigma)
         output = network(x.to(device).contiguous(memory_format=torch.channels_last))
-        loss = _loss(output, target.to(device), None if cells is None else grids[1].to(device), config)
+        loss = _loss(
+            output, target.to(device), None if cells is None else grids[1].to(device), config
+        )
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)

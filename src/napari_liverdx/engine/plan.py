@@ -76,10 +76,13 @@ def plan_run(
     Parameters
     ----------
     levels : sequence of Level
+        Levels of the slide, finest first.
     mpp : Mpp or None
         None is an error here: the resolution must have been asked for before.
     tissue : TissueMask
+        Where tissue is.
     card : ModelCard
+        Card of the model.
     regions : sequence of ndarray of float, shape (n, 2), optional
         Polygons, (x, y) in level-0 pixels; the whole slide by default.
     overlap : float
@@ -129,9 +132,7 @@ def plan_run(
 
 
 def _in_blocks(grid: TileGrid) -> list[TileIndex]:
-    return sorted(
-        grid, key=lambda t: (t.row // _BLOCK, t.col // _BLOCK, t.row, t.col)
-    )
+    return sorted(grid, key=lambda t: (t.row // _BLOCK, t.col // _BLOCK, t.row, t.col))
 
 
 def _warnings(levels: Sequence[Level], mpp: Mpp, card: ModelCard) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -57,9 +57,13 @@ def read_tile(slide: Slide, grid: TileGrid, tile: TileIndex, out: NDArray[np.uin
     Parameters
     ----------
     slide : Slide
+        The slide to read.
     grid : TileGrid
+        The grid.
     tile : TileIndex
+        Which tile.
     out : ndarray of uint8, shape (tile_size, tile_size, 3)
+        Written to.
 
     Raises
     ------
@@ -91,8 +95,7 @@ class _Batch:
     ) -> None:
         self.tiles = tiles
         self.pending = [
-            pool.submit(read_tile, slide, grid, tile, self.array[i])
-            for i, tile in enumerate(tiles)
+            pool.submit(read_tile, slide, grid, tile, self.array[i]) for i, tile in enumerate(tiles)
         ]
 
     def wait(self) -> tuple[list[int], list[tuple[TileIndex, str]]]:
@@ -112,7 +115,7 @@ def predict(
     slide: Slide,
     model: LoadedModel,
     tiles: Sequence[TileIndex] | None = None,
-) -> Iterator[TileBatchResult]:
+) -> Generator[TileBatchResult, None, None]:
     """Classify tiles; close the generator to stop.
 
     Reader threads fill the next batches while the network runs. If memory runs out the batch is
@@ -122,8 +125,11 @@ def predict(
     Parameters
     ----------
     plan : RunPlan
+        The decided run.
     slide : Slide
+        The slide to read.
     model : LoadedModel
+        Name or path of the model, or the loaded model.
     tiles : sequence of TileIndex, optional
         Part of the plan's tiles, for example those a resumed run still lacks.
 

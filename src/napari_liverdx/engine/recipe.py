@@ -80,7 +80,8 @@ class Recipe(BaseModel):
             earlier = load_model_file(Path(self.start))
             own = network.state_dict()
             fitting = {
-                k: v for k, v in earlier.network.state_dict().items()
+                k: v
+                for k, v in earlier.network.state_dict().items()
                 if k in own and own[k].shape == v.shape
             }
             network.load_state_dict({**own, **fitting})
@@ -215,16 +216,28 @@ def cross_validate(
             train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
             temperature = 1.0
             for epoch in fine_tune(
-                network, samples, train, val, size=card.tile_size, config=recipe.train,
-                device=device, checkpoint=work / f"fold{number}.checkpoint",
+                network,
+                samples,
+                train,
+                val,
+                size=card.tile_size,
+                config=recipe.train,
+                device=device,
+                checkpoint=work / f"fold{number}.checkpoint",
             ):
                 temperature = epoch.temperature
                 yield epoch
-            index, scores, targets, cells, cell_targets = _test(network, samples, test, card, device)
+            index, scores, targets, cells, cell_targets = _test(
+                network, samples, test, card, device
+            )
             more = _test(network, samples, second, card, device)
             arrays = {
-                "index": index, "scores": scores, "targets": targets,
-                "second_index": more[0], "second_scores": more[1], "second_targets": more[2],
+                "index": index,
+                "scores": scores,
+                "targets": targets,
+                "second_index": more[0],
+                "second_scores": more[1],
+                "second_targets": more[2],
                 "temperature": np.array(temperature),
             }
             if cells is not None and cell_targets is not None:
@@ -299,7 +312,13 @@ def train_final(
     temperature = 1.0
     size = recipe.model_card().tile_size
     for epoch in fine_tune(
-        network, samples, train, val, size=size, config=recipe.train, device=device,
+        network,
+        samples,
+        train,
+        val,
+        size=size,
+        config=recipe.train,
+        device=device,
         checkpoint=checkpoint,
     ):
         temperature = epoch.temperature

@@ -110,9 +110,7 @@ class LabelRule:
         -------
         ndarray of float32, shape (3, ...)
         """
-        low, high = (
-            (self.cell_low, self.cell_high) if cell else (self.tile_low, self.tile_high)
-        )
+        low, high = (self.cell_low, self.cell_high) if cell else (self.tile_low, self.tile_high)
         share = fat / np.maximum(1 - blank, 0.05)
         background = _ramp(blank, self.blank_low, self.blank_high)
         fatty = _ramp(share, low, high)
@@ -134,7 +132,9 @@ def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np
     Parameters
     ----------
     image : ndarray of uint8, shape (h, w, 3)
+        RGB picture.
     fat : ndarray of bool, shape (h, w)
+        Mask of the fat vacuoles.
 
     Returns
     -------
@@ -160,6 +160,7 @@ class MaskedSamples(Samples):
     folder : Path
         Holds ``images/``, ``masks/`` and ``tiles.csv`` with columns tile, group, source.
     rule : LabelRule
+        How fractions become classes.
 
     Raises
     ------
@@ -195,12 +196,8 @@ class MaskedSamples(Samples):
             [self._tile_target(f, b).argmax() for f, b in zip(self._fat, self._blank, strict=True)]
         )
 
-    def _tile_target(
-        self, fat: NDArray[np.bool_], blank: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        return self.rule.targets(
-            np.float32(blank.mean()), np.float32(fat.mean()), cell=False
-        )
+    def _tile_target(self, fat: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return self.rule.targets(np.float32(blank.mean()), np.float32(fat.mean()), cell=False)
 
     def example(
         self, index: int, box: tuple[float, float, float, float], size: int, cells: int
@@ -272,7 +269,9 @@ class FolderSamples(Samples):
 
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; give one with a sub-folder for each class")
-        self.classes = tuple(classes) or tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
+        self.classes = tuple(classes) or tuple(
+            sorted(p.name for p in folder.iterdir() if p.is_dir())
+        )
         if len(self.classes) < 2:
             raise DataError(f"{folder}: at least two sub-folders, one for each class, are needed")
         self._paths: list[Path] = []
@@ -285,7 +284,9 @@ class FolderSamples(Samples):
                 match = re.search(group_pattern, path.name) if group_pattern else None
                 if group_pattern and match is None:
                     raise DataError(f"{path}: the group pattern {group_pattern!r} does not match")
-                groups.append((match.group(1) if match.groups() else match.group()) if match else str(path))
+                groups.append(
+                    (match.group(1) if match.groups() else match.group()) if match else str(path)
+                )
                 labels.append(label)
                 self._paths.append(path)
         self.names = [str(p.relative_to(folder)) for p in self._paths]
@@ -293,7 +294,9 @@ class FolderSamples(Samples):
         self.groups = np.array(groups)
         self.sources = np.full(len(labels), folder.name)
 
-    def _example(self, index: int, size: int, box: tuple[float, float, float, float] | None) -> Example:
+    def _example(
+        self, index: int, size: int, box: tuple[float, float, float, float] | None
+    ) -> Example:
         image = Image.fromarray(_read_rgb(self._paths[index]))
         tile = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
         target = np.zeros(len(self.classes), np.float32)

@@ -31,9 +31,11 @@ class ArrayBackend:
     Parameters
     ----------
     array : ndarray of uint8, shape (h, w, 3)
+        The stored pixels.
     kind : str
         Format name for people.
     mpp : Mpp, optional
+        Resolution, if known.
     note : str
         Why there is no mpp.
     """
@@ -68,6 +70,7 @@ def slide_from_array(array: NDArray[Any], name: str, mpp: Mpp | None = None) -> 
     name : str
         Stands in for the file name.
     mpp : Mpp, optional
+        Resolution, if known.
 
     Raises
     ------
@@ -108,7 +111,8 @@ def open_image(path: Path) -> ArrayBackend | None:
 
 
 def _read_whole(path: Path, image: Image.Image) -> ArrayBackend | None:
-    if image.format not in _KINDS:
+    kind = _KINDS.get(image.format or "")
+    if kind is None:
         return None
     if image.width * image.height > _MAX_PIXELS:
         raise _too_large(path)
@@ -125,7 +129,7 @@ def _read_whole(path: Path, image: Image.Image) -> ArrayBackend | None:
         array = np.asarray(image)
         if array.dtype == np.int32:
             array = array.astype(np.uint16)
-    return ArrayBackend(to_rgb8(array, str(path)), _KINDS[image.format], mpp, note)
+    return ArrayBackend(to_rgb8(array, str(path)), kind, mpp, note)
 
 
 def _too_large(path: Path) -> NotASlideError:

@@ -21,6 +21,7 @@ def to_rgb8(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
     Parameters
     ----------
     array : ndarray, shape (h, w) or (h, w, 1 | 3 | 4)
+        The stored pixels.
     where : str
         Named in the error.
 

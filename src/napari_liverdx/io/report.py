@@ -31,8 +31,11 @@ def overlay_picture(
     Parameters
     ----------
     overview : Overview
+        Small picture of the slide.
     store : ResultStore
+        The result.
     thresholds : mapping of str to float
+        Per pathological class.
     opacity : float
         Of a cell with probability 1.
 
@@ -80,9 +83,13 @@ def write_report(
     Parameters
     ----------
     path : Path
+        File to write.
     store : ResultStore
+        The result.
     measures : sequence of ClassMeasure
+        Rows of the table of findings.
     overview : Overview
+        Small picture of the slide.
     card : mapping
         The model card as plain data.
     """

@@ -145,7 +145,7 @@ class ResultStore:
         for row, col in np.argwhere(self.state == TileState.DONE):
             self._paint(TileIndex(int(row), int(col)), self._slot(TileIndex(int(row), int(col))))
 
-    # -- opening ------------------------------------------------------------------------------
+    # -- opening --
 
     @classmethod
     def create(
@@ -162,7 +162,9 @@ class ResultStore:
         path : Path
             Must not exist.
         manifest : RunManifest
+            How the run was set up.
         tissue : TissueMask
+            Where tissue is.
         tiles : sequence of TileIndex
             Tiles to analyse; all others are marked as holding no tissue.
 
@@ -192,15 +194,20 @@ class ResultStore:
                 group.create_array(name, shape=shape, chunks=_fit(chunks, shape), dtype=dtype)
             map_shape = (classes, *cls._map_shape(manifest))
             group.create_array(
-                "probabilities", shape=map_shape, chunks=_fit((classes, 256, 256), map_shape),
-                dtype="f4", dimension_names=("c", "y", "x"),
+                "probabilities",
+                shape=map_shape,
+                chunks=_fit((classes, 256, 256), map_shape),
+                dtype="f4",
+                dimension_names=("c", "y", "x"),
             )
             state = np.full(grid.shape, TileState.NO_TISSUE, np.uint8)
             for tile in tiles:
                 state[tile.row, tile.col] = TileState.PENDING
-            group["state"][...] = state  # type: ignore[index]
+            _array(group, "state")[...] = state
             mask = group.create_array(
-                "tissue", shape=tissue.mask.shape, chunks=_fit((1024, 1024), tissue.mask.shape),
+                "tissue",
+                shape=tissue.mask.shape,
+                chunks=_fit((1024, 1024), tissue.mask.shape),
                 dtype="u1",
             )
             mask[...] = tissue.mask.astype(np.uint8)
@@ -223,9 +230,9 @@ class ResultStore:
         try:
             group = zarr.open_group(path, mode="r+")
             manifest = RunManifest.model_validate(dict(group.attrs)["liverdx"])
-            mask = group["tissue"]
-            scale_x, scale_y = dict(mask.attrs)["level0_pixels_per_pixel"]
-            tissue = TissueMask(np.asarray(mask[...]).astype(bool), scale_x, scale_y)  # type: ignore[index]
+            mask = _array(group, "tissue")
+            scale: Any = dict(mask.attrs)["level0_pixels_per_pixel"]
+            tissue = TissueMask(np.asarray(mask[...]).astype(bool), *scale)
             return cls(path, group, manifest, tissue)
         except (KeyError, ValueError, TypeError, OSError, ValidationError) as error:
             if isinstance(error, ResultError):
@@ -259,7 +266,7 @@ class ResultStore:
             )
         return store
 
-    # -- filling ------------------------------------------------------------------------------
+    # -- filling --
 
     def add(
         self,
@@ -273,10 +280,13 @@ class ResultStore:
         Parameters
         ----------
         tiles : sequence of TileIndex
+            The tiles, in the order of the arrays.
         probabilities : ndarray of float32, shape (n, classes)
+            Predicted probabilities.
         cells : ndarray of float32, shape (n, classes, k, k), or None
             None where the model has no cells: the tile's probabilities stand for all of it.
         failed : sequence of TileIndex
+            Tiles that could not be read.
         """
         k = self.manifest.cells
         for n, tile in enumerate(tiles):
@@ -285,7 +295,9 @@ class ResultStore:
             values = (
                 cells[n]
                 if cells is not None
-                else np.broadcast_to(probabilities[n][:, None, None], (probabilities.shape[1], k, k))
+                else np.broadcast_to(
+                    probabilities[n][:, None, None], (probabilities.shape[1], k, k)
+                )
             )
             self._slot(tile)[...] = values
             self.tile_probabilities[:, tile.row, tile.col] = probabilities[n]
@@ -328,9 +340,7 @@ class ResultStore:
     def finish(self, timings: dict[str, float], *, device: str, complete: bool) -> None:
         """Flush and record timings; times of resumed runs add up."""
         self.flush()
-        added = {
-            key: self.manifest.timings.get(key, 0.0) + value for key, value in timings.items()
-        }
+        added = {key: self.manifest.timings.get(key, 0.0) + value for key, value in timings.items()}
         finished = datetime.now(UTC).isoformat(timespec="seconds") if complete else ""
         self.manifest = self.manifest.model_copy(
             update={"timings": added, "device": device, "finished": finished}
@@ -351,7 +361,7 @@ class ResultStore:
         """Whether no tile is pending."""
         return self.count(TileState.PENDING) == 0
 
-    # -- reading ------------------------------------------------------------------------------
+    # -- reading --
 
     @property
     def cell_size(self) -> tuple[float, float]:
@@ -381,11 +391,12 @@ class ResultStore:
         (width, height), (x, y) = self.cell_size, self.origin
         rows, cols = self._weights.shape
         on_tissue = self.tissue.sample(
-            x + (np.arange(cols) + 0.5) * width, y + (np.arange(rows) + 0.5) * height
+            x + (np.arange(cols, dtype=np.float64) + 0.5) * width,
+            y + (np.arange(rows, dtype=np.float64) + 0.5) * height,
         )
         return on_tissue & (self._weights > 0)
 
-    # -- inside -------------------------------------------------------------------------------
+    # -- inside --
 
     @staticmethod
     def _map_shape(manifest: RunManifest) -> tuple[int, int]:
@@ -396,9 +407,7 @@ class ResultStore:
 
     def _slot(self, tile: TileIndex) -> NDArray[np.float32]:
         k = self.manifest.cells
-        return self._slots[
-            :, tile.row * k : (tile.row + 1) * k, tile.col * k : (tile.col + 1) * k
-        ]
+        return self._slots[:, tile.row * k : (tile.row + 1) * k, tile.col * k : (tile.col + 1) * k]
 
     def _paint(self, tile: TileIndex, values: NDArray[np.float32]) -> None:
         k = self.manifest.cells
@@ -411,7 +420,9 @@ class ResultStore:
     def _map_block(self, row: int, col: int) -> tuple[slice, slice, slice]:
         grid, k = self.manifest.grid, self.manifest.cells
         top, left = _map_corner(grid, k, TileIndex(row * _BLOCK, col * _BLOCK))
-        bottom, right = _map_corner(grid, k, TileIndex((row + 1) * _BLOCK - 1, (col + 1) * _BLOCK - 1))
+        bottom, right = _map_corner(
+            grid, k, TileIndex((row + 1) * _BLOCK - 1, (col + 1) * _BLOCK - 1)
+        )
         return slice(None), slice(top, bottom + k), slice(left, right + k)
 
     def _write(self, name: str, values: NDArray[Any], where: tuple[slice, ...]) -> None:
@@ -419,7 +430,7 @@ class ResultStore:
         fitted = tuple(
             slice(s.start or 0, (s.start or 0) + n) for s, n in zip(where, part.shape, strict=True)
         )
-        self._group[name][fitted] = part  # type: ignore[index]
+        _array(self._group, name)[fitted] = part
 
 
 def _map_corner(grid: TileGrid, cells: int, tile: TileIndex) -> tuple[int, int]:
@@ -434,9 +445,16 @@ def _fit(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(max(1, min(c, s)) for c, s in zip(chunks, shape, strict=True))
 
 
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    if not isinstance(array, zarr.Array):
+        raise KeyError(name)
+    return array
+
+
 def _read(group: zarr.Group, name: str, path: Path) -> NDArray[Any]:
     try:
-        return np.array(group[name][...])  # type: ignore[index]
+        return np.array(_array(group, name)[...])
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         raise ResultError(
             f"{path}: array {name!r} is missing or damaged ({error}); remove the result and "
@@ -453,7 +471,9 @@ def _storage_errors(path: Path, kept: str) -> Iterator[None]:
             raise StorageFullError(
                 f"{path}: the disk is full; {kept}. Free some space and start again"
             ) from error
-        raise ResultError(f"{path}: cannot be written ({error.strerror or error}); {kept}") from error
+        raise ResultError(
+            f"{path}: cannot be written ({error.strerror or error}); {kept}"
+        ) from error
 
 
 def _attributes(manifest: RunManifest) -> dict[str, Any]:

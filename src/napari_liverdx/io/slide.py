@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +91,18 @@ class Overview:
 class Slide:
     """An open slide. Reading is safe from several threads; close it or use ``with``.
 
+    A slide nobody holds any more closes itself.
+
     Parameters
     ----------
     path : Path
+        File to write.
     backend : SlideBackend
+        What reads the file.
     mpp : Mpp, optional
         Overrides what the file says.
     cache : TileCache, optional
+        Memory for decoded tiles.
     """
 
     def __init__(
@@ -112,6 +118,8 @@ class Slide:
         self._backend = backend
         self._given_mpp = mpp
         self._cache = cache if cache is not None else TileCache()
+        # A viewer drops its layers without a word; the file must not stay open then.
+        self._release = weakref.finalize(self, backend.close)
 
     def __reduce__(self) -> tuple[Callable[..., Slide], tuple[Path, Mpp | None]]:
         return _reopen, (self.path, self._given_mpp)
@@ -120,7 +128,10 @@ class Slide:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -176,7 +187,9 @@ class Slide:
                     file.seek(start)
                     digest.update(file.read(2**16))
         except OSError as error:
-            raise SlideReadError(f"{self.path}: the slide cannot be read any more: {error}") from error
+            raise SlideReadError(
+                f"{self.path}: the slide cannot be read any more: {error}"
+            ) from error
         digest.update(repr((size, [(v.width, v.height) for v in self.levels])).encode())
         return digest.hexdigest()
 
@@ -192,9 +205,7 @@ class Slide:
         TileReadError
             If it cannot be decoded.
         """
-        return self._cache.get(
-            (level, row, col), lambda: self._backend.read_tile(level, row, col)
-        )
+        return self._cache.get((level, row, col), lambda: self._backend.read_tile(level, row, col))
 
     def read_region(
         self,
@@ -210,6 +221,7 @@ class Slide:
         Parameters
         ----------
         level : int
+            Index of the level.
         x, y, width, height : int
             In pixels of that level.
         out : ndarray of uint8, shape (height, width, 3), optional
@@ -281,7 +293,7 @@ class Slide:
 
     def close(self) -> None:
         """Release the file and the cache."""
-        self._backend.close()
+        self._release()
         self._cache.clear()
 
 
@@ -299,7 +311,9 @@ def register_backend(opener: BackendOpener) -> BackendOpener:
     return opener
 
 
-def open_slide(path: str | Path, *, mpp: Mpp | None = None, cache: TileCache | None = None) -> Slide:
+def open_slide(
+    path: str | Path, *, mpp: Mpp | None = None, cache: TileCache | None = None
+) -> Slide:
     """Open an image as a slide.
 
     Parameters

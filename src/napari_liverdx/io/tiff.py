@@ -10,11 +10,12 @@ import contextlib
 import math
 import os
 import re
+import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -86,10 +87,7 @@ class TiffBackend:
                 beyond += int(np.count_nonzero(ends > self._size))
                 total += len(ends)
         if beyond:
-            raise SlideReadError(
-                f"{self._path}: the file is truncated, {beyond} of {total} tiles lie beyond its "
-                "end; copy it again from its source"
-            )
+            raise _truncated(self._path, f"{beyond} of {total} tiles lie beyond its end")
 
     def _read_bytes(self, offset: int, size: int) -> bytes:
         handle = self._tif.filehandle
@@ -120,7 +118,7 @@ class TiffBackend:
                 self._read_bytes(offset, size), segment, jpegtables=page.jpegtables
             )
         # Codecs raise errors of their own making, with no common base but Exception.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise self._tile_error(level, index, str(error)) from error
         if data is None:
             raise self._tile_error(level, index, "no data")
@@ -151,16 +149,19 @@ def _is_colour_tiles(page: Any) -> bool:
 def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
     """Pages that make up each level, finest first, every level strictly smaller."""
     # Associated pictures (label, macro, thumbnail) are stored in strips and so are passed over.
-    pages = [p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_colour_tiles(p)]
+    pages: list[Any] = [
+        p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_colour_tiles(p)
+    ]
     if not pages:
         return []
+    if by_channel := _channel_levels(tif):
+        return by_channel
     first = pages[0]
     chains = [first, *(p for p in first.pages or () if _is_colour_tiles(p))]
     if len(chains) == 1:
         chains = pages
-    channels = _channel_pages(tif, first)
     levels: list[list[_Plane]] = []
-    for index, page in enumerate(chains):
+    for page in chains:
         if levels:
             last = levels[-1][0].page
             if page.imagewidth >= last.imagewidth or page.imagelength >= last.imagelength:
@@ -168,10 +169,7 @@ def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
             ratio = (first.imagewidth / page.imagewidth) / (first.imagelength / page.imagelength)
             if abs(math.log(ratio)) > 0.05 or page.dtype != first.dtype:
                 continue
-        if channels:
-            parts = [c if index == 0 else c.pages[index - 1] for c in channels]
-            levels.append([_Plane(part, 0) for part in parts])
-        elif page.samplesperpixel > 1 and page.planarconfig == 2:
+        if page.samplesperpixel > 1 and page.planarconfig == 2:
             step = len(page.dataoffsets) // page.samplesperpixel
             levels.append([_Plane(page, k * step) for k in range(page.samplesperpixel)])
         else:
@@ -179,15 +177,18 @@ def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
     return levels
 
 
-def _channel_pages(tif: tifffile.TiffFile, first: Any) -> list[Any]:
-    """The three pages of an OME-TIFF that stores red, green and blue as separate pages."""
-    if not tif.is_ome or first.samplesperpixel != 1:
+def _channel_levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
+    """Levels of an OME-TIFF that stores red, green and blue as separate pages; empty if not."""
+    series = tif.series[0] if tif.is_ome else None
+    if series is None or series.axes != "CYX" or series.shape[0] != 3:
         return []
-    series = tif.series[0]
-    if series.get_axes(False).replace("Q", "").strip("TZ") not in {"CYX", "SYX"}:
-        return []
-    pages = [page for page in series.pages if page is not None]
-    return [p.aspage() for p in pages] if len(pages) == 3 else []
+    return [
+        [
+            _Plane(page if isinstance(page, tifffile.TiffPage) else page.aspage(), 0)
+            for page in pages
+        ]
+        for pages in ([p for p in level.pages if p is not None] for level in series.levels)
+    ]
 
 
 def _format_name(tif: tifffile.TiffFile) -> str:
@@ -257,6 +258,39 @@ def _resolution_mpp(tif: tifffile.TiffFile) -> tuple[float, float, str] | None:
     return um * x[1] / x[0], um * y[1] / y[0], "TIFF resolution tag"
 
 
+def _check_directories(path: Path, file: BinaryIO) -> None:
+    """Follow the chain of image directories; a chain that leaves the file was cut off."""
+    file.seek(0)
+    header = file.read(16).ljust(16, b"\0")
+    order = "<" if header[:2] == b"II" else ">"
+    big = header[2:4] in (b"+\0", b"\0+")
+    offset_type, count_type, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    (offset,) = struct.unpack_from(order + offset_type, header, 8 if big else 4)
+    size = file.seek(0, 2)
+    seen: set[int] = set()
+    while offset and offset not in seen:
+        seen.add(offset)
+        file.seek(offset)
+        count = _unpack(order + count_type, file)
+        if offset >= size or count is None:
+            raise _truncated(path, f"an image directory at byte {offset} lies beyond its end")
+        file.seek(count * entry, 1)
+        following = _unpack(order + offset_type, file)
+        if following is None:
+            raise _truncated(path, f"the image directory at byte {offset} is incomplete")
+        offset = following
+
+
+def _unpack(kind: str, file: BinaryIO) -> int | None:
+    size = struct.calcsize(kind)
+    data = file.read(size)
+    return int(struct.unpack(kind, data)[0]) if len(data) == size else None
+
+
+def _truncated(path: Path, why: str) -> SlideReadError:
+    return SlideReadError(f"{path}: the file is truncated, {why}; copy it again from its source")
+
+
 @register_backend
 def open_tiff(path: Path) -> TiffBackend | None:
     """Open a tiled TIFF, or return None if the file is no TIFF or not tiled.
@@ -269,6 +303,7 @@ def open_tiff(path: Path) -> TiffBackend | None:
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC:
             return None
+        _check_directories(path, file)
     try:
         tif = tifffile.TiffFile(path)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:

@@ -52,6 +52,7 @@ class TileModel(nn.Module, ABC):
         mean, std : tuple of float
             Per channel in the network's order, on the 0 to 1 scale.
         channel_order : {"RGB", "BGR"}
+            Order in which the network takes the channels.
         """
         device = next(self.parameters()).device
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1).to(device), False)

@@ -42,8 +42,11 @@ def expected_calibration_error(
     Parameters
     ----------
     probabilities : ndarray of float, shape (n, classes)
+        Predicted probabilities.
     labels : ndarray of int, shape (n,)
+        True classes.
     bins : int
+        Number of bins.
 
     Returns
     -------

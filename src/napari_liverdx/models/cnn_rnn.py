@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
 from napari_liverdx.models.base import TileModel, TileOutput
 from napari_liverdx.models.context import RecurrentContext
+from napari_liverdx.models.safe_timm import timm
 
 __all__ = ["AttentionPool", "CnnRnnClassifier"]
 
@@ -37,6 +37,7 @@ class CnnRnnClassifier(TileModel):
     Parameters
     ----------
     n_classes : int
+        Number of classes.
     encoder : str
         Any timm model that can give feature maps.
     tile_size : int

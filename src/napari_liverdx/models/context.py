@@ -43,6 +43,7 @@ class RecurrentContext(nn.Module):
         Parameters
         ----------
         grid : Tensor, shape (n, channels, rows, columns), float
+            The grid.
         mask : Tensor, shape (n, rows, columns), bool, optional
             True where a cell carries signal.
 
@@ -61,4 +62,3 @@ class RecurrentContext(nn.Module):
         swept = self.columns(sequences)[0].reshape(n, columns, rows, self.out_channels)
         out: Tensor = swept.permute(0, 3, 2, 1)
         return out if keep is None else out * keep
-

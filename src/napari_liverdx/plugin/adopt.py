@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pint
@@ -17,6 +17,9 @@ from napari_liverdx.core.pyramid import Level
 from napari_liverdx.io.pixels import to_rgb8
 from napari_liverdx.io.slide import Slide, SlideInfo, open_slide
 from napari_liverdx.plugin.layers import SLIDE_KEY
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 __all__ = ["is_slide_layer", "regions_from_shapes", "slide_of_layer", "visible_region"]
 
@@ -76,8 +79,12 @@ class _LayerBackend:
             "image layer",
             tuple(
                 Level(
-                    a.shape[1], a.shape[0], first.shape[1] / a.shape[1],
-                    first.shape[0] / a.shape[0], _BLOCK, _BLOCK,
+                    a.shape[1],
+                    a.shape[0],
+                    first.shape[1] / a.shape[1],
+                    first.shape[0] / a.shape[0],
+                    _BLOCK,
+                    _BLOCK,
                 )
                 for a in self._levels
             ),
@@ -115,13 +122,21 @@ def _layer_mpp(layer: Image) -> tuple[Mpp | None, str]:
         return None, str(error)
 
 
-def visible_region(layer: Image) -> list[NDArray[np.float64]]:
+def visible_region(viewer: ViewerModel, layer: Image) -> list[NDArray[np.float64]]:
     """The part of a slide that the canvas shows, as one polygon in level-0 pixels (x, y)."""
-    corners = np.asarray(layer.corner_pixels, dtype=float)[:, :2]
-    if layer.multiscale:
-        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][:2]
-    (y0, x0), (y1, x1) = corners
-    return [np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])]
+    # The camera moved to the scene, and the canvas' size became public, in napari 0.9.
+    camera = getattr(viewer, "scene", viewer).camera
+    size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
+    half = np.asarray(size, dtype=float) / camera.zoom / 2
+    centre = np.asarray(camera.center[-2:])
+    world = [centre + half * sign for sign in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    return [_level0_polygon(layer, world)]
+
+
+def _level0_polygon(layer: Image, world: Sequence[Any]) -> NDArray[np.float64]:
+    data = np.array([layer.world_to_data(point)[-2:] for point in world])
+    # A data coordinate is a pixel centre, a region's corner is a pixel edge.
+    return np.asarray(data[:, ::-1] + 0.5)
 
 
 def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.float64]]:
@@ -138,9 +153,7 @@ def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.f
             continue
         outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
         world = [shapes.data_to_world(point) for point in outline]
-        data = np.array([slide_layer.world_to_data(point)[-2:] for point in world])
-        # A data coordinate is a pixel centre, a region's corner is a pixel edge.
-        polygons.append(data[:, ::-1] + 0.5)
+        polygons.append(_level0_polygon(slide_layer, world))
     if not polygons:
         raise PlanError("no closed shape was drawn; draw a rectangle, ellipse or polygon first")
     return polygons

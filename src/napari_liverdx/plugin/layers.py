@@ -92,14 +92,13 @@ def _placement(
     }
 
 
-def probability_layer(
-    store: ResultStore, index: int, reference: Image, threshold: float
-) -> Image:
+def probability_layer(store: ResultStore, index: int, reference: Image, threshold: float) -> Image:
     """The map of one class over its slide; it shares memory with the store.
 
     Parameters
     ----------
     store : ResultStore
+        The result.
     index : int
         Of the class.
     reference : Image

@@ -31,10 +31,13 @@ class ResultLayers:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
+        The viewer.
     store : ResultStore
+        The result.
     reference : Image
         The slide's layer.
     thresholds : mapping of str to float
+        Per pathological class.
     """
 
     def __init__(

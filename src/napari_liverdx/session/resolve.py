@@ -27,14 +27,13 @@ def obstacle(state: SessionState) -> str:
     return ""
 
 
-def resolve(
-    state: SessionState, regions: Sequence[NDArray[np.float64]] | None = None
-) -> RunPlan:
+def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None = None) -> RunPlan:
     """The run that the state describes; changes nothing and reads nothing.
 
     Parameters
     ----------
     state : SessionState
+        State of the dock.
     regions : sequence of ndarray of float, shape (n, 2), optional
         Polygons, (x, y) in level-0 pixels; None for the whole slide.
 

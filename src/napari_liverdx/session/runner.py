@@ -89,11 +89,15 @@ def run(
     run_number : int
         Returned with every event.
     plan : RunPlan
+        The decided run.
     slide : Slide
+        The slide to read.
     model : str
         Name or path.
     out_folder : Path
+        Folder for the result.
     stop : threading.Event
+        Set it to end the run.
 
     Yields
     ------

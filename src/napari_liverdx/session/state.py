@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from psygnal import EventedModel
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
 from napari_liverdx.core.mpp import Mpp
@@ -114,7 +114,7 @@ class SessionState(EventedModel):
     progress: RunProgress | None = None
     run_number: int = 0
     message: str = ""
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, float] = Field(default_factory=dict)
     measures: tuple[ClassMeasure, ...] = ()
 
     def choose_card(self, model: str, card: ModelCard | None) -> None:
@@ -123,5 +123,7 @@ class SessionState(EventedModel):
         self.card = card
         scheme = None if card is None else card.scheme
         self.thresholds = (
-            {} if scheme is None else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
+            {}
+            if scheme is None
+            else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
 from napari_liverdx.core.measure import measure
 from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.io.sample import sample_path
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.zoo import available_models, find_model
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DockController"]
 
+_LOG = logging.getLogger(__name__)
+
 _REFRESH_MS = 300
 REGIONS = "Regions to analyse"
 
@@ -54,8 +59,11 @@ class DockController(QObject):
     Parameters
     ----------
     viewer : napari.components.ViewerModel
+        The viewer.
     state : SessionState
+        State of the dock.
     parent : QObject
+        Qt parent.
     """
 
     def __init__(self, viewer: ViewerModel, state: SessionState, parent: QObject) -> None:
@@ -69,12 +77,13 @@ class DockController(QObject):
         self._stop = threading.Event()
         self._dirty = False
         self.closed = False
+        self._looks = 0
         self._timer = QTimer(self)
         self._timer.setInterval(_REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
         viewer.layers.events.removed.connect(self._on_removed)
 
-    # -- slide --------------------------------------------------------------------------------
+    # -- slide --
 
     def slide_layers(self) -> list[Image]:
         """Layers that can be analysed, newest first."""
@@ -85,7 +94,7 @@ class DockController(QObject):
         try:
             data, meta, _ = slide_layer_data(open_slide(path))
         except LiverDxError as error:
-            self._tell(error)
+            show_error(str(error))
             return
         layer = Image(data, **meta)
         self.viewer.add_layer(layer)
@@ -99,7 +108,7 @@ class DockController(QObject):
         try:
             self._slide = None if layer is None else slide_of_layer(layer)
         except LiverDxError as error:
-            self._tell(error)
+            show_error(str(error))
             return
         self.layer = layer
         self._drop_results()
@@ -118,7 +127,7 @@ class DockController(QObject):
         try:
             mpp = Mpp.square(value, "given by user")
         except LiverDxError as error:
-            self._tell(error)
+            show_error(str(error))
             return
         self._slide.set_mpp(mpp)
         place_slide_layer(self.layer, mpp)
@@ -130,14 +139,16 @@ class DockController(QObject):
         if slide is None:
             return
         self.state.slide = slide_facts(slide)
+        self._looks += 1
+        number = self._looks
 
         def found(facts: Any) -> None:
-            if slide is self._slide:
+            if number == self._looks:
                 self.state.slide = facts
 
-        self._start(thread_worker(look_at_slide)(slide), returned=found, errored=self._failed)
+        self._start(_once(look_at_slide, slide), found, self._failed)
 
-    # -- model --------------------------------------------------------------------------------
+    # -- model --
 
     def choose_model(self, name: str) -> bool:
         """Take a model by name or path; False and a notification if it cannot be used."""
@@ -146,7 +157,7 @@ class DockController(QObject):
         try:
             card = read_card(find_model(name))
         except ModelFileError as error:
-            self._tell(error)
+            show_error(str(error))
             return False
         self._drop_results()
         self.state.measures = ()
@@ -160,7 +171,7 @@ class DockController(QObject):
             cards.setdefault(self.state.model, self.state.card)
         return cards
 
-    # -- run ----------------------------------------------------------------------------------
+    # -- run --
 
     def analyze(self) -> None:
         """Start a run, or resume the stopped one."""
@@ -170,7 +181,7 @@ class DockController(QObject):
         try:
             plan = resolve(self.state, self._regions(layer))
         except LiverDxError as error:
-            self._failed(error)
+            self._failed(str(error))
             return
         for warning in plan.warnings:
             show_warning(warning)
@@ -178,15 +189,13 @@ class DockController(QObject):
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
         self._stop = threading.Event()
-        worker = thread_worker(run)(
-            self.state.run_number, plan, slide, self.state.model, folder, self._stop
-        )
         number = self.state.run_number
+        events = run(number, plan, slide, self.state.model, folder, self._stop)
         self._start(
-            worker,
-            yielded=self._on_event,
-            returned=lambda _: self._on_end(number),
-            errored=lambda error: self._on_error(number, error),
+            events,
+            self._on_event,
+            lambda problem: self._on_error(number, problem),
+            lambda: self._on_end(number),
         )
         self._timer.start()
 
@@ -194,7 +203,7 @@ class DockController(QObject):
         if self.state.extent is Extent.WHOLE:
             return None
         if self.state.extent is Extent.VIEW:
-            return visible_region(layer)
+            return visible_region(self.viewer, layer)
         return regions_from_shapes(self._shapes(), layer)
 
     def _shapes(self) -> Shapes:
@@ -235,9 +244,7 @@ class DockController(QObject):
             return
         if isinstance(event, Started):
             self._drop_results()
-            self.results = ResultLayers(
-                self.viewer, event.store, self.layer, self.state.thresholds
-            )
+            self.results = ResultLayers(self.viewer, event.store, self.layer, self.state.thresholds)
             self.state.message = ""
         else:
             self.state.progress = event.progress
@@ -257,32 +264,23 @@ class DockController(QObject):
         if progress is None:
             return ""
         done = f"{progress.done:,} of {progress.total:,} tiles"
-        text = (
-            f"Stopped after {done}; Analyze resumes"
-            if stopped
-            else f"Finished, {done} analysed"
-        )
+        text = f"Stopped after {done}; Analyze resumes" if stopped else f"Finished, {done} analysed"
         if progress.failed:
             text += f". {progress.failed} tiles could not be read and are left out"
         return text
 
-    def _on_error(self, number: int, error: Exception) -> None:
+    def _on_error(self, number: int, problem: str) -> None:
         if number != self.state.run_number:
             return
         self._timer.stop()
         self._refresh(force=True)
-        self._failed(error)
+        self._failed(problem)
 
-    def _failed(self, error: Exception) -> None:
-        self.state.status = RunStatus.FAILED
-        self.state.message = self._tell(error)
+    def _failed(self, problem: str) -> None:
+        self.state.status, self.state.message = RunStatus.FAILED, problem
+        show_error(problem)
 
-    def _tell(self, error: Exception) -> str:
-        text = str(error) if isinstance(error, LiverDxError) else f"Unexpected problem: {error!r}"
-        show_error(text)
-        return text
-
-    # -- result -------------------------------------------------------------------------------
+    # -- result --
 
     def set_threshold(self, name: str, value: float) -> None:
         """Move a threshold: the layer and the table follow, nothing is recomputed."""
@@ -298,14 +296,12 @@ class DockController(QObject):
         slide, card = self._slide, self.state.card
         if self.results is None or slide is None or card is None:
             return
-        worker = thread_worker(save_report)(
-            slide, self.results.store, self.state.measures, card
-        )
+        work = _once(save_report, slide, self.results.store, self.state.measures, card)
 
         def saved(path: Any) -> None:
             self.state.message = f"Report saved: {path}"
 
-        self._start(worker, returned=saved, errored=lambda e: self._tell(e))
+        self._start(work, saved, show_error)
 
     def _refresh(self, *, force: bool = False) -> None:
         if self.results is None or not (self._dirty or force):
@@ -330,18 +326,34 @@ class DockController(QObject):
     def _drop_results(self) -> None:
         self.results = None
 
-    # -- workers and the end ------------------------------------------------------------------
+    # -- workers and the end --
 
-    def _start(self, worker: Any, **slots: Callable[..., None]) -> None:
-        for signal, slot in slots.items():
-            getattr(worker, signal).connect(slot)
-        self._workers.append(worker)
+    def _start(
+        self,
+        work: Iterator[Any],
+        received: Callable[[Any], None],
+        failed: Callable[[str], object],
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run a generator in a worker thread; its values, its error and its end come back here."""
+        problems: list[_Problem] = []
+
+        def take(value: Any) -> None:
+            if isinstance(value, _Problem):
+                problems.append(value)
+                failed(value.text)
+            else:
+                received(value)
 
         def gone() -> None:
             with suppress(ValueError):
                 self._workers.remove(worker)
 
+        worker = thread_worker(_guarded)(work)
+        worker.yielded.connect(take)
+        worker.returned.connect(lambda _: None if problems else ended())
         worker.finished.connect(gone)
+        self._workers.append(worker)
         worker.start()
 
     @property
@@ -354,6 +366,7 @@ class DockController(QObject):
         if layer is self.layer:
             self._stop.set()
             self.state.run_number += 1
+            self._looks += 1
             self._timer.stop()
             self.layer, self._slide, self.results = None, None, None
             self.state.slide, self.state.measures = None, ()
@@ -366,12 +379,41 @@ class DockController(QObject):
         self._stop.set()
         self._timer.stop()
         self.state.run_number += 1
+        self._looks += 1
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         for worker in list(self._workers):
             worker.quit()
+        self.layer, self._slide, self.results = None, None, None
+
+
+@dataclass(frozen=True)
+class _Problem:
+    text: str
+
+
+def _guarded(work: Iterator[Any]) -> Iterator[Any]:
+    """Hand an error over as text.
+
+    An exception that leaves a worker shows the user a traceback, and one that is kept holds the
+    slide and its file through its frames.
+    """
+    try:
+        yield from work
+    except LiverDxError as error:
+        yield _Problem(str(error))
+    # A bug must reach the user as a message and the log as a traceback, never end the session.
+    except Exception as error:  # noqa: BLE001
+        _LOG.exception("unexpected error in a worker")
+        yield _Problem(f"Unexpected problem: {error!r}")
+
+
+def _once(work: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
+    """``work`` as a generator: unlike a function's worker, a finished one holds no arguments."""
+    yield work(*arguments)
 
 
 def _default_folder(slide: Path) -> Path:
-    beside = slide.parent if slide.parent.is_dir() else Path.home()
+    packaged = slide == sample_path()
+    beside = slide.parent if slide.parent.is_dir() and not packaged else Path.home()
     base = beside if os.access(beside, os.W_OK) else Path.home()
     return base / "liverdx-results"

@@ -116,7 +116,7 @@ class LiverDxDock(QWidget):
         self.viewer.layers.events.removed.connect(self._on_layers_changed)
         self.viewer.cursor.events.position.connect(self._on_cursor)
 
-    # -- intentions that need a dialog ----------------------------------------------------------
+    # -- intentions that need a dialog --
 
     def _ask_slide(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
@@ -140,7 +140,7 @@ class LiverDxDock(QWidget):
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 
-    # -- intentions -----------------------------------------------------------------------------
+    # -- intentions --
 
     def _choose_by_name(self, name: str) -> None:
         if name in self.viewer.layers:
@@ -157,7 +157,7 @@ class LiverDxDock(QWidget):
     def _choose_overlap(self, overlap: float) -> None:
         self.state.overlap = overlap
 
-    # -- what changed ---------------------------------------------------------------------------
+    # -- what changed --
 
     def _on_layers_changed(self, event: Any = None) -> None:
         layers = self.controller.slide_layers()

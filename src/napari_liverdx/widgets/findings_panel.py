@@ -39,10 +39,8 @@ class FindingsPanel(Panel):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Findings", parent)
         self.sliders: dict[str, QLabeledDoubleSlider] = {}
-        self._rows = QWidget()
-        self._rows_layout = QHBoxLayout(self._rows)
-        self._rows_layout.setContentsMargins(0, 0, 0, 0)
-        self.body.addWidget(self._rows)
+        self._rows = QVBoxLayout()
+        self.body.addLayout(self._rows)
 
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Class", "mm²", "% tissue", "Mean p"])
@@ -73,11 +71,11 @@ class FindingsPanel(Panel):
         """Make a slider for each pathological class."""
         self._scheme = scheme
         self.sliders.clear()
-        old = self._rows
-        self._rows = QWidget()
-        layout = _slider_rows(self._rows)
-        self.body.replaceWidget(old, self._rows)
-        old.deleteLater()
+        while self._rows.count():
+            row = self._rows.takeAt(0).widget()
+            if row is not None:
+                row.hide()
+                row.deleteLater()
         if scheme is not None:
             for index in scheme.pathological:
                 tissue_class = scheme[index]
@@ -86,11 +84,13 @@ class FindingsPanel(Panel):
                 title.setToolTip("Probability from which a cell counts")
                 icon = QLabel()
                 icon.setPixmap(swatch(tissue_class.colour).pixmap(12, 12))
-                row = QHBoxLayout()
+                line = QWidget()
+                row = QHBoxLayout(line)
+                row.setContentsMargins(0, 0, 0, 0)
                 row.addWidget(icon)
                 row.addWidget(title)
                 row.addWidget(slider, 1)
-                layout.addLayout(row)
+                self._rows.addWidget(line)
         self.show_measures(())
 
     def _slider(self, name: str, thresholds: dict[str, float]) -> QLabeledDoubleSlider:
@@ -124,12 +124,6 @@ class FindingsPanel(Panel):
         height = self.table.horizontalHeader().sizeHint().height()
         row_height = self.table.verticalHeader().defaultSectionSize()
         self.table.setFixedHeight(height + rows * row_height + 4)
-
-
-def _slider_rows(parent: QWidget) -> QVBoxLayout:
-    layout = QVBoxLayout(parent)
-    layout.setContentsMargins(0, 0, 0, 0)
-    return layout
 
 
 def _number(value: float, digits: int) -> str:

@@ -41,7 +41,9 @@ class ModelPanel(Panel):
             lambda index: self.model_chosen.emit(str(self.choice.itemData(index)))
         )
         self.card_button = QPushButton("Card")
-        self.card_button.setToolTip("What the model was trained on, how good it is, what it cannot do")
+        self.card_button.setToolTip(
+            "What the model was trained on, how good it is, what it cannot do"
+        )
         self.card_button.clicked.connect(self.card_requested)
         self.file_button = QPushButton("File…")
         self.file_button.setToolTip("Use a model file (.safetensors)")
@@ -109,8 +111,5 @@ def card_html(card: ModelCard) -> str:
         if text:
             parts.append(f"<h3>{title}</h3><p>{escape(text)}</p>")
     if metrics:
-        parts.append(
-            "<h3>Measured (95 % intervals)</h3>"
-            f'<table cellpadding="3">{metrics}</table>'
-        )
+        parts.append(f'<h3>Measured (95 % intervals)</h3><table cellpadding="3">{metrics}</table>')
     return "".join(parts)

@@ -29,9 +29,7 @@ class NoticeBar(QFrame):
         row.addWidget(text, 1)
         row.addWidget(self.accept_button)
         self.setObjectName("liverdx_notice")
-        self.setStyleSheet(
-            "#liverdx_notice { border: 1px solid #d98e04; border-radius: 4px; }"
-        )
+        self.setStyleSheet("#liverdx_notice { border: 1px solid #d98e04; border-radius: 4px; }")
         self.setVisible(not self._settings.value(_KEY, False, type=bool))
 
     def _accept(self) -> None:

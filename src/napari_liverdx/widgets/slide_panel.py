@@ -48,8 +48,11 @@ class SlidePanel(Panel):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(3)
-        self.size, self.levels, self.mpp, self.tissue = (quiet_label("–") for _ in range(4))
+        self.size, self.kind, self.levels, self.mpp, self.tissue = self._facts = tuple(
+            quiet_label("–") for _ in range(5)
+        )
         for title, label in (
+            ("Format", self.kind),
             ("Size", self.size),
             ("Levels", self.levels),
             ("Resolution", self.mpp),
@@ -92,18 +95,21 @@ class SlidePanel(Panel):
         """Show a slide's summary; None empties it."""
         self.question.setVisible(facts is not None and facts.mpp is None)
         if facts is None:
-            for label in (self.size, self.levels, self.mpp, self.tissue):
+            for label in self._facts:
                 label.setText("–")
             set_tone(self.mpp, "plain")
             return
+        self.kind.setText(facts.format)
         first = facts.levels[0]
         size = f"{first.width:,} × {first.height:,} px"
         if facts.mpp is not None:
             width, height = first.width * facts.mpp.x / 1000, first.height * facts.mpp.y / 1000
-            size = f"{width:.2f} × {height:.2f} mm ({size})"
-        self.size.setText(size)
+            self.size.setText(f"{width:.2f} × {height:.2f} mm")
+            self.kind.setText(f"{facts.format}, {size}")
+        else:
+            self.size.setText(size)
         steps = ", ".join(f"{level.downsample:.3g}×" for level in facts.levels)
-        self.levels.setText(f"{len(facts.levels)} ({steps}), {facts.format}")
+        self.levels.setText(f"{len(facts.levels)} ({steps})")
         if facts.mpp is None:
             self.mpp.setText(f"Not known: {facts.mpp_note}. What is it?")
         else:

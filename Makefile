@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OUT ?= demo-output
+SAMPLE = $(OUT)/liver-sample.ome.tif
+# A real window on a virtual screen where there is no screen.
+SCREEN = $(if $(DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
+
+.PHONY: demo test check bench screenshots clean
+
+$(VENV)/.demo: pyproject.toml
+	@bash scripts/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[gui]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml
+	@bash scripts/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[test]'
+	@touch $@ $(VENV)/.demo
+
+## Analyse the sample slide, write the report, open napari where there is a screen.
+demo: $(VENV)/.demo
+	$(BIN)/liverdx sample $(SAMPLE)
+	$(BIN)/liverdx analyze $(SAMPLE) --out $(OUT)
+	$(if $(DISPLAY)$(WAYLAND_DISPLAY),$(BIN)/napari $(SAMPLE) --with napari-liverdx "Analyze slide",\
+	  @echo "No screen here: open the report in a browser, or run this where there is one.")
+
+## Style, types, layers, manifest.
+check: $(VENV)/.test
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate src/napari_liverdx/napari.yaml
+
+## Everything that must hold.
+test: check
+	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest $(PYTEST)
+
+## Speed, as ratios against a peer in the same run.
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/bench.py
+
+## The pictures in docs/images.
+screenshots: $(VENV)/.test
+	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python scripts/screenshots.py
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist
