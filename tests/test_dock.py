@@ -498,3 +498,24 @@ def test_a_closed_slide_lets_go_of_its_file(viewer: ViewerModel, dock: LiverDxDo
     wait(lambda: not dock.controller.is_busy)
     viewer.layers.clear()
     assert dock.controller.layer is None
+
+
+@pytest.mark.parametrize("how", ["window", "dock"])
+def test_closing_during_a_run_stops_it_and_keeps_the_tiles(
+    viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path, how: str
+) -> None:
+    dock.controller.choose_model("liver-steatosis")
+    viewer.open_sample("napari-liverdx", "liver")
+    wait(lambda: not dock.controller.is_busy)
+    dock.state.out_folder = tmp_path / "results"
+    click(dock.run_panel.analyze_button)
+    wait(lambda: (p := dock.state.progress) is not None and 0 < p.done < p.total)
+    controller = dock.controller
+    if how == "window":
+        viewer.close()
+    else:
+        viewer.window.remove_dock_widget(dock)
+    wait(lambda: not controller.is_busy)
+    kept = ResultStore.open(tmp_path / "results" / "liver-sample.liver-steatosis.liverdx.zarr")
+    assert kept.count(TileState.DONE) > 0
+    assert not kept.is_complete

@@ -17,7 +17,8 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.tissue import OVERVIEW_MPP, TissueMask, find_tissue
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.engine.predict import predict
-from napari_liverdx.io.result import ResultStore, RunManifest, TileState
+from napari_liverdx.io.manifest import RunManifest
+from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Overview, Slide
 from napari_liverdx.models.modelfile import LoadedModel
 

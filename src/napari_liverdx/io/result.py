@@ -14,20 +14,19 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.errors import ResultError, ResultMismatchError, StorageFullError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.tissue import TissueMask
+from napari_liverdx.io.manifest import RunManifest, group_attributes
 
 __all__ = ["ResultStore", "RunManifest", "TileState", "result_path"]
 
 SUFFIX = ".liverdx.zarr"
 _BLOCK = 32
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORMAT = 1
 
 
 class TileState(IntEnum):
@@ -37,71 +36,6 @@ class TileState(IntEnum):
     DONE = 1
     FAILED = 2
     NO_TISSUE = 3
-
-
-class RunManifest(BaseModel):
-    """How a result came to be.
-
-    Attributes
-    ----------
-    slide_name, slide_format, slide_fingerprint : str
-        File name without its folder.
-    slide_size : tuple of int
-        Width and height, level-0 pixels.
-    mpp, mpp_source
-        Level-0 resolution in µm/px (x, y) and where it came from.
-    model_name, model_version, model_sha256 : str
-    classes : tuple of TissueClass
-    grid : TileGrid
-    cells : int
-        Cells along a tile's side.
-    overlap : float
-    regions_sha256 : str
-        Of the tissue mask that was analysed.
-    device, versions, timings, warnings, created, finished
-        For the record; not part of the result's identity.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: int = _FORMAT
-    slide_name: str
-    slide_format: str
-    slide_fingerprint: str
-    slide_size: tuple[int, int]
-    mpp: tuple[float, float]
-    mpp_source: str
-    model_name: str
-    model_version: str
-    model_sha256: str
-    classes: tuple[TissueClass, ...]
-    grid: TileGrid
-    cells: int
-    overlap: float
-    regions_sha256: str
-    device: str = ""
-    versions: dict[str, str] = {}
-    timings: dict[str, float] = {}
-    warnings: tuple[str, ...] = ()
-    created: str = ""
-    finished: str = ""
-    notice: str = "For research use, not for diagnosis."
-
-    def differences(self, other: RunManifest) -> list[str]:
-        """What of the identity differs, in words."""
-        checks = {
-            "slide": self.slide_fingerprint == other.slide_fingerprint,
-            "model": self.model_sha256 == other.model_sha256,
-            "µm/px": np.allclose(self.mpp, other.mpp, rtol=1e-6),
-            "tile grid": self.grid == other.grid and self.cells == other.cells,
-            "region or tissue": self.regions_sha256 == other.regions_sha256,
-        }
-        return [name for name, same in checks.items() if not same]
-
-    @property
-    def scheme(self) -> ClassScheme:
-        """The classes as a scheme."""
-        return ClassScheme(self.classes)
 
 
 def result_path(folder: Path, slide_name: str, model_name: str) -> Path:
@@ -212,7 +146,7 @@ class ResultStore:
             )
             mask[...] = tissue.mask.astype(np.uint8)
             mask.attrs["level0_pixels_per_pixel"] = [tissue.scale_x, tissue.scale_y]
-            group.attrs.update(_attributes(manifest))
+            group.attrs.update(group_attributes(manifest))
             partial.rename(path)
         return cls(path, zarr.open_group(path, mode="r+"), manifest, tissue)
 
@@ -346,7 +280,7 @@ class ResultStore:
             update={"timings": added, "device": device, "finished": finished}
         )
         with _storage_errors(self.path, "the tiles are kept"):
-            self._group.attrs.update(_attributes(self.manifest))
+            self._group.attrs.update(group_attributes(self.manifest))
 
     def pending(self, tiles: Sequence[TileIndex]) -> list[TileIndex]:
         """Those of ``tiles`` that are not done; failed ones are tried again."""
@@ -474,51 +408,3 @@ def _storage_errors(path: Path, kept: str) -> Iterator[None]:
         raise ResultError(
             f"{path}: cannot be written ({error.strerror or error}); {kept}"
         ) from error
-
-
-def _attributes(manifest: RunManifest) -> dict[str, Any]:
-    """Attributes of the group: NGFF 0.5 for any viewer, the manifest for this program."""
-    grid, k = manifest.grid, manifest.cells
-    cell_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
-    cell_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]
-    region = grid.region
-    # A pixel's coordinate is its centre: the first cell's centre lies half a cell minus half a
-    # slide pixel from the centre of the slide's first pixel.
-    x = region.x * manifest.mpp[0] + (cell_x - manifest.mpp[0]) / 2
-    y = region.y * manifest.mpp[1] + (cell_y - manifest.mpp[1]) / 2
-    return {
-        "ome": {
-            "version": "0.5",
-            "multiscales": [
-                {
-                    "name": f"{manifest.slide_name} {manifest.model_name}",
-                    "axes": [
-                        {"name": "c", "type": "channel"},
-                        {"name": "y", "type": "space", "unit": "micrometer"},
-                        {"name": "x", "type": "space", "unit": "micrometer"},
-                    ],
-                    "datasets": [
-                        {
-                            "path": "probabilities",
-                            "coordinateTransformations": [
-                                {"type": "scale", "scale": [1.0, cell_y, cell_x]},
-                                {"type": "translation", "translation": [0.0, y, x]},
-                            ],
-                        }
-                    ],
-                }
-            ],
-            "omero": {
-                "channels": [
-                    {
-                        "label": c.title,
-                        "color": c.colour.removeprefix("#").upper(),
-                        "window": {"min": 0, "max": 1, "start": 0, "end": 1},
-                        "active": True,
-                    }
-                    for c in manifest.classes
-                ]
-            },
-        },
-        "liverdx": manifest.model_dump(mode="json"),
-    }

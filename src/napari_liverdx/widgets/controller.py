@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
-from napari.qt.threading import thread_worker
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer
 
@@ -41,13 +36,12 @@ from napari_liverdx.session.runner import (
     slide_facts,
 )
 from napari_liverdx.session.state import Extent, RunStatus, SessionState
+from napari_liverdx.widgets.workers import StopSwitch, Workers, once
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["DockController"]
-
-_LOG = logging.getLogger(__name__)
 
 _REFRESH_MS = 300
 REGIONS = "Regions to analyse"
@@ -73,8 +67,8 @@ class DockController(QObject):
         self.layer: Image | None = None
         self.results: ResultLayers | None = None
         self._slide: Slide | None = None
-        self._workers: list[Any] = []
-        self._stop = threading.Event()
+        self.stop = StopSwitch()
+        self._workers = Workers(self.stop)
         self._dirty = False
         self.closed = False
         self._looks = 0
@@ -146,7 +140,7 @@ class DockController(QObject):
             if number == self._looks:
                 self.state.slide = facts
 
-        self._start(_once(look_at_slide, slide), found, self._failed)
+        self._workers.start(once(look_at_slide, slide), found, self._failed)
 
     # -- model --
 
@@ -188,10 +182,10 @@ class DockController(QObject):
         self.state.run_number += 1
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
-        self._stop = threading.Event()
+        stop = self.stop.renew()
         number = self.state.run_number
-        events = run(number, plan, slide, self.state.model, folder, self._stop)
-        self._start(
+        events = run(number, plan, slide, self.state.model, folder, stop)
+        self._workers.start(
             events,
             self._on_event,
             lambda problem: self._on_error(number, problem),
@@ -236,7 +230,7 @@ class DockController(QObject):
     def cancel(self) -> None:
         """Ask the run to stop; finished tiles stay and the next start resumes."""
         if self.state.status is RunStatus.RUNNING:
-            self._stop.set()
+            self.stop.throw()
             self.state.status, self.state.message = RunStatus.STOPPING, "Stopping…"
 
     def _on_event(self, event: Started | Progressed) -> None:
@@ -255,7 +249,7 @@ class DockController(QObject):
             return
         self._timer.stop()
         self._refresh(force=True)
-        stopped = self._stop.is_set()
+        stopped = self.stop.event.is_set()
         self.state.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
         self.state.message = self._summary(stopped)
 
@@ -296,12 +290,12 @@ class DockController(QObject):
         slide, card = self._slide, self.state.card
         if self.results is None or slide is None or card is None:
             return
-        work = _once(save_report, slide, self.results.store, self.state.measures, card)
+        work = once(save_report, slide, self.results.store, self.state.measures, card)
 
         def saved(path: Any) -> None:
             self.state.message = f"Report saved: {path}"
 
-        self._start(work, saved, show_error)
+        self._workers.start(work, saved, show_error)
 
     def _refresh(self, *, force: bool = False) -> None:
         if self.results is None or not (self._dirty or force):
@@ -328,43 +322,15 @@ class DockController(QObject):
 
     # -- workers and the end --
 
-    def _start(
-        self,
-        work: Iterator[Any],
-        received: Callable[[Any], None],
-        failed: Callable[[str], object],
-        ended: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Run a generator in a worker thread; its values, its error and its end come back here."""
-        problems: list[_Problem] = []
-
-        def take(value: Any) -> None:
-            if isinstance(value, _Problem):
-                problems.append(value)
-                failed(value.text)
-            else:
-                received(value)
-
-        def gone() -> None:
-            with suppress(ValueError):
-                self._workers.remove(worker)
-
-        worker = thread_worker(_guarded)(work)
-        worker.yielded.connect(take)
-        worker.returned.connect(lambda _: None if problems else ended())
-        worker.finished.connect(gone)
-        self._workers.append(worker)
-        worker.start()
-
     @property
     def is_busy(self) -> bool:
         """Whether any worker is at work."""
-        return bool(self._workers)
+        return self._workers.are_busy
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         if layer is self.layer:
-            self._stop.set()
+            self.stop.throw()
             self.state.run_number += 1
             self._looks += 1
             self._timer.stop()
@@ -376,40 +342,14 @@ class DockController(QObject):
     def close(self) -> None:
         """Stop everything and let go of the viewer."""
         self.closed = True
-        self._stop.set()
-        self._timer.stop()
+        self.stop.throw()
+        # The timer belongs to the window and may be gone with it.
+        with suppress(RuntimeError):
+            self._timer.stop()
         self.state.run_number += 1
         self._looks += 1
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        for worker in list(self._workers):
-            worker.quit()
         self.layer, self._slide, self.results = None, None, None
-
-
-@dataclass(frozen=True)
-class _Problem:
-    text: str
-
-
-def _guarded(work: Iterator[Any]) -> Iterator[Any]:
-    """Hand an error over as text.
-
-    An exception that leaves a worker shows the user a traceback, and one that is kept holds the
-    slide and its file through its frames.
-    """
-    try:
-        yield from work
-    except LiverDxError as error:
-        yield _Problem(str(error))
-    # A bug must reach the user as a message and the log as a traceback, never end the session.
-    except Exception as error:  # noqa: BLE001
-        _LOG.exception("unexpected error in a worker")
-        yield _Problem(f"Unexpected problem: {error!r}")
-
-
-def _once(work: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
-    """``work`` as a generator: unlike a function's worker, a finished one holds no arguments."""
-    yield work(*arguments)
 
 
 def _default_folder(slide: Path) -> Path:

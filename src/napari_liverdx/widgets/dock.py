@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
@@ -53,6 +53,8 @@ class LiverDxDock(QWidget):
         self._connect_panels()
         self._connect_state()
         self._connect_viewer()
+        # napari deletes a dock without closing it; a run must not go on unseen.
+        self.destroyed.connect(self.controller.stop.throw)
         self.controller.choose_model(_DEFAULT_MODEL)
         self.model_panel.set_models(self.controller.models(), self.state.model)
         self.run_panel.show_device(self.state.device)
@@ -207,6 +209,12 @@ class LiverDxDock(QWidget):
         if results is not None:
             text = results.describe(tuple(event.source.position))
             self.findings_panel.hover.setText(text or "Point at a tile to read its probabilities")
+
+    def event(self, event: QEvent) -> bool:
+        """Stop the run when napari takes the dock out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.controller.stop.throw()
+        return bool(super().event(event))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop what runs before the window goes."""

@@ -1,0 +1,109 @@
+"""What holds for the package as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from npe2 import PluginManifest
+
+import napari_liverdx
+
+from .conftest import REPOSITORY
+
+SOURCE = REPOSITORY / "src" / "napari_liverdx"
+
+
+def test_manifests_agree_and_are_valid() -> None:
+    top = REPOSITORY / "napari.yaml"
+    assert top.is_symlink()
+    assert not Path(os.readlink(top)).is_absolute()
+    assert top.read_bytes() == (SOURCE / "napari.yaml").read_bytes()
+    manifest = PluginManifest.from_file(SOURCE / "napari.yaml")
+    manifest.validate_imports()
+    commands = {c.id for c in manifest.contributions.commands}
+    assert commands == {"napari-liverdx.read", "napari-liverdx.sample", "napari-liverdx.dock"}
+
+
+def test_importing_the_package_is_cheap() -> None:
+    code = (
+        "import sys, napari_liverdx; "
+        "sys.exit(str(sorted({'torch', 'napari', 'qtpy', 'numpy', 'timm'} & set(sys.modules))) "
+        "if {'torch', 'napari', 'qtpy', 'numpy', 'timm'} & set(sys.modules) else 0)"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_public_names_exist() -> None:
+    for name in napari_liverdx.__all__:
+        assert getattr(napari_liverdx, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = napari_liverdx.nonsense
+
+
+def test_base_install_names_no_qt_binding() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    base = " ".join(project["dependencies"]).lower()
+    assert not re.search(r"pyqt|pyside|napari", base)
+    for path in SOURCE.rglob("*.py"):
+        assert not re.search(r"\b(import|from)\s+(PyQt|PySide)", path.read_text()), path
+
+
+def test_versions_agree() -> None:
+    citation = (REPOSITORY / "CITATION.cff").read_text()
+    assert f"version: {napari_liverdx.__version__}" in citation
+
+
+def test_modules_stay_small() -> None:
+    long = {p.name: n for p in SOURCE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 420}
+    assert not long
+
+
+def snippets() -> list[str]:
+    tokens = MarkdownIt().parse((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    return [t.content for t in tokens if t.type == "fence" and t.info.strip() == "python"]
+
+
+def test_readme_snippets_run(tmp_path: Path) -> None:
+    code = "\n".join(snippets())
+    assert code
+    script = tmp_path / "snippets.py"
+    script.write_text(code, encoding="utf-8")
+    outcome = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_readme_shows_pictures_that_exist() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert pictures
+    for picture in pictures:
+        assert (REPOSITORY / picture).exists(), picture
+
+
+@pytest.mark.gui
+def test_timm_is_safe_after_a_window_with_mesa(tmp_path: Path) -> None:
+    """Triton's LLVM and Mesa's in one process crashed it before imports were bound deeply."""
+    if not os.environ.get("DISPLAY"):
+        pytest.skip("no display")
+    script = tmp_path / "order.py"
+    script.write_text(
+        "import napari, numpy as np\n"
+        "viewer = napari.Viewer(show=True)\n"
+        "viewer.add_image(np.zeros((8, 8)))\n"
+        "viewer.screenshot()\n"
+        "from napari_liverdx.models.registry import build_model\n"
+        "build_model('cnn-rnn', 2, {'encoder': 'mobilenetv3_small_050'})\n"
+        "viewer.close()\n"
+    )
+    outcome = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
