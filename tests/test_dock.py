@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -348,7 +350,9 @@ def test_missing_resolution_is_asked_once(
     assert dock.controller.results.store.manifest.mpp_source == "given by user"
 
 
-def test_layer_of_another_reader(viewer: ViewerModel, dock: LiverDxDock, sample: object) -> None:
+def test_layer_of_another_reader(
+    viewer: ViewerModel, dock: LiverDxDock, sample: object, tmp_path: Path
+) -> None:
     pixels = sample.read_region(0, 1900, 500, 700, 600)
     layer = viewer.add_image(pixels, rgb=True, name="foreign", scale=(0.5, 0.5), units=("um", "um"))
     wait(lambda: not dock.controller.is_busy)
@@ -357,6 +361,10 @@ def test_layer_of_another_reader(viewer: ViewerModel, dock: LiverDxDock, sample:
     assert dock.slide_panel.tissue.text().endswith("mm²")
     viewer.add_image(np.zeros((30, 30)), name="grey")
     assert dock.slide_panel.choice.count() == 1
+    dock.state.out_folder = tmp_path / "results"
+    analyze(dock)
+    assert dock.state.status is RunStatus.FINISHED
+    assert (tmp_path / "results" / "foreign.tiny.liverdx.zarr").exists()
 
 
 @pytest.fixture
@@ -519,3 +527,48 @@ def test_closing_during_a_run_stops_it_and_keeps_the_tiles(
     kept = ResultStore.open(tmp_path / "results" / "liver-sample.liver-steatosis.liverdx.zarr")
     assert kept.count(TileState.DONE) > 0
     assert not kept.is_complete
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import napari
+from qtpy.QtCore import QEventLoop, QTimer
+from napari_liverdx.session.state import RunStatus
+
+slide, model, out = sys.argv[1:]
+viewer = napari.Viewer(show=False)
+_, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+
+def wait(condition):
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: condition() and loop.quit())
+    timer.start(5)
+    loop.exec()
+
+dock.controller.choose_model(model)
+dock.controller.open_path(Path(slide))
+wait(lambda: not dock.controller.is_busy)
+dock.state.out_folder = Path(out)
+dock.state.events.progress.connect(
+    lambda p: p is not None and resource.setrlimit(resource.RLIMIT_FSIZE, (60, -1)))
+dock.run_panel.analyze_button.click()
+wait(lambda: not dock.controller.is_busy)
+resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+print(dock.state.status.value, dock.run_panel.message.text())
+viewer.close()
+"""
+
+
+def test_full_disk_is_told_in_the_dock(
+    small_slide: Path, tiny_file: Path, tmp_path: Path, qapp: object
+) -> None:
+    script = tmp_path / "full.py"
+    script.write_text(FULL_DISK)
+    arguments = [str(small_slide), str(tiny_file), str(tmp_path / "results")]
+    outcome = subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
+    )
+    assert outcome.stdout.startswith("failed"), outcome.stderr[-2000:]
+    assert "disk is full" in outcome.stdout
+    assert "Traceback" not in outcome.stderr

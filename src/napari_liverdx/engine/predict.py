@@ -24,6 +24,8 @@ __all__ = ["TileBatchResult", "predict", "read_tile"]
 
 _PREFETCH = 2
 _READERS = 4
+_LONGEST_BATCH = 0.5
+"""Seconds after which batches get smaller: a run can only be stopped between two of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,16 +142,17 @@ def predict(
     wanted = list(plan.tiles if tiles is None else tiles)
     runner = _Runner(model, plan)
     size = plan.device.batch_size
-    chunks = deque(wanted[i : i + size] for i in range(0, len(wanted), size))
+    taken = 0
     pinned = plan.device.device.startswith("cuda")
     free = [_Batch(size, plan.grid.tile_size, pinned) for _ in range(_PREFETCH + 1)]
     filling: deque[_Batch] = deque()
     pool = ThreadPoolExecutor(_READERS, thread_name_prefix="liverdx-read")
     try:
-        while chunks or filling:
-            while chunks and free and len(filling) <= _PREFETCH:
+        while taken < len(wanted) or filling:
+            while taken < len(wanted) and free:
                 batch = free.pop()
-                batch.fill(pool, slide, plan.grid, chunks.popleft())
+                batch.fill(pool, slide, plan.grid, wanted[taken : taken + size])
+                taken += len(batch.tiles)
                 filling.append(batch)
             batch = filling.popleft()
             start = time.perf_counter()
@@ -160,8 +163,11 @@ def predict(
             probabilities, cells = runner(rows)
             done = tuple(batch.tiles[i] for i in good)
             free.append(batch)
+            model_seconds = time.perf_counter() - read
+            if model_seconds > _LONGEST_BATCH and size > 1:
+                size = max(1, size // 2)
             yield TileBatchResult(
-                done, probabilities, cells, tuple(failed), read - start, time.perf_counter() - read
+                done, probabilities, cells, tuple(failed), read - start, model_seconds
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

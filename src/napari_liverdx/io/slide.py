@@ -172,7 +172,10 @@ class Slide:
         self.mpp = self._given_mpp = mpp
 
     def fingerprint(self) -> str:
-        """SHA-256 over size, both ends of the file and the levels; cheap on files of any size.
+        """SHA-256 that tells slides apart, cheap on files of any size.
+
+        Over the length and both ends of the file and the level sizes; for pixels without a file,
+        over a small picture of them.
 
         Raises
         ------
@@ -180,6 +183,10 @@ class Slide:
             If the file is gone.
         """
         digest = hashlib.sha256()
+        if not self.path.exists() or self.path.is_dir():
+            digest.update(self.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
+            digest.update(repr([(v.width, v.height) for v in self.levels]).encode())
+            return digest.hexdigest()
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, 2)

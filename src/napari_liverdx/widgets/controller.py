@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
 from napari_liverdx.core.measure import measure
@@ -300,9 +300,13 @@ class DockController(QObject):
     def _refresh(self, *, force: bool = False) -> None:
         if self.results is None or not (self._dirty or force):
             return
+        clock = QElapsedTimer()
+        clock.start()
         self.results.refresh(tiles=force)
         self._dirty = True
         self._measure()
+        # On large maps redraw less often, so that the viewer keeps most of its time.
+        self._timer.setInterval(max(_REFRESH_MS, 8 * clock.elapsed()))
 
     def _measure(self) -> None:
         if self.results is None or not self._dirty:
@@ -353,7 +357,7 @@ class DockController(QObject):
 
 
 def _default_folder(slide: Path) -> Path:
-    packaged = slide == sample_path()
-    beside = slide.parent if slide.parent.is_dir() and not packaged else Path.home()
+    own = slide.is_file() and slide != sample_path()
+    beside = slide.parent if own else Path.home()
     base = beside if os.access(beside, os.W_OK) else Path.home()
     return base / "liverdx-results"
