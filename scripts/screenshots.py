@@ -46,11 +46,12 @@ def main(folder: Path) -> None:
 
     viewer.open_sample("napari-liverdx", "liver")
     wait(lambda: dock.state.slide is not None and dock.state.slide.tissue is not None)
+    folder_for_results = Path(tempfile.mkdtemp()) / "a-study" / "slides" / "liverdx-results"
+    dock.state.out_folder = folder_for_results
     settle()
     viewer.reset_view()
     picture("open")
     dock.notice.hide()
-    dock.state.out_folder = Path(tempfile.mkdtemp()) / "liverdx-results"
     dock.run_panel.analyze_button.click()
     wait(lambda: (p := dock.state.progress) is not None and p.done > p.total * 0.45)
     picture("running")

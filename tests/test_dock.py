@@ -569,6 +569,7 @@ def test_full_disk_is_told_in_the_dock(
     outcome = subprocess.run(
         [sys.executable, str(script), *arguments], capture_output=True, text=True, check=False
     )
-    assert outcome.stdout.startswith("failed"), outcome.stderr[-2000:]
-    assert "disk is full" in outcome.stdout
+    last = outcome.stdout.splitlines()[-1]
+    assert last.startswith("failed"), outcome.stderr[-2000:]
+    assert "disk is full" in last
     assert "Traceback" not in outcome.stderr

@@ -243,7 +243,8 @@ class _TrainState:
             network.load_state_dict(stored["network"])
             self.mean.load_state_dict(stored["mean"])
             self.optimiser.load_state_dict(stored["optimiser"])
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+        # What a damaged archive raises has no common base but Exception.
+        except Exception as error:
             raise DataError(
                 f"{path}: this checkpoint is damaged or of another model; remove it to start anew"
             ) from error

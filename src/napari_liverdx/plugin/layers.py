@@ -113,7 +113,7 @@ def probability_layer(store: ResultStore, index: int, reference: Image, threshol
         colormap=class_colormap(tissue_class),
         contrast_limits=(0, 1),
         interpolation2d="nearest",
-        opacity=0.75,
+        opacity=0.6,
         blending="translucent",
         metadata={"liverdx_result": str(store.path), "liverdx_class": tissue_class.name},
         **_placement(reference, store.origin, store.cell_size),
