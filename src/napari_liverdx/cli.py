@@ -150,7 +150,7 @@ def analyze(
     A run that was stopped resumes when the same command is given again.
     """
     from napari_liverdx.core.mpp import Mpp
-    from napari_liverdx.engine.analyze import make_manifest, slide_overview, slide_tissue
+    from napari_liverdx.engine.analyze import make_manifest, slide_picture, slide_tissue
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.plan import plan_run
     from napari_liverdx.io.result import ResultStore, result_path
@@ -161,11 +161,10 @@ def analyze(
     loaded = load_model(model)
     thresholds = _thresholds(threshold or [], loaded.card.scheme)
     with open_slide(slide, mpp=given) as opened:
-        overview = slide_overview(opened)
         plan = plan_run(
             opened.levels,
             opened.mpp,
-            slide_tissue(opened, overview),
+            slide_tissue(opened),
             loaded.card,
             overlap=overlap,
             device=choose_device(device, precision),
@@ -176,7 +175,8 @@ def analyze(
         store = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
         _say_plan(opened.path.name, plan, loaded, store)
         _run(plan, opened, loaded, store)
-    _say_result(store, thresholds, overview, loaded)
+        picture = slide_picture(opened)
+    _say_result(store, thresholds, picture, loaded)
 
 
 def _thresholds(given: list[str], scheme: ClassScheme) -> dict[str, float]:

@@ -22,9 +22,17 @@ from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Overview, Slide
 from napari_liverdx.models.modelfile import LoadedModel
 
-__all__ = ["RunProgress", "analyze", "make_manifest", "slide_overview", "slide_tissue"]
+__all__ = [
+    "RunProgress",
+    "analyze",
+    "make_manifest",
+    "slide_overview",
+    "slide_picture",
+    "slide_tissue",
+]
 
 _FLUSH_SECONDS = 2.0
+_PICTURE_SIDE = 1400
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,11 @@ def slide_overview(slide: Slide) -> Overview:
     """
     mpp = slide.mpp.mean if slide.mpp is not None else 0.5
     return slide.overview(max(1.0, OVERVIEW_MPP / mpp))
+
+
+def slide_picture(slide: Slide) -> Overview:
+    """A picture to look at, about 1400 px on its longer side."""
+    return slide.overview(max(1.0, max(slide.size) / _PICTURE_SIDE))
 
 
 def slide_tissue(slide: Slide, overview: Overview | None = None) -> TissueMask:

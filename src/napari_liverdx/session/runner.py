@@ -15,6 +15,7 @@ from napari_liverdx.engine.analyze import (
     analyze,
     make_manifest,
     slide_overview,
+    slide_picture,
     slide_tissue,
 )
 from napari_liverdx.engine.plan import RunPlan
@@ -142,5 +143,5 @@ def save_report(
     base = store.path.name.removesuffix(".liverdx.zarr")
     page = store.path.with_name(f"{base}.html")
     write_csv(store.path.with_name(f"{base}.csv"), measures)
-    write_report(page, store, measures, slide_overview(slide), card.model_dump())
+    write_report(page, store, measures, slide_picture(slide), card.model_dump())
     return page
