@@ -24,7 +24,7 @@ $(VENV)/.test: pyproject.toml
 demo: $(VENV)/.demo
 	$(BIN)/liverdx sample $(SAMPLE)
 	$(BIN)/liverdx analyze $(SAMPLE) --out $(OUT)
-	$(if $(DISPLAY)$(WAYLAND_DISPLAY),$(BIN)/napari $(SAMPLE) --with napari-liverdx "Analyze slide",\
+	$(if $(DISPLAY)$(WAYLAND_DISPLAY),$(BIN)/napari --plugin napari-liverdx $(SAMPLE) --with napari-liverdx "Analyze slide",\
 	  @echo "No screen here: open the report in a browser, or run this where there is one.")
 
 ## Style, types, layers, manifest.

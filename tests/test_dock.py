@@ -291,13 +291,11 @@ def test_current_view_and_drawn_shapes(
     dock.run_panel.extent.setCurrentText(Extent.VIEW.value)
     dock.run_panel.extent.textActivated.emit(Extent.VIEW.value)
     getattr(viewer, "scene", viewer).camera.zoom *= 4
-    dock.state.out_folder = small_slide.parent / "view"
     analyze(dock)
     assert 0 < dock.state.progress.total < whole
     click(dock.run_panel.draw_button)
     assert dock.state.extent is Extent.SHAPES
     shapes = viewer.layers["Regions to analyse"]
-    dock.state.out_folder = small_slide.parent / "shapes"
     analyze(dock)
     assert dock.state.status is RunStatus.FAILED
     assert "no closed shape" in dock.state.message
@@ -435,6 +433,11 @@ def test_result_of_another_model_is_left_alone(
     analyze(dock)
     assert dock.state.status is RunStatus.FAILED
     assert "another run" in told[-1]
+    # A run of another extent has a place of its own.
+    dock.controller.choose_model(str(tiny_file))
+    dock.state.overlap = 2 / 7
+    analyze(dock)
+    assert dock.state.status is RunStatus.FINISHED
 
 
 def test_unwritable_folder_is_told(
@@ -550,8 +553,8 @@ dock.controller.choose_model(model)
 dock.controller.open_path(Path(slide))
 wait(lambda: not dock.controller.is_busy)
 dock.state.out_folder = Path(out)
-dock.state.events.progress.connect(
-    lambda p: p is not None and resource.setrlimit(resource.RLIMIT_FSIZE, (60, -1)))
+# Room for the result's description, not for its maps.
+resource.setrlimit(resource.RLIMIT_FSIZE, (7000, -1))
 dock.run_panel.analyze_button.click()
 wait(lambda: not dock.controller.is_busy)
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
@@ -573,3 +576,60 @@ def test_full_disk_is_told_in_the_dock(
     assert last.startswith("failed"), outcome.stderr[-2000:]
     assert "disk is full" in last
     assert "Traceback" not in outcome.stderr
+
+
+def test_another_slide_starts_with_empty_findings(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    assert dock.findings_panel.table.rowCount() == 3
+    dock.controller.open_path(CMU)
+    wait(lambda: not dock.controller.is_busy)
+    assert dock.findings_panel.table.rowCount() == 0
+    assert not dock.findings_panel.report_button.isEnabled()
+
+
+def test_sliders_show_the_thresholds_that_apply(
+    dock: LiverDxDock, tiny_file: Path, tmp_path: Path
+) -> None:
+    dock.findings_panel.sliders["fat"].setValue(0.85)
+    dock.controller.choose_model(str(tiny_file))
+    assert dock.state.thresholds["fat"] == pytest.approx(0.85)
+    other = tmp_path / "other.safetensors"
+    save_model_file(other, load_model_file(tiny_file).network, make_card(version="2"))
+    dock.controller.choose_model(str(other))
+    assert dock.state.thresholds["fat"] == dock.findings_panel.sliders["fat"].value() == 0.5
+
+
+def test_a_stated_resolution_can_be_corrected(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    click(dock.slide_panel.edit_button)
+    assert dock.slide_panel.question.isVisible()
+    dock.slide_panel.mpp_box.setValue(0.4)
+    click(dock.slide_panel.mpp_button)
+    wait(lambda: not dock.controller.is_busy)
+    assert [layer.name for layer in viewer.layers] == ["small"]
+    assert dock.findings_panel.table.rowCount() == 0
+    analyze(dock)
+    assert dock.state.status is RunStatus.FINISHED
+    assert len(list((small_slide.parent / "results").glob("*.zarr"))) == 2
+
+
+def test_maps_follow_a_turned_layer(
+    viewer: ViewerModel, dock: LiverDxDock, sample: object, tmp_path: Path
+) -> None:
+    pixels = sample.read_region(0, 1900, 500, 700, 600)
+    layer = viewer.add_image(
+        pixels, rgb=True, name="turned", scale=(0.5, 0.5), rotate=30, units=("um", "um")
+    )
+    wait(lambda: not dock.controller.is_busy)
+    dock.state.out_folder = tmp_path / "results"
+    analyze(dock)
+    overlay = viewer.layers["Liver with fat · turned"]
+    # The first pixel of cell (3, 5) and the corner of that cell are the same place.
+    corner = overlay.data_to_world((3 - 0.5 + 1 / 64, 5 - 0.5 + 1 / 64))
+    assert corner == pytest.approx(layer.data_to_world((96, 160)), abs=1e-6)

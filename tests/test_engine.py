@@ -32,7 +32,7 @@ from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.predict import predict, read_tile
+from napari_liverdx.engine.predict import _next_size, predict, read_tile
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.models.base import TileModel, TileOutput
@@ -249,6 +249,14 @@ def test_closing_stops_reading_and_keeps_what_is_done(
     assert np.allclose(finished.probabilities, fresh.probabilities, atol=1e-6)
     assert finished.manifest.finished
     assert finished.manifest.timings["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "seconds", "expected"),
+    [(1, 0.01, 2), (16, 0.01, 16), (8, 0.2, 8), (8, 0.9, 4), (1, 5, 1)],
+)
+def test_batches_grow_while_they_are_quick(size: int, seconds: float, expected: int) -> None:
+    assert _next_size(size, 16, seconds) == expected
 
 
 # -- the store --

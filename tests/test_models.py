@@ -162,6 +162,8 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, tiny: LoadedModel) ->
         ({"arguments": {**tiny.card.arguments, "hidden": 4}}, "do not fit"),
         ({"architecture": "unheard-of"}, "unknown to this version"),
         ({"arguments": {"nonsense": 1}}, "nonsense"),
+        ({"arguments": {"encoder": "hf-hub:someone/something"}}, "no encoder"),
+        ({"arguments": {**tiny.card.arguments, "hidden": 10**9}}, "between"),
         ({"cells": 3}, "inconsistent"),
     ):
         save_model_file(path, tiny.network, make_card(**change))
@@ -198,6 +200,8 @@ def test_names_and_own_folder(
     assert "mine" in cards
     assert "broken" not in cards
     assert find_model("mine").parent == tmp_path
+    (tmp_path / "mine-v1.2.safetensors").write_bytes(tiny_file.read_bytes())
+    assert find_model("mine-v1.2").parent == tmp_path
     with pytest.raises(ModelFileError, match=r"no model called 'nope'.*liver-steatosis"):
         find_model("nope")
 

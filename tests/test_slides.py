@@ -274,6 +274,50 @@ def test_one_corrupt_tile_leaves_the_rest(tmp_path: Path) -> None:
         assert slide.overview(16).unreadable == 1
 
 
+def test_wild_files_end_in_our_errors(tmp_path: Path) -> None:
+    wild = {
+        "short.tif": b"II*\0",
+        "wild.tif": b"II+\0\x08\0\0\0" + b"\xff" * 40,
+        "loop.tif": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
+        "short.png": b"\x89PNG\r\n\x1a\n",
+    }
+    for name, data in wild.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises((SlideReadError, NotASlideError), match=name):
+            open_slide(path)
+
+
+def test_masks_are_no_slides(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    tifffile.imwrite(path, np.zeros((128, 128), np.uint32), tile=(64, 64))
+    with pytest.raises(NotASlideError):
+        open_slide(path)
+
+
+def test_planar_and_palette_strips(tmp_path: Path) -> None:
+    pixels = picture()
+    planar = tmp_path / "planar.tif"
+    tifffile.imwrite(planar, np.moveaxis(pixels, 2, 0), photometric="rgb", planarconfig="separate")
+    with open_slide(planar) as slide:
+        assert (whole(slide) == pixels).all()
+    palette = tmp_path / "palette.tif"
+    Image.fromarray(pixels).quantize(32).save(palette)
+    with open_slide(palette) as slide:
+        assert (whole(slide) == np.asarray(Image.open(palette).convert("RGB"))).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("case.1.svs", "case.1"), ("S12.3456 HE.svs", "S12.3456 HE"), ("a.ome.tif", "a")],
+)
+def test_names_keep_their_dots(tmp_path: Path, file: str, name: str) -> None:
+    path = tmp_path / file
+    shutil.copyfile(CMU, path)
+    with open_slide(path) as slide:
+        assert slide.name == name
+
+
 def test_sparse_tiles_are_white(tmp_path: Path) -> None:
     path = tmp_path / "sparse.tif"
     tiles = iter([np.full((64, 64, 3), 9, np.uint8), None, None, None])

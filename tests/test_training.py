@@ -16,7 +16,13 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.engine.augment import dihedral, jitter_stain
 from napari_liverdx.engine.evaluate import balanced_accuracy, evaluate_predictions, grouped_interval
 from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune, predict_samples
-from napari_liverdx.engine.recipe import Recipe, cross_validate, grouped_folds, load_recipe
+from napari_liverdx.engine.recipe import (
+    Recipe,
+    cross_validate,
+    grouped_folds,
+    load_recipe,
+    train_final,
+)
 from napari_liverdx.engine.samples import FolderSamples, LabelRule, MaskedSamples, blank_pixels
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
@@ -219,6 +225,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         assert a.val_loss == pytest.approx(b.val_loss, rel=1e-4)
     for name, tensor in whole.state_dict().items():
         assert torch.allclose(tensor.float(), second.state_dict()[name].float(), atol=1e-4), name
+    (again,) = steps(network(), path)
+    assert again.temperature == resumed[-1].temperature
+    other = CONFIG.model_copy(update={"seed": 7})
+    with pytest.raises(DataError, match="of another run"):
+        list(fine_tune(network(), samples, train, val, size=224, config=other, checkpoint=path))
     path.write_bytes(b"junk")
     with pytest.raises(DataError, match="checkpoint is damaged"):
         list(steps(network(), path))
@@ -321,6 +332,29 @@ def test_recipes_are_checked(tmp_path: Path) -> None:
     path.write_text("[card]\n[train]\nepochs = 0\n")
     with pytest.raises(DataError, match=r"train\.epochs"):
         load_recipe(str(path))
+
+
+@pytest.mark.slow
+def test_livernet_trains_as_what_it_is(samples: MaskedSamples) -> None:
+    """Its probabilities and its channel order must reach loss and card."""
+    card = {
+        "name": "liver-net",
+        "title": "L",
+        "summary": "",
+        "architecture": "livernet",
+        "classes": CLASSES,
+        "mpp": 0.5,
+        "tile_size": 64,
+    }
+    plan = recipe().model_copy(
+        update={
+            "card": card,
+            "train": TrainConfig(epochs=1, warmup_epochs=0, tiles_per_epoch=4, batch_size=2),
+        }
+    )
+    *_, (_, made) = train_final(plan, samples, torch.device("cpu"))
+    assert made.output == "probabilities"
+    assert made.normalisation.channel_order == "BGR"
 
 
 # -- evaluation --

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,9 +45,6 @@ def main() -> None:
     except LiverDxError as error:
         err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("Stopped. What was finished is kept; run the same command again to resume.")
-        sys.exit(130)
 
 
 def _version(show: bool) -> None:
@@ -150,10 +149,15 @@ def analyze(
     A run that was stopped resumes when the same command is given again.
     """
     from napari_liverdx.core.mpp import Mpp
-    from napari_liverdx.engine.analyze import make_manifest, slide_picture, slide_tissue
+    from napari_liverdx.engine.analyze import (
+        make_manifest,
+        result_location,
+        slide_picture,
+        slide_tissue,
+    )
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.plan import plan_run
-    from napari_liverdx.io.result import ResultStore, result_path
+    from napari_liverdx.io.result import ResultStore
     from napari_liverdx.io.slide import open_slide
     from napari_liverdx.models.zoo import load_model
 
@@ -170,7 +174,7 @@ def analyze(
             device=choose_device(device, precision),
             batch_size=batch_size,
         )
-        path = result_path(out_folder, opened.name, loaded.card.name)
+        path = result_location(out_folder, plan, opened, loaded)
         manifest = make_manifest(plan, opened, loaded)
         store = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
         _say_plan(opened.path.name, plan, loaded, store)
@@ -212,6 +216,15 @@ def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) 
         out.print(f"[yellow]{escape(warning)}[/]", highlight=False)
 
 
+@contextmanager
+def _stopped_by_hand() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("Stopped. What was finished is kept; run the same command again to resume.")
+        raise typer.Exit(130) from None
+
+
 def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) -> None:
     from contextlib import closing
 
@@ -223,7 +236,8 @@ def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) ->
         TextColumn("{task.fields[speed]}"),
     )
     last = None
-    with Progress(*columns, console=err) as bar, closing(run(plan, slide, model, store)) as steps:
+    steps = run(plan, slide, model, store)
+    with _stopped_by_hand(), Progress(*columns, console=err) as bar, closing(steps):
         task = bar.add_task("", total=len(plan.tiles), speed="")
         for last in steps:
             speed = (

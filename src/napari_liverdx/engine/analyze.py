@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from napari_liverdx.core.tissue import OVERVIEW_MPP, TissueMask, find_tissue
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.engine.predict import predict
 from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.io.result import ResultStore, TileState, result_path
 from napari_liverdx.io.slide import Overview, Slide
 from napari_liverdx.models.modelfile import LoadedModel
 
@@ -26,6 +27,7 @@ __all__ = [
     "RunProgress",
     "analyze",
     "make_manifest",
+    "result_location",
     "slide_overview",
     "slide_picture",
     "slide_tissue",
@@ -65,13 +67,7 @@ class RunProgress:
 
 
 def slide_overview(slide: Slide) -> Overview:
-    """The picture in which tissue is sought; needs the slide's mpp.
-
-    Raises
-    ------
-    LiverDxError
-        If no stored tile of the slide can be read.
-    """
+    """The picture in which tissue is sought; without an mpp as if at 0.5 µm/px."""
     mpp = slide.mpp.mean if slide.mpp is not None else 0.5
     return slide.overview(max(1.0, OVERVIEW_MPP / mpp))
 
@@ -118,6 +114,20 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         },
         warnings=plan.warnings,
     )
+
+
+def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedModel) -> Path:
+    """Where the result of a run lies.
+
+    The whole slide as it is has a plain name; other regions, overlaps and resolutions get a mark
+    of their own, so that several results of a slide stand side by side.
+    """
+    name = model.card.name
+    if plan.restricted or plan.overlap or plan.mpp != slide.info.mpp:
+        what = repr((plan.grid, plan.overlap, plan.mpp.x, plan.mpp.y)).encode()
+        what += np.packbits(plan.tissue.mask).tobytes()
+        name += f".{hashlib.sha256(what).hexdigest()[:6]}"
+    return result_path(folder, slide.name, name)
 
 
 def analyze(

@@ -26,7 +26,10 @@ class DeviceChoice:
     reason : str
         Why this device; if it is the CPU, why no GPU.
     batch_size : int
-        Tiles at a time to begin with.
+        Most tiles at a time.
+    adaptive : bool
+        Begin with one tile and grow while batches are quick, so that a run can soon be stopped
+        even with a slow network.
     """
 
     device: str
@@ -34,6 +37,7 @@ class DeviceChoice:
     precision: str
     reason: str
     batch_size: int
+    adaptive: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}, {self.precision}: {self.reason}"
@@ -83,8 +87,8 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> DeviceCho
     if kind == "mps":
         raise PlanError("MPS was asked for but this computer has none; use --device cpu")
     why = "asked for" if kind == "cpu" else _why_no_cuda()
-    # Small batches keep Cancel and the live map within a fraction of a second.
-    return DeviceChoice("cpu", "CPU", "float32" if precision == "auto" else precision, why, 16)
+    precision = "float32" if precision == "auto" else precision
+    return DeviceChoice("cpu", "CPU", precision, why, batch_size=16, adaptive=True)
 
 
 def _why_no_cuda() -> str:

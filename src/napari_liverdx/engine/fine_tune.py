@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import os
 from collections.abc import Iterator
@@ -141,8 +142,14 @@ def fine_tune(
     device = device or torch.device("cpu")
     network.to(device, memory_format=torch.channels_last)
     state = _TrainState.start(network, config)
+    state.key = _run_key(samples, train, val, size, config)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, network, device)
+        if state.epoch >= config.epochs or state.since_best >= config.patience:
+            network.load_state_dict(state.best_weights)
+            network.eval()
+            yield state.result(math.nan, math.nan, math.nan, best=False, config=config)
+            return
     held_out = [e for i in val for e in samples.fixed(int(i), size, network.cells)]
     try:
         while state.epoch < config.epochs and state.since_best < config.patience:
@@ -156,18 +163,24 @@ def fine_tune(
             best = state.finish_epoch(val_loss, fit_temperature(logits, targets))
             if checkpoint is not None:
                 state.save(checkpoint, network)
-            yield EpochResult(
-                state.epoch,
-                loss,
-                val_loss,
-                _balanced_accuracy(logits.argmax(1).numpy(), targets.argmax(1).numpy()),
-                best,
-                state.since_best >= config.patience,
-                state.temperature,
-            )
+            accuracy = _balanced_accuracy(logits.argmax(1).numpy(), targets.argmax(1).numpy())
+            yield state.result(loss, val_loss, accuracy, best=best, config=config)
     finally:
         network.load_state_dict(state.best_weights)
         network.eval()
+
+
+def _run_key(
+    samples: Samples,
+    train: NDArray[np.intp],
+    val: NDArray[np.intp],
+    size: int,
+    config: TrainConfig,
+) -> str:
+    """What a checkpoint must agree on to be resumed."""
+    parts = (config.model_dump(), size, samples.names, samples.labels.tolist())
+    text = repr((*parts, train.tolist(), val.tolist()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _check_split(samples: Samples, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:
@@ -189,6 +202,14 @@ class _TrainState:
     best_loss: float = math.inf
     since_best: int = 0
     temperature: float = 1.0
+    key: str = ""
+
+    def result(
+        self, loss: float, val_loss: float, accuracy: float, *, best: bool, config: TrainConfig
+    ) -> EpochResult:
+        """The state as the result of its last epoch."""
+        stopped = self.since_best >= config.patience
+        return EpochResult(self.epoch, loss, val_loss, accuracy, best, stopped, self.temperature)
 
     @classmethod
     def start(cls, network: TileModel, config: TrainConfig) -> _TrainState:
@@ -231,6 +252,7 @@ class _TrainState:
                 "mean": self.mean.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "best_weights": self.best_weights,
+                "key": self.key,
                 "numbers": [self.epoch, self.best_loss, self.since_best, self.temperature],
             },
             partial,
@@ -240,13 +262,16 @@ class _TrainState:
     def load(self, path: Path, network: nn.Module, device: torch.device) -> None:
         try:
             stored = torch.load(path, map_location=device, weights_only=True)
+            if stored["key"] != self.key:
+                raise ValueError("its settings, data or split are others")
             network.load_state_dict(stored["network"])
             self.mean.load_state_dict(stored["mean"])
             self.optimiser.load_state_dict(stored["optimiser"])
         # What a damaged archive raises has no common base but Exception.
         except Exception as error:
             raise DataError(
-                f"{path}: this checkpoint is damaged or of another model; remove it to start anew"
+                f"{path}: this checkpoint is damaged or of another run ({error}); remove it to "
+                "start anew"
             ) from error
         self.best_weights = stored["best_weights"]
         epoch, self.best_loss, since_best, self.temperature = stored["numbers"]
@@ -278,7 +303,8 @@ def _train_epoch(
         tiles, target, cells = _collate(batch)
         grids = dihedral([tiles] if cells is None else [tiles, cells], generator)
         x = jitter_stain(grids[0], generator, sigma=config.stain_sigma)
-        output = network(x.to(device).contiguous(memory_format=torch.channels_last))
+        x = x.to(device).contiguous(memory_format=torch.channels_last)
+        output = _as_logits(network, network(x))
         loss = _loss(
             output, target.to(device), None if cells is None else grids[1].to(device), config
         )
@@ -296,6 +322,14 @@ def _loss(output: TileOutput, target: Tensor, cells: Tensor | None, config: Trai
     if cells is not None and output.cell_scores is not None:
         loss = loss + config.cell_weight * cross_entropy(output.cell_scores, cells)
     return loss
+
+
+def _as_logits(network: TileModel, output: TileOutput) -> TileOutput:
+    """The output with logits; the logarithm of probabilities is as good."""
+    if network.output == "logits":
+        return output
+    cells = None if output.cell_scores is None else output.cell_scores.clamp_min(1e-7).log()
+    return output._replace(scores=output.scores.clamp_min(1e-7).log(), cell_scores=cells)
 
 
 def _freeze_encoder(network: TileModel, share: float) -> None:
@@ -342,19 +376,20 @@ def _collate(batch: list[Example]) -> tuple[Tensor, Tensor, Tensor | None]:
 def predict_samples(
     network: TileModel, examples: list[Example], device: torch.device, batch_size: int = 32
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Scores of labelled examples.
+    """Logits for labelled examples.
 
     Returns
     -------
-    scores : Tensor, shape (n, classes), float32
+    logits : Tensor, shape (n, classes), float32
     targets : Tensor, shape (n, classes), float32
-    cell_scores : Tensor or None, shape (n, classes, k, k), float32
+    cell_logits : Tensor or None, shape (n, classes, k, k), float32
     """
     network.eval()
     scores, cells = [], []
     for start in range(0, len(examples), batch_size):
         tiles, _, _ = _collate(examples[start : start + batch_size])
-        output = network(tiles.to(device).contiguous(memory_format=torch.channels_last))
+        tiles = tiles.to(device).contiguous(memory_format=torch.channels_last)
+        output = _as_logits(network, network(tiles))
         scores.append(output.scores.float().cpu())
         if output.cell_scores is not None:
             cells.append(output.cell_scores.float().cpu())

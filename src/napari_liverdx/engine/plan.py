@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class RunPlan:
     cells : int
         Cells along a tile's side in the result.
     device : DeviceChoice
+    restricted : bool
+        Whether regions were given.
     warnings : tuple of str
         For the user.
     """
@@ -52,6 +54,7 @@ class RunPlan:
     overlap: float
     cells: int
     device: DeviceChoice
+    restricted: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -123,11 +126,17 @@ def plan_run(
         )
     device = device or choose_device()
     if batch_size is not None:
-        device = DeviceChoice(
-            device.device, device.name, device.precision, device.reason, batch_size
-        )
+        device = replace(device, batch_size=batch_size, adaptive=False)
     return RunPlan(
-        grid, tuple(chosen), tissue, mpp, overlap, card.cells, device, _warnings(levels, mpp, card)
+        grid,
+        tuple(chosen),
+        tissue,
+        mpp,
+        overlap,
+        card.cells,
+        device,
+        regions is not None,
+        _warnings(levels, mpp, card),
     )
 
 

@@ -24,8 +24,9 @@ __all__ = ["TileBatchResult", "predict", "read_tile"]
 
 _PREFETCH = 2
 _READERS = 4
-_LONGEST_BATCH = 0.5
-"""Seconds after which batches get smaller: a run can only be stopped between two of them."""
+_QUICK, _SLOW = 0.15, 0.4
+"""Seconds: batches that take less grow, those that take more shrink; a run can only be stopped
+between two of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,10 +142,11 @@ def predict(
     """
     wanted = list(plan.tiles if tiles is None else tiles)
     runner = _Runner(model, plan)
-    size = plan.device.batch_size
+    most = plan.device.batch_size
+    size = 1 if plan.device.adaptive else most
     taken = 0
     pinned = plan.device.device.startswith("cuda")
-    free = [_Batch(size, plan.grid.tile_size, pinned) for _ in range(_PREFETCH + 1)]
+    free = [_Batch(most, plan.grid.tile_size, pinned) for _ in range(_PREFETCH + 1)]
     filling: deque[_Batch] = deque()
     pool = ThreadPoolExecutor(_READERS, thread_name_prefix="liverdx-read")
     try:
@@ -164,13 +166,19 @@ def predict(
             done = tuple(batch.tiles[i] for i in good)
             free.append(batch)
             model_seconds = time.perf_counter() - read
-            if model_seconds > _LONGEST_BATCH and size > 1:
-                size = max(1, size // 2)
+            if plan.device.adaptive:
+                size = _next_size(size, most, model_seconds)
             yield TileBatchResult(
                 done, probabilities, cells, tuple(failed), read - start, model_seconds
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_size(size: int, most: int, seconds: float) -> int:
+    if seconds < _QUICK:
+        return min(most, 2 * size)
+    return max(1, size // 2) if seconds > _SLOW else size
 
 
 class _Runner:

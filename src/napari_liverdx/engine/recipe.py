@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -74,7 +76,7 @@ class Recipe(BaseModel):
         """
         card = self.model_card()
         torch.manual_seed(self.train.seed)
-        network = build_model(card.architecture, len(card.classes), card.arguments)
+        network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
         if self.start == "scratch":
             return network, "random"
         if self.start != "imagenet":
@@ -141,18 +143,27 @@ def grouped_folds(
     list of (rest, part)
         Index arrays into ``samples``.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold
+    except ImportError as error:
+        raise DataError(
+            "splitting into folds needs scikit-learn; pip install 'napari-liverdx[train]'"
+        ) from error
     if len(np.unique(samples.groups[chosen])) < n:
         raise DataError(f"{n} folds need at least {n} groups (patients or slides)")
     splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # A class with fewer samples than folds is left out of some; the tables count samples.
         warnings.filterwarnings("ignore", "The least populated class")
-        return [
-            (chosen[rest], chosen[part])
-            for rest, part in splitter.split(chosen, samples.labels[chosen], samples.groups[chosen])
-        ]
+        try:
+            return [
+                (chosen[rest], chosen[part])
+                for rest, part in splitter.split(
+                    chosen, samples.labels[chosen], samples.groups[chosen]
+                )
+            ]
+        except ValueError as error:
+            raise DataError(f"the samples cannot be split into {n} folds ({error})") from error
 
 
 def _of_sources(samples: Samples, sources: tuple[str, ...]) -> NDArray[np.intp]:
@@ -213,8 +224,11 @@ def cross_validate(
     second = _of_sources(samples, recipe.data.second_sources)
     second = second if recipe.data.second_sources else second[:0]
     work.mkdir(parents=True, exist_ok=True)
+    # A fold of another recipe, data or number of folds has another name and is made anew.
+    parts = (recipe.model_dump(mode="json"), n_folds, samples.names, samples.labels.tolist())
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     for number, (rest, test) in enumerate(grouped_folds(samples, chosen, n_folds, 0)):
-        path = work / f"fold{number}.npz"
+        path = work / f"fold{number}-{key}.npz"
         if not path.exists():
             network, _ = recipe.network()
             train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
@@ -227,7 +241,7 @@ def cross_validate(
                 size=card.tile_size,
                 config=recipe.train,
                 device=device,
-                checkpoint=work / f"fold{number}.checkpoint",
+                checkpoint=work / f"fold{number}-{key}.checkpoint",
             ):
                 temperature = epoch.temperature
                 yield epoch
@@ -246,8 +260,10 @@ def cross_validate(
             }
             if cells is not None and cell_targets is not None:
                 arrays |= {"cell_scores": cells, "cell_targets": cell_targets}
-            np.savez(path, **arrays)
-            (work / f"fold{number}.checkpoint").unlink(missing_ok=True)
+            partial = path.with_name(f"partial-{path.name}")
+            np.savez(partial, **arrays)
+            os.replace(partial, path)
+            (work / f"fold{number}-{key}.checkpoint").unlink(missing_ok=True)
         with np.load(path) as stored:
             data = dict(stored)
         yield Fold(
@@ -331,7 +347,8 @@ def train_final(
     card = recipe.model_card(
         temperature=round(temperature, 4),
         cells=network.cells,
-        normalisation={"mean": mean, "std": std},
+        output=network.output,
+        normalisation={"mean": mean, "std": std, "channel_order": network.channel_order},
         metrics=metrics or {},
         command=command,
         versions={"napari-liverdx": __version__, "torch": torch.__version__, "start": start},

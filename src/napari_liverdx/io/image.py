@@ -16,13 +16,14 @@ from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
 from napari_liverdx.io.pixels import to_rgb8
 from napari_liverdx.io.slide import Slide, SlideInfo, register_backend
-from napari_liverdx.io.tiff import tiff_mpp
+from napari_liverdx.io.tiff import TIFF_MAGIC, tiff_mpp
 
 __all__ = ["ArrayBackend", "slide_from_array"]
 
 _TILE = 512
-_MAX_PIXELS = 2**30
-_KINDS = {"PNG": "PNG image", "JPEG": "JPEG image", "TIFF": "TIFF image", "BMP": "BMP image"}
+# Beyond it Pillow refuses to open an image.
+_MAX_PIXELS = 178_956_970
+_KINDS = {"PNG": "PNG image", "JPEG": "JPEG image", "BMP": "BMP image"}
 
 
 class ArrayBackend:
@@ -92,6 +93,9 @@ def open_image(path: Path) -> ArrayBackend | None:
     NotASlideError
         If it is too large to hold whole.
     """
+    with path.open("rb") as file:
+        if file.read(4) in TIFF_MAGIC:
+            return _read_tiff(path)
     with warnings.catch_warnings():
         # The size check below says what to do; Pillow's warning does not.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -116,20 +120,33 @@ def _read_whole(path: Path, image: Image.Image) -> ArrayBackend | None:
         return None
     if image.width * image.height > _MAX_PIXELS:
         raise _too_large(path)
-    mpp, note = None, "ordinary images state no reliable resolution"
-    if image.format == "TIFF":
+    if image.mode in {"P", "CMYK", "LA", "PA"}:
+        image = image.convert("RGBA" if "A" in image.mode or image.mode == "P" else "RGB")
+    array = np.asarray(image)
+    if array.dtype == np.int32:
+        array = array.astype(np.uint16)
+    note = "ordinary images state no reliable resolution"
+    return ArrayBackend(to_rgb8(array, str(path)), kind, None, note)
+
+
+def _read_tiff(path: Path) -> ArrayBackend:
+    """A TIFF that is not stored in tiles, whole."""
+    try:
         with tifffile.TiffFile(path) as tif:
-            mpp, note = tiff_mpp(tif)
-            array = tif.pages.first.asarray()
-            if tif.pages.first.planarconfig == 2 and array.ndim == 3:
+            page = tif.pages.first
+            if page.imagewidth * page.imagelength > _MAX_PIXELS:
+                raise _too_large(path)
+            array = page.asarray()
+            if page.planarconfig == 2 and array.ndim == 3:
                 array = np.moveaxis(array, 0, -1)
-    else:
-        if image.mode in {"P", "CMYK", "LA", "PA"}:
-            image = image.convert("RGBA" if "A" in image.mode or image.mode == "P" else "RGB")
-        array = np.asarray(image)
-        if array.dtype == np.int32:
-            array = array.astype(np.uint16)
-    return ArrayBackend(to_rgb8(array, str(path)), kind, mpp, note)
+            if page.colormap is not None:
+                array = (np.moveaxis(page.colormap, 0, -1) >> 8).astype(np.uint8)[array]
+            mpp, note = tiff_mpp(tif)
+    except (tifffile.TiffFileError, RuntimeError, IndexError, TypeError) as error:
+        raise SlideReadError(
+            f"{path}: the image is damaged or cut off ({error}); copy it again from its source"
+        ) from error
+    return ArrayBackend(to_rgb8(array, str(path)), "TIFF image", mpp, note)
 
 
 def _too_large(path: Path) -> NotASlideError:

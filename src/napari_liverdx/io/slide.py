@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_liverdx.core.errors import NotASlideError, SlideReadError
+from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level, level_for_downsample
 from napari_liverdx.io.cache import TileCache
@@ -165,7 +166,7 @@ class Slide:
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return self.path.name.removesuffix("".join(self.path.suffixes[-2:])) or self.path.stem
+        return self.path.stem.removesuffix(".ome")
 
     def set_mpp(self, mpp: Mpp) -> None:
         """Use ``mpp`` from now on, in place of what the file says."""
@@ -353,10 +354,18 @@ def open_slide(
         raise NotASlideError(f"{path}: this is a folder; give the slide file itself")
     if path.stat().st_size == 0:
         raise SlideReadError(f"{path}: the file is empty; copy it again from its source")
-    for opener in _BACKENDS:
-        backend = opener(path)
-        if backend is not None:
-            return Slide(path, backend, mpp=mpp, cache=cache)
+    try:
+        for opener in _BACKENDS:
+            backend = opener(path)
+            if backend is not None:
+                return Slide(path, backend, mpp=mpp, cache=cache)
+    except (OSError, ValueError, OverflowError, struct.error) as error:
+        if isinstance(error, LiverDxError):
+            raise
+        raise SlideReadError(
+            f"{path}: the file is damaged or cannot be read ({error}); copy it again from its "
+            "source"
+        ) from error
     raise NotASlideError(
         f"{path}: not an image this plugin reads; use SVS, tiled or OME-TIFF, PNG or JPEG"
     )

@@ -27,11 +27,11 @@ from napari_liverdx.core.pyramid import Level
 from napari_liverdx.io.pixels import to_rgb8
 from napari_liverdx.io.slide import WHITE, SlideInfo, register_backend
 
-__all__ = ["TiffBackend", "tiff_mpp"]
+__all__ = ["TIFF_MAGIC", "TiffBackend", "tiff_mpp"]
 
 _UM_PER = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0, 4: 1000.0, 5: 1.0}
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,7 @@ def _is_colour_tiles(page: Any) -> bool:
         page.is_tiled
         and page.imagedepth == 1
         and page.samplesperpixel in (1, 3, 4)
-        and page.dtype is not None
-        and page.dtype.kind == "u"
+        and page.dtype in (np.uint8, np.uint16)
     )
 
 
@@ -268,7 +267,12 @@ def _check_directories(path: Path, file: BinaryIO) -> None:
     (offset,) = struct.unpack_from(order + offset_type, header, 8 if big else 4)
     size = file.seek(0, 2)
     seen: set[int] = set()
-    while offset and offset not in seen:
+    while offset:
+        if offset in seen:
+            raise SlideReadError(
+                f"{path}: the TIFF structure is damaged, its image directories form a loop; copy "
+                "the file again from its source"
+            )
         seen.add(offset)
         file.seek(offset)
         count = _unpack(order + count_type, file)
@@ -301,7 +305,7 @@ def open_tiff(path: Path) -> TiffBackend | None:
         If the file is a TIFF but damaged or truncated.
     """
     with path.open("rb") as file:
-        if file.read(4) not in _MAGIC:
+        if file.read(4) not in TIFF_MAGIC:
             return None
         _check_directories(path, file)
     try:

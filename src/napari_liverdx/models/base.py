@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,14 +36,23 @@ class TileModel(nn.Module, ABC):
     ----------
     cells : int
         Side of the grid of cells within a tile; 1 for a model without dense output.
+    output : {"logits", "probabilities"}
+        What the scores are.
+    channel_order : {"RGB", "BGR"}
+        Order in which the network takes the channels; tiles are always RGB.
     """
 
     cells: int = 1
+    output: Literal["logits", "probabilities"] = "logits"
+    channel_order: Literal["RGB", "BGR"] = "RGB"
     mean: Tensor
     std: Tensor
 
     def set_normalisation(
-        self, mean: tuple[float, ...], std: tuple[float, ...], channel_order: str = "RGB"
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        channel_order: Literal["RGB", "BGR"] = "RGB",
     ) -> None:
         """Fix how raw pixels become the network's input; not part of the weights.
 
@@ -57,13 +66,13 @@ class TileModel(nn.Module, ABC):
         device = next(self.parameters()).device
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1).to(device), False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1).to(device), False)
-        self._flip = channel_order == "BGR"
+        self.channel_order = channel_order
 
     def normalise(self, tiles: Tensor) -> Tensor:
         """Network input from RGB tiles, uint8 in 0 to 255 or float in 0 to 1; (n, 3, h, w)."""
         if tiles.dtype == torch.uint8:
             tiles = tiles.to(self.mean.dtype) / 255
-        if self._flip:
+        if self.channel_order == "BGR":
             tiles = tiles.flip(1)
         return (tiles - self.mean) / self.std
 

@@ -15,6 +15,9 @@ from napari_liverdx.models.safe_timm import timm
 __all__ = ["AttentionPool", "CnnRnnClassifier"]
 
 
+_WIDEST = 4096
+
+
 class AttentionPool(nn.Module):
     """Gated attention pooling of a grid to one vector (Ilse et al. 2018, arXiv:1802.04712)."""
 
@@ -67,6 +70,11 @@ class CnnRnnClassifier(TileModel):
         fine: bool = True,
     ) -> None:
         super().__init__()
+        # timm would fetch "hf-hub:…" and read "local-dir:…"; a model file may not cause that.
+        if not timm.is_model(encoder) or ":" in encoder:
+            raise ValueError(f"timm has no encoder {encoder!r}")
+        if not (0 <= hidden <= _WIDEST and 1 <= projection <= _WIDEST):
+            raise ValueError(f"hidden and projection must be between 0 and {_WIDEST}")
         self.encoder = timm.create_model(
             encoder, pretrained=False, features_only=True, out_indices=(-2, -1) if fine else (-1,)
         )

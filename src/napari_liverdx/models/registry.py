@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +26,21 @@ def register_architecture(
     return register
 
 
-def build_model(architecture: str, n_classes: int, arguments: dict[str, Any]) -> TileModel:
+def build_model(
+    architecture: str, n_classes: int, arguments: dict[str, Any], tile_size: int | None = None
+) -> TileModel:
     """A model with fresh weights.
+
+    Parameters
+    ----------
+    architecture : str
+        Name in the registry.
+    n_classes : int
+        Number of classes.
+    arguments : dict
+        Further arguments of the architecture.
+    tile_size : int, optional
+        Side of the input in pixels, for architectures that need to know it.
 
     Raises
     ------
@@ -38,9 +52,12 @@ def build_model(architecture: str, n_classes: int, arguments: dict[str, Any]) ->
             f"architecture {architecture!r} is unknown to this version; it knows "
             f"{', '.join(sorted(ARCHITECTURES))}. Update napari-liverdx"
         )
+    factory = ARCHITECTURES[architecture]
+    if tile_size is not None and "tile_size" in inspect.signature(factory).parameters:
+        arguments = {"tile_size": tile_size, **arguments}
     try:
-        return ARCHITECTURES[architecture](n_classes, **arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+        return factory(n_classes, **arguments)
+    except (TypeError, ValueError, RuntimeError, AttributeError, LookupError) as error:
         raise ModelFileError(f"architecture {architecture!r} with {arguments}: {error}") from error
 
 

@@ -41,13 +41,13 @@ def find_model(name_or_path: str | Path) -> Path:
     ModelFileError
         If there is none; the message lists the names that exist.
     """
-    path = Path(name_or_path).expanduser()
-    if path.suffix or len(path.parts) > 1:
-        return path
     for folder in (_PACKAGED, user_model_folder()):
         candidate = folder / f"{name_or_path}{_SUFFIX}"
         if candidate.exists():
             return candidate
+    path = Path(name_or_path).expanduser()
+    if path.exists() or path.suffix == _SUFFIX or len(path.parts) > 1:
+        return path
     raise ModelFileError(
         f"no model called {str(name_or_path)!r}; there are {', '.join(available_models())}. "
         f"Give one of these, the path of a {_SUFFIX} file, or put a file into {user_model_folder()}"

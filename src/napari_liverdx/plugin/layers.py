@@ -81,15 +81,18 @@ def _placement(
     napari's coordinates are pixel centres: the first cell's centre lies half a cell minus half a
     slide pixel from the centre of the slide's first pixel.
     """
-    scale = np.asarray(reference.scale)[-2:]
-    base = np.asarray(reference.translate)[-2:]
     cell = np.array([cell_px[1], cell_px[0]])
-    origin = np.array([origin_px[1], origin_px[0]])
-    return {
-        "scale": tuple(cell * scale),
-        "translate": tuple(base + (origin + (cell - 1) / 2) * scale),
-        "units": tuple(reference.units)[-2:],
-    }
+    first = np.array([origin_px[1], origin_px[0]]) + (cell - 1) / 2
+    zero, *axes = (np.asarray(reference.data_to_world(p)) for p in ((0, 0), (1, 0), (0, 1)))
+    linear = np.column_stack([axis - zero for axis in axes])
+    corner = zero + linear @ first
+    units = {"units": tuple(reference.units)[-2:]}
+    if np.allclose(linear, np.diag(np.diag(linear))):
+        return {"scale": tuple(cell * np.diag(linear)), "translate": tuple(corner), **units}
+    # A slide that another reader turned or sheared takes its maps along.
+    affine = np.eye(3)
+    affine[:2, :2], affine[:2, 2] = linear * cell, corner
+    return {"affine": affine, **units}
 
 
 def probability_layer(store: ResultStore, index: int, reference: Image, threshold: float) -> Image:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
-from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.plugin.layers import (
     probability_layer,
@@ -63,6 +62,12 @@ class ResultLayers:
             viewer.add_layer(layer)
         viewer.layers.selection.active = active if active in viewer.layers else reference
 
+    def remove(self, viewer: ViewerModel) -> None:
+        """Take the layers out of the viewer; the stored result stays."""
+        for layer in (self.tiles, *self.probabilities.values()):
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+
     def set_threshold(self, name: str, value: float) -> None:
         """Draw only probabilities from ``value`` on."""
         set_threshold(self.probabilities[name], value)
@@ -89,11 +94,6 @@ class ResultLayers:
         scheme = self.store.manifest.scheme
         listed = ", ".join(f"{c.title} {v:.2f}" for c, v in zip(scheme, values, strict=True))
         return f"{place}: {listed}"
-
-    def tile_at(self, world: tuple[float, ...]) -> TileIndex:
-        """Index of the tile under a place in world coordinates."""
-        row, col = (int(np.floor(v + 0.5)) for v in self.tiles.world_to_data(world[-2:]))
-        return TileIndex(row, col)
 
 
 _WORDS = {

@@ -14,13 +14,14 @@ from napari_liverdx.engine.analyze import (
     RunProgress,
     analyze,
     make_manifest,
+    result_location,
     slide_overview,
     slide_picture,
     slide_tissue,
 )
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.io.report import write_csv, write_report
-from napari_liverdx.io.result import ResultStore, result_path
+from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.modelfile import LoadedModel
@@ -114,7 +115,7 @@ def run(
     """
     path = find_model(model)
     loaded = _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
-    target = result_path(out_folder, slide.name, loaded.card.name)
+    target = result_location(out_folder, plan, slide, loaded)
     manifest = make_manifest(plan, slide, loaded)
     store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
     yield Started(run_number, plan, store, loaded)

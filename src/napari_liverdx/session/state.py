@@ -120,10 +120,11 @@ class SessionState(EventedModel):
     def choose_card(self, model: str, card: ModelCard | None) -> None:
         """Take another model; thresholds go back to their default."""
         self.model = model
-        self.card = card
         scheme = None if card is None else card.scheme
         self.thresholds = (
             {}
             if scheme is None
             else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
         )
+        # After the thresholds: who listens for the card reads them.
+        self.card = card

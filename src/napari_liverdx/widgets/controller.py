@@ -71,6 +71,7 @@ class DockController(QObject):
         self._workers = Workers(self.stop)
         self._dirty = False
         self.closed = False
+        self._folder_chosen = False
         self._looks = 0
         self._timer = QTimer(self)
         self._timer.setInterval(_REFRESH_MS)
@@ -111,12 +112,18 @@ class DockController(QObject):
         if self._slide is None:
             self.state.slide = None
             return
-        self.state.out_folder = _default_folder(self._slide.path)
+        if not self._folder_chosen:
+            self.state.out_folder = _default_folder(self._slide.path)
         self._look()
 
+    def choose_folder(self, folder: Path) -> None:
+        """Put results into ``folder`` from now on, for other slides too."""
+        self._folder_chosen = True
+        self.state.out_folder = folder
+
     def set_mpp(self, value: float) -> None:
-        """Take the resolution the user gives."""
-        if self._slide is None or self.layer is None:
+        """Take the resolution the user gives; results at another one are put away."""
+        if self._slide is None or self.layer is None or self.state.status.is_active:
             return
         try:
             mpp = Mpp.square(value, "given by user")
@@ -124,6 +131,11 @@ class DockController(QObject):
             show_error(str(error))
             return
         self._slide.set_mpp(mpp)
+        if self.results is not None:
+            self.results.remove(self.viewer)
+        self._drop_results()
+        self.state.status, self.state.message = RunStatus.IDLE, ""
+        self.state.progress = None
         place_slide_layer(self.layer, mpp)
         self.viewer.reset_view()
         self._look()
@@ -148,13 +160,14 @@ class DockController(QObject):
         """Take a model by name or path; False and a notification if it cannot be used."""
         if self.state.status.is_active:
             return False
+        if name == self.state.model:
+            return True
         try:
             card = read_card(find_model(name))
         except ModelFileError as error:
             show_error(str(error))
             return False
         self._drop_results()
-        self.state.measures = ()
         self.state.choose_card(name, card)
         return True
 
@@ -323,6 +336,7 @@ class DockController(QObject):
 
     def _drop_results(self) -> None:
         self.results = None
+        self.state.measures = ()
 
     # -- workers and the end --
 

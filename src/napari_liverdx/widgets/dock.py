@@ -134,7 +134,7 @@ class LiverDxDock(QWidget):
         start = str(self.state.out_folder or Path.home())
         path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
         if path:
-            self.state.out_folder = Path(path)
+            self.controller.choose_folder(Path(path))
 
     def _show_card(self) -> None:
         if self.state.card is not None:
@@ -211,9 +211,9 @@ class LiverDxDock(QWidget):
             self.findings_panel.hover.setText(text or "Point at a tile to read its probabilities")
 
     def event(self, event: QEvent) -> bool:
-        """Stop the run when napari takes the dock out of its window."""
+        """Let go when napari takes the dock out of its window."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.controller.stop.throw()
+            self.release()
         return bool(super().event(event))
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QWidget,
 )
 
@@ -55,10 +56,17 @@ class SlidePanel(Panel):
             ("Format", self.kind),
             ("Size", self.size),
             ("Levels", self.levels),
-            ("Resolution", self.mpp),
-            ("Tissue", self.tissue),
         ):
             form.addRow(title, label)
+        self.edit_button = QToolButton()
+        self.edit_button.setText("Edit")
+        self.edit_button.setToolTip("Give another µm per pixel than the file states")
+        self.edit_button.clicked.connect(lambda: self.question.setVisible(True))
+        resolution = QHBoxLayout()
+        resolution.addWidget(self.mpp, 1)
+        resolution.addWidget(self.edit_button)
+        form.addRow("Resolution", resolution)
+        form.addRow("Tissue", self.tissue)
         self.body.addLayout(form)
 
         self.question = QWidget()
@@ -94,6 +102,7 @@ class SlidePanel(Panel):
     def show_facts(self, facts: SlideFacts | None) -> None:
         """Show a slide's summary; None empties it."""
         self.question.setVisible(facts is not None and facts.mpp is None)
+        self.edit_button.setEnabled(facts is not None)
         if facts is None:
             for label in self._facts:
                 label.setText("–")
@@ -114,6 +123,7 @@ class SlidePanel(Panel):
             self.mpp.setText(f"Not known: {facts.mpp_note}. What is it?")
         else:
             self.mpp.setText(str(facts.mpp))
+            self.mpp_box.setValue(facts.mpp.mean)
         set_tone(self.mpp, "warning" if facts.mpp is None else "plain")
         self.tissue.setText(_tissue_text(facts))
 
