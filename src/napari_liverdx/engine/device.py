@@ -88,7 +88,9 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> DeviceCho
         raise PlanError("MPS was asked for but this computer has none; use --device cpu")
     why = "asked for" if kind == "cpu" else _why_no_cuda()
     precision = "float32" if precision == "auto" else precision
-    return DeviceChoice("cpu", "CPU", precision, why, batch_size=16, adaptive=True)
+    # Larger batches leave the processor's cache and run slower; see docs/benchmarks.md.
+    batch = 4 if precision == "float32" else 8
+    return DeviceChoice("cpu", "CPU", precision, why, batch, adaptive=True)
 
 
 def _why_no_cuda() -> str:
