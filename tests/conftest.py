@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from hypothesis import settings
 
 from napari_liverdx.core.classes import ClassKind, TissueClass
 from napari_liverdx.core.mpp import Mpp
@@ -28,6 +29,9 @@ CMU = Path(__file__).parent / "data" / "CMU-1-Small-Region.svs"
 def pytest_configure(config: pytest.Config) -> None:
     """Use one thread per core at most; test machines are small."""
     torch.set_num_threads(min(2, os.cpu_count() or 1))
+    # A deadline is a timing assertion: on a busy machine it fails without a fault.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
