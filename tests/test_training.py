@@ -19,11 +19,11 @@ from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune,
 from napari_liverdx.engine.recipe import (
     Recipe,
     cross_validate,
-    grouped_folds,
     load_recipe,
     train_final,
 )
 from napari_liverdx.engine.samples import FolderSamples, LabelRule, MaskedSamples, blank_pixels
+from napari_liverdx.engine.splits import grouped_folds
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.pretrained import load_imagenet_encoder

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from napari_liverdx import __version__, cli_train
+from napari_liverdx import __version__, cli_data, cli_slide, cli_test, cli_train
 from napari_liverdx.core.errors import LiverDxError, PlanError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-cli_train.register(app)
+for commands in (cli_data, cli_train, cli_test, cli_slide):
+    commands.register(app)
 out = Console()
 err = Console(stderr=True)
 

@@ -39,6 +39,8 @@ class TileBatchResult:
         Tiles that were classified.
     probabilities : ndarray of float32, shape (n, classes)
     cells : ndarray of float32, shape (n, classes, k, k), or None
+    embeddings : ndarray of float32, shape (n, features)
+        What the network made of each tile before its last layer.
     failed : tuple of (TileIndex, str)
         Tiles that could not be read, each with the reason.
     read_seconds : float
@@ -49,6 +51,7 @@ class TileBatchResult:
     tiles: tuple[TileIndex, ...]
     probabilities: NDArray[np.float32]
     cells: NDArray[np.float32] | None
+    embeddings: NDArray[np.float32]
     failed: tuple[tuple[TileIndex, str], ...]
     read_seconds: float
     model_seconds: float
@@ -162,14 +165,20 @@ def predict(
             read = time.perf_counter()
             rows = batch.tensor[: len(batch.tiles)]
             rows = rows if len(good) == len(batch.tiles) else rows[good]
-            probabilities, cells = runner(rows)
+            probabilities, cells, embeddings = runner(rows)
             done = tuple(batch.tiles[i] for i in good)
             free.append(batch)
             model_seconds = time.perf_counter() - read
             if plan.device.adaptive:
                 size = _next_size(size, most, model_seconds)
             yield TileBatchResult(
-                done, probabilities, cells, tuple(failed), read - start, model_seconds
+                done,
+                probabilities,
+                cells,
+                embeddings,
+                tuple(failed),
+                read - start,
+                model_seconds,
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -196,7 +205,7 @@ class _Runner:
 
     def __call__(
         self, tiles: torch.Tensor
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
         parts: list[TileOutput] = []
         start = 0
         while start < len(tiles):
@@ -210,12 +219,13 @@ class _Runner:
                 continue
             start += len(part)
         if not parts:
-            return np.empty((0, self.n_classes), np.float32), None
+            return np.empty((0, self.n_classes), np.float32), None, np.empty((0, 0), np.float32)
+        embeddings = np.concatenate([p.embedding.float().cpu().numpy() for p in parts])
         scores = np.concatenate([self._probabilities(p.scores) for p in parts])
         if parts[0].cell_scores is None:
-            return scores, None
+            return scores, None, embeddings
         cells = [p.cell_scores for p in parts if p.cell_scores is not None]
-        return scores, np.concatenate([self._probabilities(c) for c in cells])
+        return scores, np.concatenate([self._probabilities(c) for c in cells]), embeddings
 
     @torch.inference_mode()
     def _forward(self, tiles: torch.Tensor) -> TileOutput:

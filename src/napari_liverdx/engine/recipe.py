@@ -5,39 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import tomllib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_liverdx import __version__
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.engine.data_config import DataConfig
 from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune, predict_samples
-from napari_liverdx.engine.samples import Example, FolderSamples, MaskedSamples, Samples
+from napari_liverdx.engine.samples import Example, Samples
+from napari_liverdx.engine.splits import grouped_folds
 from napari_liverdx.models.base import TileModel
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.models.modelfile import load_model_file
 from napari_liverdx.models.pretrained import load_imagenet_encoder
 from napari_liverdx.models.registry import build_model
 
-__all__ = ["Fold", "Recipe", "cross_validate", "grouped_folds", "load_recipe", "train_final"]
-
-
-class _DataConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["masks", "folders"] = "masks"
-    train_sources: tuple[str, ...] = ()
-    second_sources: tuple[str, ...] = ()
-    group_pattern: str | None = None
-    val_folds: int = Field(default=6, ge=2)
+__all__ = ["Fold", "Recipe", "cross_validate", "load_recipe", "train_final"]
 
 
 class Recipe(BaseModel):
@@ -58,7 +49,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     card: dict[str, Any]
-    data: _DataConfig = _DataConfig()
+    data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()
     start: str = "imagenet"
 
@@ -102,10 +93,7 @@ class Recipe(BaseModel):
         DataError
             If it is not in the stated form.
         """
-        if self.data.kind == "masks":
-            return MaskedSamples(folder)
-        names = self.model_card().scheme.names
-        return FolderSamples(folder, names, self.data.group_pattern)
+        return self.data.samples(folder, self.model_card().scheme.names)
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -131,39 +119,6 @@ def load_recipe(name_or_path: str) -> Recipe:
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{source}: {where}: {first['msg']}") from error
     return recipe
-
-
-def grouped_folds(
-    samples: Samples, chosen: NDArray[np.intp], n: int, seed: int
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Stratified splits in which no group stands on both sides.
-
-    Returns
-    -------
-    list of (rest, part)
-        Index arrays into ``samples``.
-    """
-    try:
-        from sklearn.model_selection import StratifiedGroupKFold
-    except ImportError as error:
-        raise DataError(
-            "splitting into folds needs scikit-learn; pip install 'napari-liverdx[train]'"
-        ) from error
-    if len(np.unique(samples.groups[chosen])) < n:
-        raise DataError(f"{n} folds need at least {n} groups (patients or slides)")
-    splitter = StratifiedGroupKFold(n, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        # A class with fewer samples than folds is left out of some; the tables count samples.
-        warnings.filterwarnings("ignore", "The least populated class")
-        try:
-            return [
-                (chosen[rest], chosen[part])
-                for rest, part in splitter.split(
-                    chosen, samples.labels[chosen], samples.groups[chosen]
-                )
-            ]
-        except ValueError as error:
-            raise DataError(f"the samples cannot be split into {n} folds ({error})") from error
 
 
 def _of_sources(samples: Samples, sources: tuple[str, ...]) -> NDArray[np.intp]:

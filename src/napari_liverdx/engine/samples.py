@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -253,20 +254,30 @@ class FolderSamples(Samples):
     classes : sequence of str, optional
         Order of the classes; by default alphabetical.
     group_pattern : str, optional
-        Regular expression whose first group is the patient or slide in a file name; without it
-        each picture is its own group.
+        Regular expression whose groups, joined, are the patient or slide in a file name; without
+        it each picture is its own group.
+    source_pattern : str, optional
+        The same for the laboratory, scanner or magnification; the folder's name without it.
+    group_blocks : int, optional
+        For pictures numbered in the order in which they were cut, without a patient in their
+        name: the last group of ``group_pattern`` is that number, and so many pictures in a row
+        form a group, within one class.
 
     Raises
     ------
     DataError
-        If a class folder is missing or empty, or the pattern does not match.
+        If a class folder is missing or empty, or a pattern does not match.
     """
 
     def __init__(
-        self, folder: Path, classes: Sequence[str] = (), group_pattern: str | None = None
+        self,
+        folder: Path,
+        classes: Sequence[str] = (),
+        group_pattern: str | None = None,
+        *,
+        source_pattern: str | None = None,
+        group_blocks: int | None = None,
     ) -> None:
-        import re
-
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder; give one with a sub-folder for each class")
         self.classes = tuple(classes) or tuple(
@@ -274,25 +285,24 @@ class FolderSamples(Samples):
         )
         if len(self.classes) < 2:
             raise DataError(f"{folder}: at least two sub-folders, one for each class, are needed")
+        if group_blocks is not None and group_pattern is None:
+            raise DataError("group_blocks needs a group_pattern whose last group is a number")
         self._paths: list[Path] = []
-        labels, groups = [], []
+        labels, groups, sources = [], [], []
         for label, name in enumerate(self.classes):
             found = sorted(p for p in (folder / name).glob("**/*") if p.suffix.lower() in _IMAGES)
             if not found:
                 raise DataError(f"{folder / name}: no pictures for class {name!r}")
             for path in found:
-                match = re.search(group_pattern, path.name) if group_pattern else None
-                if group_pattern and match is None:
-                    raise DataError(f"{path}: the group pattern {group_pattern!r} does not match")
-                groups.append(
-                    (match.group(1) if match.groups() else match.group()) if match else str(path)
-                )
+                groups.append(_group_of(path, name, group_pattern, group_blocks))
+                source = _matched(path, source_pattern, "source_pattern")
+                sources.append("-".join(source) if source else folder.name)
                 labels.append(label)
                 self._paths.append(path)
         self.names = [str(p.relative_to(folder)) for p in self._paths]
         self.labels = np.array(labels)
         self.groups = np.array(groups)
-        self.sources = np.full(len(labels), folder.name)
+        self.sources = np.array(sources)
 
     def _example(
         self, index: int, size: int, box: tuple[float, float, float, float] | None
@@ -315,6 +325,34 @@ class FolderSamples(Samples):
     def fixed(self, index: int, size: int, cells: int) -> list[Example]:
         """The whole picture."""
         return [self._example(index, size, None)]
+
+
+def _matched(path: Path, pattern: str | None, what: str) -> tuple[str, ...]:
+    if pattern is None:
+        return ()
+    try:
+        match = re.search(pattern, path.name)
+    except re.error as error:
+        raise DataError(f"{what} {pattern!r} is no regular expression ({error})") from error
+    if match is None:
+        raise DataError(f"{path}: the {what} {pattern!r} does not match")
+    return tuple(g or "" for g in match.groups()) or (match.group(),)
+
+
+def _group_of(path: Path, label: str, pattern: str | None, blocks: int | None) -> str:
+    parts = _matched(path, pattern, "group_pattern")
+    if not parts:
+        return str(path)
+    if blocks is None:
+        return "-".join(parts)
+    try:
+        block = int(parts[-1]) // blocks
+    except ValueError as error:
+        raise DataError(
+            f"{path}: with group_blocks the last group of {pattern!r} must be a number, it is "
+            f"{parts[-1]!r}"
+        ) from error
+    return "-".join((label, *parts[:-1], f"block{block}"))
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

@@ -1,0 +1,11 @@
+"""Commands that test and compare models."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
