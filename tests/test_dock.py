@@ -633,3 +633,67 @@ def test_maps_follow_a_turned_layer(
     # The first pixel of cell (3, 5) and the corner of that cell are the same place.
     corner = overlay.data_to_world((3 - 0.5 + 1 / 64, 5 - 0.5 + 1 / 64))
     assert corner == pytest.approx(layer.data_to_world((96, 160)), abs=1e-6)
+
+
+# -- knowing what it does not know --
+
+
+def test_domain_is_told_before_and_after_the_run(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
+) -> None:
+    notice = dock.model_panel.domain
+    open_in(dock, small_slide)
+    assert "No domain statistics" in notice.text.text()
+    assert not notice.is_alarming
+    assert not dock.findings_panel.error_rate.isEnabled()
+    assert dock.controller.choose_model("liver-steatosis")
+    wait(lambda: not dock.controller.is_busy)
+    reading = dock.state.domain
+    assert reading is not None
+    assert 0 < reading.tiles <= 32
+    assert reading.numbers in notice.text.text()
+    analyze(dock)
+    results = dock.controller.results
+    assert results is not None
+    assert dock.state.domain is not None
+    assert dock.state.domain.tiles == results.store.count(TileState.DONE)
+    assert notice.isVisible()
+    viewer.window.resize(1366, 768)
+    wait_paint()
+    assert notice.minimumSizeHint().width() <= dock.width()
+
+
+def test_foreign_slide_gets_a_calm_notice(dock: LiverDxDock, tmp_path: Path) -> None:
+    path = tmp_path / "green.tif"
+    pixels = np.random.default_rng(0).integers(0, 90, (600, 600, 3)).astype(np.uint8)
+    pixels[..., 1] += 120
+    write_pyramid(path, pixels)
+    open_in(dock, path)
+    assert dock.controller.choose_model("liver-steatosis")
+    wait(lambda: not dock.controller.is_busy)
+    notice = dock.model_panel.domain
+    assert notice.is_alarming
+    assert notice.isVisible()
+    assert "training data" in notice.text.text() or "trained on" in notice.text.text()
+    assert dock.run_panel.analyze_button.isEnabled(), "it warns, it does not forbid"
+
+
+def test_not_sure_is_counted_apart_on_demand(dock: LiverDxDock, small_slide: Path) -> None:
+    open_in(dock, small_slide)
+    assert dock.controller.choose_model("liver-steatosis")
+    wait(lambda: not dock.controller.is_busy)
+    analyze(dock)
+    assert len(dock.state.measures) == 3
+    dock.findings_panel.error_rate.setValue(0.05)
+    assert dock.state.measures[-1].title == "Not sure"
+    assert sum(m.percent for m in dock.state.measures) == pytest.approx(100)
+    table = dock.findings_panel.table
+    assert table.item(3, 0).text() == "Not sure"
+    results = dock.controller.results
+    assert results is not None
+    dock.findings_panel.error_rate.setValue(0.01)
+    assert dock.state.measures[-1].percent == pytest.approx(100), "so few groups promise nothing"
+    assert set(results.tiles.features["tile"][1:]) == {"Not sure"}
+    dock.findings_panel.error_rate.setValue(0)
+    assert len(dock.state.measures) == 3
+    assert "Not sure" not in set(results.tiles.features["tile"])

@@ -14,14 +14,10 @@ from scipy import ndimage
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.engine.augment import dihedral, jitter_stain
+from napari_liverdx.engine.crossval import cross_validate
 from napari_liverdx.engine.evaluate import balanced_accuracy, evaluate_predictions, grouped_interval
 from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune, predict_samples
-from napari_liverdx.engine.recipe import (
-    Recipe,
-    cross_validate,
-    load_recipe,
-    train_final,
-)
+from napari_liverdx.engine.recipe import Recipe, load_recipe, train_final
 from napari_liverdx.engine.samples import FolderSamples, LabelRule, MaskedSamples, blank_pixels
 from napari_liverdx.engine.splits import grouped_folds
 from napari_liverdx.io.slide import Slide
@@ -220,13 +216,15 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     started.close()
     second = network()
     resumed = list(steps(second, path))
-    assert [r.epoch for r in resumed] == [2, 3]
-    for a, b in zip(expected[1:], resumed, strict=True):
+    assert [(r.epoch, r.restored) for r in resumed] == [(1, True), (2, False), (3, False)]
+    for a, b in zip(expected, resumed, strict=True):
         assert a.val_loss == pytest.approx(b.val_loss, rel=1e-4)
     for name, tensor in whole.state_dict().items():
         assert torch.allclose(tensor.float(), second.state_dict()[name].float(), atol=1e-4), name
-    (again,) = steps(network(), path)
-    assert again.temperature == resumed[-1].temperature
+    again = list(steps(network(), path))
+    assert all(r.restored for r in again)
+    assert [r.val_loss for r in again] == [r.val_loss for r in resumed]
+    assert again[-1].temperature == resumed[-1].temperature
     other = CONFIG.model_copy(update={"seed": 7})
     with pytest.raises(DataError, match="of another run"):
         list(fine_tune(network(), samples, train, val, size=224, config=other, checkpoint=path))

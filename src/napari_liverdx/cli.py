@@ -15,11 +15,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from napari_liverdx import __version__, cli_data, cli_slide, cli_test, cli_train
+from napari_liverdx import (
+    __version__,
+    cli_data,
+    cli_domain,
+    cli_reproduce,
+    cli_slide,
+    cli_test,
+    cli_train,
+)
 from napari_liverdx.core.errors import LiverDxError, PlanError
 
 if TYPE_CHECKING:
     from napari_liverdx.core.classes import ClassScheme
+    from napari_liverdx.core.domain import DomainReading
+    from napari_liverdx.core.measure import ClassMeasure
     from napari_liverdx.engine.plan import RunPlan
     from napari_liverdx.io.result import ResultStore
     from napari_liverdx.io.slide import Overview, Slide
@@ -33,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (cli_data, cli_train, cli_test, cli_slide):
+for commands in (cli_data, cli_train, cli_test, cli_slide, cli_domain, cli_reproduce):
     commands.register(app)
 out = Console()
 err = Console(stderr=True)
@@ -140,6 +150,10 @@ def analyze(
         list[str] | None,
         typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
     ] = None,
+    error_rate: Annotated[
+        float | None,
+        typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
+    ] = None,
     overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
@@ -160,11 +174,13 @@ def analyze(
     from napari_liverdx.engine.plan import plan_run
     from napari_liverdx.io.result import ResultStore
     from napari_liverdx.io.slide import open_slide
+    from napari_liverdx.models.conformal import conformal_quantile
     from napari_liverdx.models.zoo import load_model
 
     given = None if mpp is None else Mpp.square(mpp, "given by user")
     loaded = load_model(model)
     thresholds = _thresholds(threshold or [], loaded.card.scheme)
+    conformal_quantile(loaded.card, error_rate, "cell")
     with open_slide(slide, mpp=given) as opened:
         plan = plan_run(
             opened.levels,
@@ -179,9 +195,10 @@ def analyze(
         manifest = make_manifest(plan, opened, loaded)
         store = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
         _say_plan(opened.path.name, plan, loaded, store)
+        _say_probe(plan, opened, loaded)
         _run(plan, opened, loaded, store)
         picture = slide_picture(opened)
-    _say_result(store, thresholds, picture, loaded)
+    _say_result(store, thresholds, picture, loaded, error_rate)
 
 
 def _thresholds(given: list[str], scheme: ClassScheme) -> dict[str, float]:
@@ -215,6 +232,21 @@ def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) 
         out.print(f"resuming: {done} tiles are done already", highlight=False)
     for warning in plan.warnings:
         out.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+
+
+def _say_probe(plan: RunPlan, slide: Slide, model: LoadedModel) -> None:
+    from napari_liverdx.engine.knowing import probe_domain
+
+    _say_domain(probe_domain(plan, slide, model), "before the run")
+
+
+def _say_domain(reading: DomainReading | None, when: str) -> None:
+    from napari_liverdx.core.domain import NO_STATISTICS, DomainState
+
+    text = NO_STATISTICS if reading is None else f"{when}: {reading}"
+    quiet = reading is None or reading.state in (DomainState.FAMILIAR, DomainState.UNKNOWN)
+    style = None if quiet else "yellow"
+    out.print(f"domain  {text}", style=style, highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -257,18 +289,27 @@ def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) ->
 
 
 def _say_result(
-    store: ResultStore, thresholds: dict[str, float], overview: Overview, model: LoadedModel
+    store: ResultStore,
+    thresholds: dict[str, float],
+    overview: Overview,
+    model: LoadedModel,
+    error_rate: float | None,
 ) -> None:
     from napari_liverdx.core.measure import measure
+    from napari_liverdx.engine.knowing import read_result
     from napari_liverdx.io.report import write_csv, write_report
+    from napari_liverdx.models.conformal import conformal_quantile
 
+    _say_domain(read_result(store, model.card), "whole run")
     tissue = store.tissue_cells()
+    quantile = conformal_quantile(model.card, error_rate, "cell")
     rows = measure(
         store.probabilities,
         tissue,
         model.card.scheme,
         cell_area_um2=store.cell_area_um2,
         thresholds=thresholds,
+        quantile=quantile,
     )
     table = Table(box=None, header_style="bold")
     table.add_column("class")
@@ -277,16 +318,32 @@ def _say_result(
     for row in rows:
         table.add_row(
             row.title,
-            "most probable" if row.threshold is None else f"{row.threshold:.2f}",
+            _rule(row, error_rate),
             f"{row.area_mm2:.3f}",
             f"{row.percent:.1f}",
-            f"{row.mean_probability:.3f}",
+            "" if math.isnan(row.mean_probability) else f"{row.mean_probability:.3f}",
         )
     out.print(table)
     base = store.path.name.removesuffix(".liverdx.zarr")
     csv_path, html_path = (store.path.with_name(f"{base}.{end}") for end in ("csv", "html"))
     write_csv(csv_path, rows)
-    write_report(html_path, store, rows, overview, model.card.model_dump())
+    write_report(
+        html_path,
+        store,
+        rows,
+        overview,
+        model.card.model_dump(),
+        error_rate=error_rate,
+        quantile=quantile,
+    )
     for what, path in (("result", store.path), ("table", csv_path), ("report", html_path)):
         out.print(f"{what:7} {path}", highlight=False, soft_wrap=True)
     out.print(store.manifest.notice, style="dim", highlight=False)
+
+
+def _rule(row: ClassMeasure, error_rate: float | None) -> str:
+    from napari_liverdx.core.uncertain import NOT_SURE
+
+    if row.name == NOT_SURE:
+        return f"error rate {error_rate:g}"
+    return "most probable" if row.threshold is None else f"{row.threshold:.2f}"

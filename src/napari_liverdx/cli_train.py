@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from napari_liverdx.cli_common import ALLOW_LEAKS, check_folds, check_parts, public_command
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
+    from napari_liverdx.engine.train_config import EpochResult
     from napari_liverdx.models.card import Interval
 
 __all__ = ["register"]
 
 out = Console()
+_RECIPE = "Name of a packaged recipe, or a .toml or .yaml file."
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a packaged recipe or a .toml file.")],
+    recipe: Annotated[str, typer.Argument(help=_RECIPE)],
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_file: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
     metrics: Annotated[
@@ -37,16 +38,18 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
 ) -> None:
     """Train a model by transfer learning and write its file.
 
-    A run that was stopped resumes from OUT.checkpoint when the same command is given again.
+    Beside it go the curves, as OUT.history.csv and OUT.curves.png. A run that was stopped resumes
+    from OUT.checkpoint when the same command is given again. On several GPUs:
+    torchrun --nproc-per-node N -m napari_liverdx train …
     """
-    import torch
-
     from napari_liverdx.engine.device import choose_device
+    from napari_liverdx.engine.distributed import distributed_run, world
     from napari_liverdx.engine.fine_tune import EpochResult
-    from napari_liverdx.engine.recipe import load_recipe, train_final
+    from napari_liverdx.engine.recipe import load_recipe, recipe_split, train_final
     from napari_liverdx.models.modelfile import save_model_file
 
     loaded = load_recipe(recipe)
@@ -56,30 +59,45 @@ def train(
     figures: dict[str, Interval] = {}
     if metrics is not None:
         figures = _card_figures(metrics)
-    chosen = choose_device(device)
     checkpoint = out_file.with_name(out_file.name + ".checkpoint")
-    command = "liverdx " + shlex.join(_public_arguments(data))
     samples = loaded.samples(data)
-    for step in train_final(
-        loaded,
-        samples,
-        torch.device(chosen.device),
-        metrics=figures,
-        command=command,
-        checkpoint=checkpoint,
-    ):
-        if isinstance(step, EpochResult):
-            _say_epoch(step, loaded.train.epochs)
-        else:
-            network, card = step
-            save_model_file(out_file, network, card)
-            checkpoint.unlink(missing_ok=True)
-    out.print(f"wrote {out_file}", highlight=False)
+    check_parts(samples, recipe_split(loaded, samples).parts, allow_leaks=allow_leaks)
+    history: list[EpochResult] = []
+    with distributed_run(choose_device(device).device) as chosen:
+        first = world()[0] == 0
+        for step in train_final(
+            loaded,
+            samples,
+            chosen,
+            metrics=figures,
+            command=public_command(data),
+            checkpoint=checkpoint,
+        ):
+            if not first:
+                continue
+            if isinstance(step, EpochResult):
+                history.append(step)
+                _say_epoch(step, loaded.train.epochs)
+            else:
+                network, card = step
+                save_model_file(out_file, network, card)
+                _write_history(out_file, history)
+                checkpoint.unlink(missing_ok=True)
+                out.print(f"wrote {out_file}", highlight=False)
 
 
-def _public_arguments(data: Path) -> list[str]:
-    """The command line as it goes into the card: without folders of this computer."""
-    return [data.name if a == str(data) else Path(a).name if "/" in a else a for a in sys.argv[1:]]
+def _write_history(out_file: Path, history: list[EpochResult]) -> None:
+    from napari_liverdx.engine.plots import training_figure
+    from napari_liverdx.engine.train_config import history_csv
+
+    base = out_file.name.removesuffix(".safetensors")
+    out_file.with_name(f"{base}.history.csv").write_text(history_csv(history), encoding="utf-8")
+    try:
+        figure = training_figure(history)
+    except DataError as error:
+        out.print(f"[yellow]no picture of the curves: {error}[/]", soft_wrap=True)
+        return
+    figure.savefig(out_file.with_name(f"{base}.curves.png"), metadata={"Software": None})
 
 
 def _card_figures(path: Path) -> dict[str, Interval]:
@@ -98,7 +116,7 @@ def _card_figures(path: Path) -> dict[str, Interval]:
 
 
 def crossval(
-    recipe: Annotated[str, typer.Argument(help="Name of a packaged recipe or a .toml file.")],
+    recipe: Annotated[str, typer.Argument(help=_RECIPE)],
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
     folds: Annotated[int, typer.Option(help="Number of grouped folds.")] = 5,
@@ -109,18 +127,21 @@ def crossval(
         Path | None, typer.Option(help="Where finished folds are kept; OUT/work by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
 ) -> None:
     """Test a recipe by grouped cross-validation, with and without the recurrent network."""
     import torch
 
+    from napari_liverdx.engine.crossval import Fold, cross_validate
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.fine_tune import EpochResult
-    from napari_liverdx.engine.recipe import Fold, cross_validate, load_recipe
+    from napari_liverdx.engine.recipe import load_recipe
     from napari_liverdx.engine.summary import summarise_folds
 
     loaded = load_recipe(recipe)
     card = loaded.model_card()
     samples = loaded.samples(data)
+    check_folds(loaded, samples, folds, allow_leaks=allow_leaks)
     variants = {card.name: loaded}
     if without_rnn and card.architecture == "cnn-rnn":
         arguments = {**loaded.card.get("arguments", {}), "hidden": 0}
@@ -157,6 +178,7 @@ def _say_epoch(epoch: object, total: int) -> None:
 
     if isinstance(epoch, EpochResult):
         mark = " best" if epoch.best else ""
+        mark += ", trained before" if epoch.restored else ""
         out.print(
             f"epoch {epoch.epoch}/{total}  training loss {epoch.train_loss:.3f}  validation loss "
             f"{epoch.val_loss:.3f}  balanced accuracy {epoch.val_balanced_accuracy:.3f}{mark}",

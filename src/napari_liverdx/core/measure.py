@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme
+from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_TITLE, not_sure
 
 __all__ = ["DEFAULT_THRESHOLD", "ClassMeasure", "measure"]
 
@@ -31,7 +32,7 @@ class ClassMeasure:
     percent : float
         That area as a percentage of the analysed tissue; NaN without tissue.
     mean_probability : float
-        Mean probability over all analysed tissue; NaN without tissue.
+        Mean probability over all analysed tissue; NaN without tissue and for "not sure".
     """
 
     name: str
@@ -49,6 +50,7 @@ def measure(
     *,
     cell_area_um2: float,
     thresholds: Mapping[str, float] | None = None,
+    quantile: float | None = None,
 ) -> tuple[ClassMeasure, ...]:
     """Measure every class on a probability map.
 
@@ -68,24 +70,28 @@ def measure(
         Area of one cell in µm².
     thresholds : mapping of str to float, optional
         Per pathological class; 0.5 where absent.
+    quantile : float, optional
+        Of the calibration scores for the chosen error rate: cells whose prediction set does not
+        hold exactly one class then form a last row of their own, and no class counts them.
 
     Returns
     -------
     tuple of ClassMeasure
-        In the order of the scheme.
+        In the order of the scheme; "not sure" last where it was asked for.
     """
     values = probabilities[:, tissue]
     total = values.shape[1]
     given = thresholds or {}
     cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
-    counted = {i: values[i] >= cut for i, cut in cuts.items()}
+    unsure = np.zeros(total, np.bool_) if quantile is None else not_sure(values, quantile)
+    counted = {i: (values[i] >= cut) & ~unsure for i, cut in cuts.items()}
     taken = np.zeros(total, dtype=np.bool_)
     for hits in counted.values():
         taken |= hits
     others = [i for i, c in enumerate(scheme) if c.kind is not ClassKind.PATHOLOGICAL]
     if others and total:
         best = np.asarray(others)[np.argmax(values[others], axis=0)]
-        counted |= {i: (best == i) & ~taken for i in others}
+        counted |= {i: (best == i) & ~taken & ~unsure for i in others}
     rows = []
     for i, tissue_class in enumerate(scheme):
         cells = int(np.count_nonzero(counted[i])) if i in counted else 0
@@ -99,4 +105,9 @@ def measure(
                 float(values[i].mean(dtype=np.float64)) if total else float("nan"),
             )
         )
+    if quantile is not None:
+        cells = int(np.count_nonzero(unsure))
+        share = 100 * cells / total if total else float("nan")
+        area = cells * cell_area_um2 / 1e6
+        rows.append(ClassMeasure(NOT_SURE, NOT_SURE_TITLE, None, area, share, float("nan")))
     return tuple(rows)

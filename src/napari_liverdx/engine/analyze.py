@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from napari_liverdx import __version__
+from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.tissue import OVERVIEW_MPP, TissueMask, find_tissue
+from napari_liverdx.engine.knowing import domain_record, read_result
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.engine.predict import predict
 from napari_liverdx.io.manifest import RunManifest
@@ -53,6 +55,8 @@ class RunProgress:
         Time spent waiting for tiles, in the network, and storing.
     last_failure : str
         Why the last failed tile failed; empty if none did.
+    domain : DomainReading or None
+        Whether the tiles so far look like the training data; None where the model cannot tell.
     """
 
     done: int
@@ -64,6 +68,7 @@ class RunProgress:
     model_seconds: float
     write_seconds: float
     last_failure: str = ""
+    domain: DomainReading | None = None
 
 
 def slide_overview(slide: Slide) -> Overview:
@@ -158,16 +163,23 @@ def analyze(
         seconds = time.perf_counter() - start
         speed = (done + failed) / seconds if done + failed else 0.0
         eta = (len(todo) - done - failed) / speed if speed else float("nan")
-        return RunProgress(
-            before + done, failed, len(plan.tiles), speed, eta, read, model_time, write, failure
-        )
+        counts = (before + done, failed, len(plan.tiles))
+        domain = read_result(store, model.card)
+        return RunProgress(*counts, speed, eta, read, model_time, write, failure, domain)
 
     yield progress()
     batches = predict(plan, slide, model, todo)
     try:
         for batch in batches:
             stored = time.perf_counter()
-            store.add(batch.tiles, batch.probabilities, batch.cells, [t for t, _ in batch.failed])
+            store.add(
+                batch.tiles,
+                batch.probabilities,
+                batch.cells,
+                [t for t, _ in batch.failed],
+                batch.embeddings,
+                batch.domain,
+            )
             done += len(batch.tiles)
             failed += len(batch.failed)
             failure = batch.failed[-1][1] if batch.failed else failure
@@ -181,23 +193,30 @@ def analyze(
     except BaseException:
         # The first failure is the one to show; a second one while saving must not replace it.
         with contextlib.suppress(LiverDxError):
-            _finish(store, plan, read, model_time, write, start)
+            _finish(store, plan, model, read, model_time, write, start)
         raise
     finally:
         batches.close()
-    _finish(store, plan, read, model_time, write, start)
+    _finish(store, plan, model, read, model_time, write, start)
 
 
 def _finish(
-    store: ResultStore, plan: RunPlan, read: float, model: float, write: float, start: float
+    store: ResultStore,
+    plan: RunPlan,
+    model: LoadedModel,
+    read: float,
+    model_seconds: float,
+    write: float,
+    start: float,
 ) -> None:
     store.finish(
         {
             "read_seconds": read,
-            "model_seconds": model,
+            "model_seconds": model_seconds,
             "write_seconds": write,
             "seconds": time.perf_counter() - start,
         },
         device=str(plan.device),
         complete=store.count(TileState.PENDING) == 0,
+        domain=domain_record(read_result(store, model.card)),
     )

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx.engine.metrics import Metric, balanced_accuracy, sensitivity, specificity
 from napari_liverdx.models.calibration import expected_calibration_error
 from napari_liverdx.models.card import Interval
 
-__all__ = ["balanced_accuracy", "evaluate_predictions", "grouped_interval"]
+__all__ = ["balanced_accuracy", "evaluate_predictions", "group_draws", "grouped_interval"]
 
-Metric = Callable[[NDArray[np.float64], NDArray[np.intp]], float]
+def group_draws(
+    groups: NDArray[np.str_], draws: int = 1000, seed: int = 0
+) -> Iterator[NDArray[np.intp]]:
+    """Bootstrap draws of whole groups: indices of the samples in each draw.
 
-
-def balanced_accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
-    """Mean sensitivity of the classes that occur."""
-    predicted = probabilities.argmax(axis=1)
-    return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))
-
-
-def _sensitivity(c: int) -> Metric:
-    def metric(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
-        hits = probabilities.argmax(axis=1)[labels == c] == c
-        return float(hits.mean()) if len(hits) else float("nan")
-
-    return metric
-
-
-def _specificity(c: int) -> Metric:
-    def metric(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
-        misses = probabilities.argmax(axis=1)[labels != c] != c
-        return float(misses.mean()) if len(misses) else float("nan")
-
-    return metric
+    Parameters
+    ----------
+    groups : ndarray of str, shape (n,)
+        Patient or slide of each sample.
+    draws, seed : int
+        Number of draws and their seed.
+    """
+    rng = np.random.default_rng(seed)
+    _, inverse = np.unique(groups, return_inverse=True)
+    members = [np.flatnonzero(inverse == g) for g in range(inverse.max() + 1)]
+    for _ in range(draws):
+        yield np.concatenate([members[g] for g in rng.integers(0, len(members), size=len(members))])
 
 
 def grouped_interval(
@@ -68,17 +63,11 @@ def grouped_interval(
     draws, seed : int
         Number of bootstrap draws and their seed.
     """
-    rng = np.random.default_rng(seed)
-    _, inverse = np.unique(groups, return_inverse=True)
-    members = [np.flatnonzero(inverse == g) for g in range(inverse.max() + 1)]
-    values = []
-    for _ in range(draws):
-        chosen = np.concatenate(
-            [members[g] for g in rng.integers(0, len(members), size=len(members))]
-        )
-        values.append(metric(probabilities[chosen], labels[chosen]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    values = [metric(probabilities[d], labels[d]) for d in group_draws(groups, draws, seed)]
     value = metric(probabilities, labels)
+    if np.isnan(values).all():
+        return Interval(value=value, how=how)
+    low, high = np.nanpercentile(values, [2.5, 97.5])
     return Interval(
         value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4), how=how
     )
@@ -115,9 +104,9 @@ def evaluate_predictions(
     metrics: dict[str, Metric] = {"balanced accuracy": balanced_accuracy}
     for c, name in enumerate(class_names):
         if (labels == c).any():
-            metrics[f"sensitivity {name}"] = _sensitivity(c)
+            metrics[f"sensitivity {name}"] = sensitivity(c)
         if (labels != c).any():
-            metrics[f"specificity {name}"] = _specificity(c)
+            metrics[f"specificity {name}"] = specificity(c)
     metrics["expected calibration error"] = expected_calibration_error
     return {
         name: grouped_interval(metric, probabilities, labels, groups, how=note)

@@ -18,6 +18,7 @@ from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.base import TileModel, TileOutput
+from napari_liverdx.models.domain import domain_scorer
 from napari_liverdx.models.modelfile import LoadedModel
 
 __all__ = ["TileBatchResult", "predict", "read_tile"]
@@ -43,6 +44,9 @@ class TileBatchResult:
         What the network made of each tile before its last layer.
     failed : tuple of (TileIndex, str)
         Tiles that could not be read, each with the reason.
+    domain : ndarray of float32, shape (n,), or None
+        How unlike the training data each tile is, 1 at the limit; None where the model holds no
+        domain statistics.
     read_seconds : float
         Time the network waited for tiles.
     model_seconds : float
@@ -55,6 +59,7 @@ class TileBatchResult:
     failed: tuple[tuple[TileIndex, str], ...]
     read_seconds: float
     model_seconds: float
+    domain: NDArray[np.float32] | None = None
 
 
 def read_tile(slide: Slide, grid: TileGrid, tile: TileIndex, out: NDArray[np.uint8]) -> None:
@@ -165,7 +170,7 @@ def predict(
             read = time.perf_counter()
             rows = batch.tensor[: len(batch.tiles)]
             rows = rows if len(good) == len(batch.tiles) else rows[good]
-            probabilities, cells, embeddings = runner(rows)
+            probabilities, cells, embeddings, domain = runner(rows)
             done = tuple(batch.tiles[i] for i in good)
             free.append(batch)
             model_seconds = time.perf_counter() - read
@@ -179,6 +184,7 @@ def predict(
                 tuple(failed),
                 read - start,
                 model_seconds,
+                domain,
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -202,39 +208,51 @@ class _Runner:
             self.device, memory_format=torch.channels_last
         ).eval()
         self.n_classes = len(model.card.classes)
+        self.scorer = domain_scorer(model.card, model.statistics)
 
     def __call__(
         self, tiles: torch.Tensor
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.float32]]:
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32] | None,
+        NDArray[np.float32],
+        NDArray[np.float32] | None,
+    ]:
         parts: list[TileOutput] = []
+        domain: list[NDArray[np.float32]] = []
         start = 0
         while start < len(tiles):
             part = tiles[start : start + self.limit]
             try:
-                parts.append(self._forward(part))
+                output, distance = self._forward(part)
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
                 self._shrink(len(part), error)
                 continue
+            parts.append(output)
+            if distance is not None:
+                domain.append(distance.float().cpu().numpy())
             start += len(part)
         if not parts:
-            return np.empty((0, self.n_classes), np.float32), None, np.empty((0, 0), np.float32)
+            nothing = np.empty((0, 0), np.float32)
+            return np.empty((0, self.n_classes), np.float32), None, nothing, None
+        distances = np.concatenate(domain) if domain else None
         embeddings = np.concatenate([p.embedding.float().cpu().numpy() for p in parts])
         scores = np.concatenate([self._probabilities(p.scores) for p in parts])
         if parts[0].cell_scores is None:
-            return scores, None, embeddings
+            return scores, None, embeddings, distances
         cells = [p.cell_scores for p in parts if p.cell_scores is not None]
-        return scores, np.concatenate([self._probabilities(c) for c in cells]), embeddings
+        dense = np.concatenate([self._probabilities(c) for c in cells])
+        return scores, dense, embeddings, distances
 
     @torch.inference_mode()
-    def _forward(self, tiles: torch.Tensor) -> TileOutput:
+    def _forward(self, tiles: torch.Tensor) -> tuple[TileOutput, torch.Tensor | None]:
         # Rows of pixels seen as channels-last need no copy.
         x = tiles.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         mixed = self.dtype is not torch.float32
         with torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed):
-            output: TileOutput = self.network(x)
-        return output
+            return (self.network(x), None) if self.scorer is None else self.scorer(self.network, x)
 
     def _probabilities(self, scores: torch.Tensor) -> NDArray[np.float32]:
         return np.asarray(self.model.probabilities(scores).float().cpu().numpy())

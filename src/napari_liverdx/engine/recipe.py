@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_liverdx import __version__
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.engine.data_config import DataConfig
-from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune, predict_samples
-from napari_liverdx.engine.samples import Example, Samples
-from napari_liverdx.engine.splits import grouped_folds
+from napari_liverdx.engine.fine_tune import (
+    EpochResult,
+    TrainConfig,
+    Watch,
+    fine_tune,
+)
+from napari_liverdx.engine.samples import Samples
+from napari_liverdx.engine.splits import Split, assigned_split, grouped_folds, of_sources
 from napari_liverdx.models.base import TileModel
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.models.modelfile import load_model_file
 from napari_liverdx.models.pretrained import load_imagenet_encoder
 from napari_liverdx.models.registry import build_model
 
-__all__ = ["Fold", "Recipe", "cross_validate", "load_recipe", "train_final"]
+__all__ = [
+    "Recipe",
+    "load_recipe",
+    "packaged_recipes",
+    "read_settings",
+    "recipe_split",
+    "train_final",
+]
 
 
 class Recipe(BaseModel):
@@ -57,6 +65,11 @@ class Recipe(BaseModel):
         """The card with ``more`` filled in."""
         return ModelCard.model_validate({**self.card, **more})
 
+    def as_yaml(self) -> str:
+        """The recipe as a file for 'liverdx train'."""
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+
     def network(self) -> tuple[TileModel, str]:
         """A network to start from and where its weights came from.
 
@@ -69,6 +82,7 @@ class Recipe(BaseModel):
         torch.manual_seed(self.train.seed)
         network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
         if self.start == "scratch":
+            network.pretrained = False
             return network, "random"
         if self.start != "imagenet":
             earlier = load_model_file(Path(self.start))
@@ -82,8 +96,9 @@ class Recipe(BaseModel):
             return network, f"{earlier.card.name} {earlier.card.version}"
         encoder = getattr(network, "encoder", None)
         if encoder is None:
+            network.pretrained = False
             return network, "random"
-        return network, load_imagenet_encoder(encoder, card.arguments["encoder"])
+        return network, load_imagenet_encoder(encoder, network.encoder_name)
 
     def samples(self, folder: Path) -> Samples:
         """The data in ``folder``.
@@ -93,7 +108,62 @@ class Recipe(BaseModel):
         DataError
             If it is not in the stated form.
         """
-        return self.data.samples(folder, self.model_card().scheme.names)
+        card = self.model_card()
+        return self.data.samples(
+            folder,
+            card.scheme.names,
+            mpp=card.mpp,
+            tile_size=card.tile_size,
+            attributes=card.arguments.get("attributes", ()),
+        )
+
+
+def read_settings(name_or_path: str, kind: str) -> tuple[Path, dict[str, Any]]:
+    """A TOML or YAML file, packaged under its name or anywhere under its path.
+
+    Parameters
+    ----------
+    name_or_path : str
+        Ends in ``.toml``, ``.yaml`` or ``.yml`` if it is a path.
+    kind : str
+        Folder of the packaged ones, ``"recipes"`` or ``"comparisons"``.
+
+    Returns
+    -------
+    path : Path
+    fields : dict
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or parsed.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in (".toml", ".yaml", ".yml"):
+        path = Path(str(files("napari_liverdx") / kind / f"{name_or_path}.toml"))
+        if not path.exists():
+            known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
+            raise DataError(
+                f"there are no packaged {kind} called {name_or_path!r}, only {known}; for a file "
+                "of your own give its path, ending in .toml or .yaml"
+            )
+    try:
+        text = path.read_text(encoding="utf-8")
+        fields = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        what = "TOML" if path.suffix == ".toml" else "YAML"
+        raise DataError(f"{path}: not valid {what} ({error})") from error
+    if not isinstance(fields, dict):
+        raise DataError(f"{path}: settings are needed, this is a {type(fields).__name__}")
+    return path, fields
+
+
+def packaged_recipes() -> list[str]:
+    """Names of the recipes in the package."""
+    folder = Path(str(files("napari_liverdx") / "recipes"))
+    return sorted(p.stem for p in folder.glob("*.toml"))
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -104,16 +174,10 @@ def load_recipe(name_or_path: str) -> Recipe:
     DataError
         If it is missing or not valid; the message says where.
     """
-    path = Path(name_or_path)
-    packaged = files("napari_liverdx") / "recipes" / f"{name_or_path}.toml"
-    source = path if path.suffix == ".toml" else packaged
+    source, fields = read_settings(name_or_path, "recipes")
     try:
-        recipe = Recipe.model_validate(tomllib.loads(source.read_text(encoding="utf-8")))
+        recipe = Recipe.model_validate(fields)
         recipe.model_card()
-    except OSError as error:
-        raise DataError(f"{source}: the recipe cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{source}: not valid TOML ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -121,146 +185,23 @@ def load_recipe(name_or_path: str) -> Recipe:
     return recipe
 
 
-def _of_sources(samples: Samples, sources: tuple[str, ...]) -> NDArray[np.intp]:
-    if not sources:
-        return np.arange(len(samples))
-    chosen = np.flatnonzero(np.isin(samples.sources, sources))
-    if not len(chosen):
-        raise DataError(f"no sample is of source {', '.join(sources)}")
-    return chosen
+def recipe_split(recipe: Recipe, samples: Samples) -> Split:
+    """Which samples a recipe learns from, validates on, and leaves for testing.
 
+    The data's own split is followed where they state one. Otherwise one grouped part of the
+    training sources validates and the second sources are for testing.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fold:
-    """Predictions of one fold's model on samples it did not learn from.
-
-    Attributes
-    ----------
-    fold : int
-    index : ndarray of int, shape (n,)
-        Sample of each tile.
-    scores : ndarray of float32, shape (n, classes)
-    targets : ndarray of float32, shape (n, classes)
-    second_index, second_scores, second_targets
-        The same for the second source.
-    temperature : float
-    cell_scores, cell_targets : ndarray of float32, shape (n, classes, k, k), or None
-    """
-
-    fold: int
-    index: NDArray[np.intp]
-    scores: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    second_index: NDArray[np.intp]
-    second_scores: NDArray[np.float32]
-    second_targets: NDArray[np.float32]
-    temperature: float
-    cell_scores: NDArray[np.float32] | None
-    cell_targets: NDArray[np.float32] | None
-
-
-def cross_validate(
-    recipe: Recipe, samples: Samples, n_folds: int, device: torch.device, work: Path
-) -> Iterator[EpochResult | Fold]:
-    """Train and test on grouped folds; finished folds in ``work`` are not repeated.
-
-    Within each fold, one grouped part of the training samples chooses the epoch and the
-    temperature; the test fold decides nothing.
-
-    Yields
+    Raises
     ------
-    EpochResult
-        While a fold trains.
-    Fold
-        When it is done.
+    DataError
+        If a source is missing or there are too few groups.
     """
-    card = recipe.model_card()
-    chosen = _of_sources(samples, recipe.data.train_sources)
-    second = _of_sources(samples, recipe.data.second_sources)
-    second = second if recipe.data.second_sources else second[:0]
-    work.mkdir(parents=True, exist_ok=True)
-    # A fold of another recipe, data or number of folds has another name and is made anew.
-    parts = (recipe.model_dump(mode="json"), n_folds, samples.names, samples.labels.tolist())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-    for number, (rest, test) in enumerate(grouped_folds(samples, chosen, n_folds, 0)):
-        path = work / f"fold{number}-{key}.npz"
-        if not path.exists():
-            network, _ = recipe.network()
-            train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
-            temperature = 1.0
-            for epoch in fine_tune(
-                network,
-                samples,
-                train,
-                val,
-                size=card.tile_size,
-                config=recipe.train,
-                device=device,
-                checkpoint=work / f"fold{number}-{key}.checkpoint",
-            ):
-                temperature = epoch.temperature
-                yield epoch
-            index, scores, targets, cells, cell_targets = _test(
-                network, samples, test, card, device
-            )
-            more = _test(network, samples, second, card, device)
-            arrays = {
-                "index": index,
-                "scores": scores,
-                "targets": targets,
-                "second_index": more[0],
-                "second_scores": more[1],
-                "second_targets": more[2],
-                "temperature": np.array(temperature),
-            }
-            if cells is not None and cell_targets is not None:
-                arrays |= {"cell_scores": cells, "cell_targets": cell_targets}
-            partial = path.with_name(f"partial-{path.name}")
-            np.savez(partial, **arrays)
-            os.replace(partial, path)
-            (work / f"fold{number}-{key}.checkpoint").unlink(missing_ok=True)
-        with np.load(path) as stored:
-            data = dict(stored)
-        yield Fold(
-            fold=number,
-            temperature=float(data.pop("temperature")),
-            cell_scores=data.pop("cell_scores", None),
-            cell_targets=data.pop("cell_targets", None),
-            **data,
-        )
-
-
-def _test(
-    network: TileModel,
-    samples: Samples,
-    chosen: NDArray[np.intp],
-    card: ModelCard,
-    device: torch.device,
-) -> tuple[
-    NDArray[np.intp],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32] | None,
-    NDArray[np.float32] | None,
-]:
-    examples: list[Example] = []
-    index: list[int] = []
-    for i in chosen:
-        tiles = samples.fixed(int(i), card.tile_size, network.cells)
-        examples += tiles
-        index += [int(i)] * len(tiles)
-    if not examples:
-        empty = np.empty((0, len(card.classes)), np.float32)
-        return np.empty(0, np.intp), empty, empty, None, None
-    scores, targets, cells = predict_samples(network, examples, device)
-    cell_targets = [e.cells for e in examples if e.cells is not None]
-    return (
-        np.array(index),
-        scores.numpy(),
-        targets.numpy(),
-        None if cells is None else cells.numpy(),
-        np.stack(cell_targets) if len(cell_targets) == len(examples) else None,
-    )
+    chosen = of_sources(samples, recipe.data.train_sources)
+    if (samples.splits[chosen] != "").any():
+        return assigned_split(samples, recipe.data.val_folds, recipe.train.seed, chosen=chosen)
+    train, val = grouped_folds(samples, chosen, recipe.data.val_folds, recipe.train.seed)[0]
+    second = recipe.data.second_sources
+    return Split(train, val, of_sources(samples, second) if second else chosen[:0])
 
 
 def train_final(
@@ -271,6 +212,7 @@ def train_final(
     metrics: dict[str, Interval] | None = None,
     command: str = "",
     checkpoint: Path | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[EpochResult | tuple[TileModel, ModelCard]]:
     """Train on all samples of the training sources but one grouped part for validation.
 
@@ -279,28 +221,29 @@ def train_final(
     EpochResult
         After each epoch.
     (TileModel, ModelCard)
-        At the end.
+        At the end; not if ``watch`` ended the training.
     """
-    chosen = _of_sources(samples, recipe.data.train_sources)
     network, start = recipe.network()
-    train, val = grouped_folds(samples, chosen, recipe.data.val_folds, recipe.train.seed)[0]
-    temperature = 1.0
+    split = recipe_split(recipe, samples)
+    epoch: EpochResult | None = None
     size = recipe.model_card().tile_size
     for epoch in fine_tune(
         network,
         samples,
-        train,
-        val,
+        split.train,
+        split.val,
         size=size,
         config=recipe.train,
         device=device,
         checkpoint=checkpoint,
+        watch=watch,
     ):
-        temperature = epoch.temperature
         yield epoch
+    if epoch is None or not (epoch.stopped_early or epoch.epoch >= recipe.train.epochs):
+        return
     mean, std = network.mean.flatten().tolist(), network.std.flatten().tolist()
     card = recipe.model_card(
-        temperature=round(temperature, 4),
+        temperature=round(epoch.temperature, 4),
         cells=network.cells,
         output=network.output,
         normalisation={"mean": mean, "std": std, "channel_order": network.channel_order},

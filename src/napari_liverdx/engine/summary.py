@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx.engine.crossval import Fold
 from napari_liverdx.engine.evaluate import evaluate_predictions
-from napari_liverdx.engine.recipe import Fold
 from napari_liverdx.engine.samples import Samples
 from napari_liverdx.models.calibration import expected_calibration_error
 from napari_liverdx.models.card import Interval
 
-__all__ = ["summarise_folds"]
+__all__ = ["softmax", "summarise_folds"]
 
 
-def _softmax(scores: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float64]:
+def softmax(scores: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities from logits, shape (n, classes)."""
     scaled = scores.astype(np.float64) / temperature
     scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
@@ -39,8 +40,8 @@ def summarise_folds(
     """
     index = np.concatenate([f.index for f in folds])
     targets = np.concatenate([f.targets for f in folds])
-    before = np.concatenate([_softmax(f.scores) for f in folds])
-    after = np.concatenate([_softmax(f.scores, f.temperature) for f in folds])
+    before = np.concatenate([softmax(f.scores) for f in folds])
+    after = np.concatenate([softmax(f.scores, f.temperature) for f in folds])
     labels = targets.argmax(axis=1)
     groups = samples.groups[index]
     sections: dict[str, dict[str, Interval]] = {}
@@ -74,7 +75,7 @@ def _cells(
     clear = targets.max(axis=1) >= 0.999
     return {
         "cells": evaluate_predictions(
-            _softmax(scores[clear]),
+            softmax(scores[clear]),
             targets[clear].argmax(axis=1),
             owners[clear],
             class_names,
@@ -92,7 +93,7 @@ def _second_source(
     # so tiles are repeated rather than their probabilities averaged into an ensemble.
     index = np.concatenate([f.second_index for f in folds])
     targets = np.concatenate([f.second_targets for f in folds])
-    after = np.concatenate([_softmax(f.second_scores, f.temperature) for f in folds])
+    after = np.concatenate([softmax(f.second_scores, f.temperature) for f in folds])
     labels, groups = targets.argmax(axis=1), samples.groups[index]
     sections = {}
     for name, keep in (("clear", targets.max(axis=1) >= 0.999), ("all", targets.max(axis=1) > 0)):

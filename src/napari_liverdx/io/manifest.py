@@ -36,6 +36,8 @@ class RunManifest(BaseModel):
         Of the tissue mask that was analysed.
     device, versions, timings, warnings, created, finished
         For the record; not part of the result's identity.
+    domain : dict
+        Whether the slide looks like the training data; empty where the model cannot tell.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -61,6 +63,7 @@ class RunManifest(BaseModel):
     warnings: tuple[str, ...] = ()
     created: str = ""
     finished: str = ""
+    domain: dict[str, Any] = {}
     notice: str = "For research use, not for diagnosis."
 
     def differences(self, other: RunManifest) -> list[str]:

@@ -22,11 +22,14 @@ class TileOutput(NamedTuple):
         The vector from which ``scores`` follow.
     cell_scores : Tensor or None, shape (n, classes, rows, columns), float
         The same for a regular grid of cells within the tile, where the model has one.
+    attribute_scores : Tensor or None, shape (n, attributes), float
+        Logits of yes-or-no properties beside the class, where the model predicts any.
     """
 
     scores: Tensor
     embedding: Tensor
     cell_scores: Tensor | None = None
+    attribute_scores: Tensor | None = None
 
 
 class TileModel(nn.Module, ABC):
@@ -40,9 +43,21 @@ class TileModel(nn.Module, ABC):
         What the scores are.
     channel_order : {"RGB", "BGR"}
         Order in which the network takes the channels; tiles are always RGB.
+    encoder_name : str
+        timm name of the encoder; empty without one.
+    frozen_encoder : bool
+        Whether the encoder stays as pre-trained throughout.
+    pretrained : bool
+        Whether the encoder holds weights worth keeping; if not, all of it is trained at once.
+    attributes : tuple of str
+        Names of the yes-or-no properties in ``attribute_scores``.
     """
 
     cells: int = 1
+    encoder_name: str = ""
+    frozen_encoder: bool = False
+    pretrained: bool = True
+    attributes: tuple[str, ...] = ()
     output: Literal["logits", "probabilities"] = "logits"
     channel_order: Literal["RGB", "BGR"] = "RGB"
     mean: Tensor

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["expected_calibration_error", "fit_temperature"]
+__all__ = ["ReliabilityBin", "expected_calibration_error", "fit_temperature", "reliability_bins"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Samples whose top probability lies in one range.
+
+    Attributes
+    ----------
+    low, high : float
+        The range.
+    count : int
+        Samples in it.
+    confidence : float
+        Their mean top probability.
+    accuracy : float
+        Share of them whose top class is the true one.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -55,12 +80,36 @@ def expected_calibration_error(
     """
     if not len(labels):
         return float("nan")
+    found = reliability_bins(probabilities, labels, bins)
+    return sum(b.count / len(labels) * abs(b.accuracy - b.confidence) for b in found)
+
+
+def reliability_bins(
+    probabilities: NDArray[np.floating], labels: NDArray[np.intp], bins: int = 15
+) -> tuple[ReliabilityBin, ...]:
+    """Confidence against accuracy of the top class, in bins of equal width (Guo et al. 2017).
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (n, classes)
+        Predicted probabilities.
+    labels : ndarray of int, shape (n,)
+        True classes.
+    bins : int
+        Number of bins over 0 to 1.
+
+    Returns
+    -------
+    tuple of ReliabilityBin
+        Ascending, without empty bins.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     index = np.minimum((confidence * bins).astype(int), bins - 1)
-    error = 0.0
+    found = []
     for b in range(bins):
         inside = index == b
         if inside.any():
-            error += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
-    return float(error)
+            means = float(confidence[inside].mean()), float(correct[inside].mean())
+            found.append(ReliabilityBin(b / bins, (b + 1) / bins, int(inside.sum()), *means))
+    return tuple(found)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme, TissueClass
 
-__all__ = ["Interval", "ModelCard", "Normalisation"]
+__all__ = ["Interval", "ModelCard", "Normalisation", "SlidePart"]
 
 SCHEMA_VERSION = 1
 
@@ -37,6 +37,34 @@ class Interval(_Frozen):
         if self.low is None or self.high is None:
             return f"{self.value:.3f}"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+class SlidePart(_Frozen):
+    """What the card of a slide context says beyond that of a tile model.
+
+    Attributes
+    ----------
+    tile_model, tile_sha256 : str
+        The tile model whose embeddings it reads; it fits no other.
+    features : int
+        Length of those embeddings.
+    classes : tuple of str
+        What a slide can be called.
+    overlap : float
+        Share that neighbouring tiles had in common.
+    learned_from : {"tiles", "slides", "both"}
+        Labels it learned from; from tiles alone it gives no call of the slide.
+    temperature : float
+        Slide logits are divided by it.
+    """
+
+    tile_model: str
+    tile_sha256: str
+    features: int = Field(gt=0)
+    classes: tuple[str, ...] = Field(min_length=2)
+    overlap: float = Field(default=0.0, ge=0, lt=1)
+    learned_from: Literal["tiles", "slides", "both"]
+    temperature: float = Field(default=1.0, gt=0)
 
 
 class ModelCard(_Frozen):
@@ -69,6 +97,10 @@ class ModelCard(_Frozen):
     metrics : dict of str to Interval
     domain : dict
         Statistics of the training features; empty if none were recorded.
+    conformal : dict
+        `ConformalScores` of held-out samples, under ``tile`` and ``cell``; empty without.
+    slide : SlidePart or None
+        Only for a slide context; None for a tile model.
     command : str
         What made the file.
     versions : dict of str to str
@@ -96,6 +128,8 @@ class ModelCard(_Frozen):
     limitations: str = ""
     metrics: dict[str, Interval] = Field(default_factory=dict)
     domain: dict[str, Any] = Field(default_factory=dict)
+    conformal: dict[str, Any] = Field(default_factory=dict)
+    slide: SlidePart | None = None
     command: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
 

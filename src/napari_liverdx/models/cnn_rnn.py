@@ -27,10 +27,16 @@ class AttentionPool(nn.Module):
         self.gate = nn.Conv2d(channels, hidden, 1)
         self.score = nn.Conv2d(hidden, 1, 1)
 
-    def forward(self, grid: Tensor) -> Tensor:
+    def weights(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How much each cell counts, shape (n, rows, columns); sums to 1 over cells in ``mask``."""
+        score = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())[:, 0]
+        if mask is not None:
+            score = score.masked_fill(~mask, float("-inf"))
+        return score.flatten(1).softmax(dim=1).view_as(score)
+
+    def forward(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pool ``grid``, shape (n, channels, rows, columns), to (n, channels)."""
-        score = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())
-        weight = score.flatten(2).softmax(dim=2)
+        weight = self.weights(grid, mask).flatten(1)[:, None]
         return (grid.flatten(2) * weight).sum(dim=2)
 
 
@@ -75,6 +81,7 @@ class CnnRnnClassifier(TileModel):
             raise ValueError(f"timm has no encoder {encoder!r}")
         if not (0 <= hidden <= _WIDEST and 1 <= projection <= _WIDEST):
             raise ValueError(f"hidden and projection must be between 0 and {_WIDEST}")
+        self.encoder_name = encoder
         self.encoder = timm.create_model(
             encoder, pretrained=False, features_only=True, out_indices=(-2, -1) if fine else (-1,)
         )

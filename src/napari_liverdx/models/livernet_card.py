@@ -10,6 +10,7 @@ from torch import Tensor
 from napari_liverdx.core.classes import ClassKind, TissueClass
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import ModelCard, Normalisation
+from napari_liverdx.models.domain import BATCH_NORM_DOMAIN
 from napari_liverdx.models.livernet import LiverNet, LiverNetEnsemble
 from napari_liverdx.models.livernet_keras import livernet_state_from_keras
 from napari_liverdx.models.modelfile import save_model_file
@@ -80,6 +81,7 @@ def convert_livernet(weights: Sequence[Path], out: Path) -> ModelCard:
             "answers 'no cancer', and folds disagree with great confidence on anything unlike "
             "its training tiles. Use it only on images of its own source."
         ),
+        domain=BATCH_NORM_DOMAIN,
     )
     save_model_file(out, network, card, half=False)
     return card

@@ -6,25 +6,35 @@ import hashlib
 import json
 import os
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.base import TileModel
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.registry import build_model
 
-__all__ = ["LoadedModel", "load_model_file", "read_card", "save_model_file"]
+__all__ = [
+    "LoadedModel",
+    "fill_network",
+    "load_model_file",
+    "read_card",
+    "rewrite_model_file",
+    "save_model_file",
+]
 
 _CARD_KEY = "liverdx.card"
 _MAX_HEADER = 64 * 2**20
+_BESIDE = "domain."
+"""Tensors under this prefix are statistics, not weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +49,15 @@ class LoadedModel:
     sha256 : str
         Of the file.
     path : Path
+    statistics : mapping of str to Tensor
+        What stands beside the weights; see `models.domain`.
     """
 
     card: ModelCard
     network: TileModel
     sha256: str
     path: Path
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Calibrated probabilities from the network's scores; classes on axis 1."""
@@ -53,14 +66,14 @@ class LoadedModel:
         return torch.softmax(scores.float() / self.card.temperature, dim=1)
 
 
-def save_model_file(path: Path, network: TileModel, card: ModelCard, *, half: bool = True) -> None:
+def save_model_file(path: Path, network: nn.Module, card: ModelCard, *, half: bool = True) -> None:
     """Write weights and card; the file appears whole or not at all.
 
     Parameters
     ----------
     path : Path
         Ends in ``.safetensors``.
-    network : TileModel
+    network : Module
         The network.
     card : ModelCard
         Card of the model.
@@ -73,6 +86,37 @@ def save_model_file(path: Path, network: TileModel, card: ModelCard, *, half: bo
         .contiguous()
         for name, tensor in network.state_dict().items()
     }
+    _write(path, tensors, card)
+
+
+def rewrite_model_file(
+    path: Path, card: ModelCard, statistics: Mapping[str, Tensor], out: Path
+) -> None:
+    """Write a model file's weights, bit for bit, with another card and other statistics.
+
+    Parameters
+    ----------
+    path : Path
+        The model file to take the weights from.
+    card : ModelCard
+        The new card.
+    statistics : mapping of str to Tensor
+        Instead of those in the file; see `models.domain`.
+    out : Path
+        File to write; may be ``path``.
+
+    Raises
+    ------
+    ModelFileError
+        If the weights are damaged.
+    """
+    _, tensors = _load(path)
+    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    beside = {k: v.half().contiguous() for k, v in statistics.items()}
+    _write(out, {**weights, **beside}, card)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
     data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,26 +191,13 @@ def load_model_file(path: Path) -> LoadedModel:
         fit its architecture.
     """
     card = read_card(path)
-    try:
-        data = path.read_bytes()
-        tensors = load_tensors(data)
-    except (OSError, SafetensorError) as error:
+    if card.slide is not None:
         raise ModelFileError(
-            f"{path}: the weights are damaged or cut off ({error}); copy the file again from its "
-            "source"
-        ) from error
-    network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
-    try:
-        network.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+            f"{path}: a slide context for the tile model {card.slide.tile_model!r}, not a tile "
+            "model; give it with --context"
         )
-    except RuntimeError as error:
-        raise ModelFileError(
-            f"{path}: the weights do not fit the architecture {card.architecture!r} "
-            f"({str(error).splitlines()[-1].strip()})"
-        ) from error
-    if not all(torch.isfinite(p).all() for p in network.parameters()):
-        raise ModelFileError(f"{path}: the weights hold values that are not finite numbers")
+    network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
+    sha256 = fill_network(path, network, card.architecture)
     if network.cells != card.cells:
         raise ModelFileError(
             f"{path}: the card says {card.cells} cells along a tile, the network gives "
@@ -175,4 +206,42 @@ def load_model_file(path: Path) -> LoadedModel:
     n = card.normalisation
     network.set_normalisation(n.mean, n.std, n.channel_order)
     network.eval()
-    return LoadedModel(card, network, hashlib.sha256(data).hexdigest(), path)
+    with safe_open(path, "pt") as stored:
+        names = list(stored.keys())
+        beside = {k: stored.get_tensor(k) for k in names if k.startswith(_BESIDE)}
+    return LoadedModel(card, network, sha256, path, beside)
+
+
+def _load(path: Path) -> tuple[bytes, dict[str, Tensor]]:
+    try:
+        data = path.read_bytes()
+        return data, load_tensors(data)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(
+            f"{path}: the weights are damaged or cut off ({error}); copy the file again from its "
+            "source"
+        ) from error
+
+
+def fill_network(path: Path, network: nn.Module, architecture: str) -> str:
+    """Load the weights in a file into a network; returns the file's SHA-256.
+
+    Raises
+    ------
+    ModelFileError
+        If the weights are damaged, do not fit, or are not finite.
+    """
+    data, tensors = _load(path)
+    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    try:
+        network.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        )
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"{path}: the weights do not fit the architecture {architecture!r} "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    if not all(torch.isfinite(p).all() for p in network.parameters()):
+        raise ModelFileError(f"{path}: the weights hold values that are not finite numbers")
+    return hashlib.sha256(data).hexdigest()

@@ -62,12 +62,25 @@ def build_model(
 
 
 def _register_all() -> None:
+    from napari_liverdx.models import timm_classifier
     from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
+    from napari_liverdx.models.cnn_transformer import CnnTransformer
+    from napari_liverdx.models.frozen_mlp import FrozenEncoderMlp
     from napari_liverdx.models.livernet import LiverNet, LiverNetEnsemble
+    from napari_liverdx.models.subtile_rnn import SubtileRnn
 
     register_architecture("cnn-rnn")(CnnRnnClassifier)
+    register_architecture("cnn")(timm_classifier.TimmClassifier)
+    register_architecture("rnn-subtiles")(SubtileRnn)
     register_architecture("livernet")(LiverNet)
     register_architecture("livernet-ensemble")(LiverNetEnsemble)
+    register_architecture("se-resnet")(timm_classifier.se_resnet)
+    register_architecture("sk-resnet")(timm_classifier.sk_resnet)
+    register_architecture("cbam-resnet")(timm_classifier.cbam_resnet)
+    register_architecture("inception-v3")(timm_classifier.inception_v3)
+    register_architecture("densenet-121")(timm_classifier.densenet)
+    register_architecture("cnn-transformer")(CnnTransformer)
+    register_architecture("frozen-mlp")(FrozenEncoderMlp)
 
 
 _register_all()

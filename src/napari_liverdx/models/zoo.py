@@ -22,14 +22,19 @@ def user_model_folder() -> Path:
 
 
 def available_models() -> dict[str, ModelCard]:
-    """Cards of all models that can be named, the packaged first; unreadable files are left out."""
+    """Cards of all tile models that can be named, the packaged first.
+
+    Unreadable files and slide contexts are left out.
+    """
     cards: dict[str, ModelCard] = {}
     for folder in (_PACKAGED, user_model_folder()):
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             try:
-                cards.setdefault(path.name.removesuffix(_SUFFIX), read_card(path))
+                card = read_card(path)
             except ModelFileError:
                 continue
+            if card.slide is None:
+                cards.setdefault(path.name.removesuffix(_SUFFIX), card)
     return cards
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import TissueClass
 from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.uncertain import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
 from napari_liverdx.io.lazy import dask_levels
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide
@@ -154,14 +155,27 @@ def tile_layer(store: ResultStore, reference: Image) -> Labels:
     return layer
 
 
-def update_tile_layer(layer: Labels, store: ResultStore) -> None:
-    """Bring the tile layer up to date with the store."""
+def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None = None) -> None:
+    """Bring the tile layer up to date with the store.
+
+    Parameters
+    ----------
+    layer : Labels
+        Made by `tile_layer`.
+    store : ResultStore
+        The result.
+    quantile : float, optional
+        Of the calibration scores for tiles: those whose prediction set does not hold exactly one
+        class are called "not sure".
+    """
     labels: NDArray[np.int32] = layer.metadata["liverdx_labels"]
     done = (store.state == TileState.DONE) | (store.state == TileState.FAILED)
     called = store.tile_probabilities.argmax(axis=0)
     failed = store.state == TileState.FAILED
     classes = store.manifest.classes
-    names = np.array([*(c.title for c in classes), "could not be read"])
+    names = np.array([*(c.title for c in classes), "could not be read", NOT_SURE_TITLE])
+    if quantile is not None:
+        called = np.where(not_sure(store.tile_probabilities, quantile), len(classes) + 1, called)
     call = np.where(failed, len(classes), called)
     shown = labels[done]
     features: dict[str, Any] = {"index": np.concatenate([[0], shown])}
@@ -170,7 +184,10 @@ def update_tile_layer(layer: Labels, store: ResultStore) -> None:
         values = store.tile_probabilities[i][done]
         features[tissue_class.name] = np.concatenate([[np.nan], values]).round(3)
     colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0)]
+    if np.isfinite(store.domain).any():
+        features["unlike training data"] = np.concatenate([[np.nan], store.domain[done]]).round(2)
+    grey = tuple(int(NOT_SURE_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0), (*grey, 1.0)]
     colours |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
     layer.data = np.where(done, labels, 0)
     layer.colormap = DirectLabelColormap(color_dict=colours)

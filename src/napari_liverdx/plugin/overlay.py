@@ -47,6 +47,7 @@ class ResultLayers:
         thresholds: Mapping[str, float],
     ) -> None:
         self.store = store
+        self.quantile: float | None = None
         self.reference = reference
         active = viewer.layers.selection.active
         for layer in list(viewer.layers):
@@ -77,7 +78,12 @@ class ResultLayers:
         for layer in self.probabilities.values():
             layer.refresh()
         if tiles or self.tiles.visible:
-            update_tile_layer(self.tiles, self.store)
+            update_tile_layer(self.tiles, self.store, self.quantile)
+
+    def set_quantile(self, quantile: float | None) -> None:
+        """Call tiles "not sure" whose prediction set does not hold exactly one class."""
+        self.quantile = quantile
+        update_tile_layer(self.tiles, self.store, quantile)
 
     def describe(self, world: tuple[float, ...]) -> str:
         """The tile under a place in world coordinates, with its probabilities; empty outside."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.engine.analyze import (
     RunProgress,
@@ -19,16 +20,26 @@ from napari_liverdx.engine.analyze import (
     slide_picture,
     slide_tissue,
 )
+from napari_liverdx.engine.knowing import probe_domain
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.io.report import write_csv, write_report
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.modelfile import LoadedModel
 from napari_liverdx.models.zoo import find_model, load_model
 from napari_liverdx.session.state import SlideFacts
 
-__all__ = ["Progressed", "Started", "look_at_slide", "run", "save_report", "slide_facts"]
+__all__ = [
+    "Progressed",
+    "Started",
+    "look_at_domain",
+    "look_at_slide",
+    "run",
+    "save_report",
+    "slide_facts",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +82,21 @@ def look_at_slide(slide: Slide) -> SlideFacts:
 @lru_cache(maxsize=2)
 def _loaded(path: Path, changed: float) -> LoadedModel:
     return load_model(path)
+
+
+def look_at_domain(
+    plan: RunPlan, slide: Slide, model: str, stop: threading.Event
+) -> DomainReading | None:
+    """Whether a few tiles of a slide look like the training data; None if the model cannot tell.
+
+    Raises
+    ------
+    ModelFileError
+        If the model cannot be loaded.
+    """
+    path = find_model(model)
+    loaded = _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
+    return probe_domain(plan, slide, loaded, stop=stop)
 
 
 def run(
@@ -127,7 +153,11 @@ def run(
 
 
 def save_report(
-    slide: Slide, store: ResultStore, measures: Sequence[ClassMeasure], card: ModelCard
+    slide: Slide,
+    store: ResultStore,
+    measures: Sequence[ClassMeasure],
+    card: ModelCard,
+    error_rate: float | None = None,
 ) -> Path:
     """Write report and table beside the result.
 
@@ -144,5 +174,13 @@ def save_report(
     base = store.path.name.removesuffix(".liverdx.zarr")
     page = store.path.with_name(f"{base}.html")
     write_csv(store.path.with_name(f"{base}.csv"), measures)
-    write_report(page, store, measures, slide_picture(slide), card.model_dump())
+    write_report(
+        page,
+        store,
+        measures,
+        slide_picture(slide),
+        card.model_dump(),
+        error_rate=error_rate,
+        quantile=conformal_quantile(card, error_rate, "cell"),
+    )
     return page

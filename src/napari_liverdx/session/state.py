@@ -9,6 +9,7 @@ from pathlib import Path
 from psygnal import EventedModel
 from pydantic import ConfigDict, Field
 
+from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
@@ -98,7 +99,11 @@ class SessionState(EventedModel):
     message : str
         Last thing to tell the user.
     thresholds : dict of str to float
+    error_rate : float or None
+        How often the true class may be missing from a prediction set; None: no "not sure" class.
     measures : tuple of ClassMeasure
+    domain : DomainReading or None
+        Whether the slide looks like the training data; None until tiles were looked at.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -115,10 +120,12 @@ class SessionState(EventedModel):
     run_number: int = 0
     message: str = ""
     thresholds: dict[str, float] = Field(default_factory=dict)
+    error_rate: float | None = None
     measures: tuple[ClassMeasure, ...] = ()
+    domain: DomainReading | None = None
 
     def choose_card(self, model: str, card: ModelCard | None) -> None:
-        """Take another model; thresholds go back to their default."""
+        """Take another model; thresholds and error rate go back to their default."""
         self.model = model
         scheme = None if card is None else card.scheme
         self.thresholds = (
@@ -126,5 +133,6 @@ class SessionState(EventedModel):
             if scheme is None
             else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
         )
+        self.error_rate, self.domain = None, None
         # After the thresholds: who listens for the card reads them.
         self.card = card

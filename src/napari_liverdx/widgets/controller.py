@@ -16,6 +16,7 @@ from napari_liverdx.core.measure import measure
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.io.sample import sample_path
 from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.plugin.adopt import (
@@ -36,6 +37,7 @@ from napari_liverdx.session.runner import (
     slide_facts,
 )
 from napari_liverdx.session.state import Extent, RunStatus, SessionState
+from napari_liverdx.widgets.domain_probe import DomainProbe
 from napari_liverdx.widgets.workers import StopSwitch, Workers, once
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class DockController(QObject):
         self.closed = False
         self._folder_chosen = False
         self._looks = 0
+        self._probe = DomainProbe(state, self._workers)
         self._timer = QTimer(self)
         self._timer.setInterval(_REFRESH_MS)
         self._timer.timeout.connect(self._refresh)
@@ -107,6 +110,7 @@ class DockController(QObject):
             return
         self.layer = layer
         self._drop_results()
+        self._probe.forget()
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.IDLE, ""
         if self._slide is None:
@@ -151,6 +155,7 @@ class DockController(QObject):
         def found(facts: Any) -> None:
             if number == self._looks:
                 self.state.slide = facts
+                self._probe.start(self._slide)
 
         self._workers.start(once(look_at_slide, slide), found, self._failed)
 
@@ -169,6 +174,7 @@ class DockController(QObject):
             return False
         self._drop_results()
         self.state.choose_card(name, card)
+        self._probe.start(self._slide)
         return True
 
     def models(self) -> dict[str, Any]:
@@ -192,6 +198,8 @@ class DockController(QObject):
             return
         for warning in plan.warnings:
             show_warning(warning)
+        # From here on the run itself tells.
+        self._probe.stop()
         self.state.run_number += 1
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
@@ -252,6 +260,7 @@ class DockController(QObject):
         if isinstance(event, Started):
             self._drop_results()
             self.results = ResultLayers(self.viewer, event.store, self.layer, self.state.thresholds)
+            self.results.quantile = self._quantile("tile")
             self.state.message = ""
         else:
             self.state.progress = event.progress
@@ -298,12 +307,26 @@ class DockController(QObject):
             if not self._timer.isActive():
                 QTimer.singleShot(0, self._measure)
 
+    def set_error_rate(self, rate: float) -> None:
+        """Count what the model cannot be sure of apart; 0 switches it off."""
+        self.state.error_rate = rate or None
+        if self.results is not None:
+            self.results.set_quantile(self._quantile("tile"))
+            self._dirty = True
+            self._measure()
+
+    def _quantile(self, what: str) -> float | None:
+        card = self.state.card
+        return None if card is None else conformal_quantile(card, self.state.error_rate, what)
+
     def save_report(self) -> None:
         """Write the report and table of the shown result, in the background."""
         slide, card = self._slide, self.state.card
         if self.results is None or slide is None or card is None:
             return
-        work = once(save_report, slide, self.results.store, self.state.measures, card)
+        work = once(
+            save_report, slide, self.results.store, self.state.measures, card, self.state.error_rate
+        )
 
         def saved(path: Any) -> None:
             self.state.message = f"Report saved: {path}"
@@ -332,6 +355,7 @@ class DockController(QObject):
             store.manifest.scheme,
             cell_area_um2=store.cell_area_um2,
             thresholds=self.state.thresholds,
+            quantile=self._quantile("cell"),
         )
 
     def _drop_results(self) -> None:
@@ -351,6 +375,7 @@ class DockController(QObject):
             self.stop.throw()
             self.state.run_number += 1
             self._looks += 1
+            self._probe.forget()
             self._timer.stop()
             self.layer, self._slide, self.results = None, None, None
             self.state.slide, self.state.measures = None, ()
@@ -361,6 +386,7 @@ class DockController(QObject):
         """Stop everything and let go of the viewer."""
         self.closed = True
         self.stop.throw()
+        self._probe.stop()
         # The timer belongs to the window and may be gone with it.
         with suppress(RuntimeError):
             self._timer.stop()

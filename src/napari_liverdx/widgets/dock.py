@@ -10,6 +10,7 @@ from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_liverdx.engine.device import choose_device
+from napari_liverdx.models.domain import domain_rule
 from napari_liverdx.plugin.adopt import is_slide_layer
 from napari_liverdx.session.resolve import obstacle
 from napari_liverdx.session.state import Extent, SessionState
@@ -100,6 +101,7 @@ class LiverDxDock(QWidget):
         self.run_panel.extent_chosen.connect(self._choose_extent)
         self.run_panel.overlap_chosen.connect(self._choose_overlap)
         self.findings_panel.threshold_moved.connect(control.set_threshold)
+        self.findings_panel.error_rate_chosen.connect(control.set_error_rate)
         self.findings_panel.report_requested.connect(control.save_report)
 
     def _connect_state(self) -> None:
@@ -110,6 +112,7 @@ class LiverDxDock(QWidget):
         events.message.connect(self._show_status)
         events.progress.connect(self._on_progress)
         events.measures.connect(self._on_measures)
+        events.domain.connect(self._on_domain)
         events.out_folder.connect(self._on_folder)
         events.extent.connect(self._on_extent)
 
@@ -175,6 +178,7 @@ class LiverDxDock(QWidget):
 
     def _on_slide(self) -> None:
         self.slide_panel.show_facts(self.state.slide)
+        self._on_domain()
         self._show_status()
 
     def _on_card(self) -> None:
@@ -183,6 +187,8 @@ class LiverDxDock(QWidget):
         self.findings_panel.set_scheme(
             None if card is None else card.scheme, dict(self.state.thresholds)
         )
+        self.findings_panel.allow_error_rate(card is not None and bool(card.conformal))
+        self._on_domain()
         self._show_status()
 
     def _show_status(self) -> None:
@@ -192,8 +198,17 @@ class LiverDxDock(QWidget):
     def _on_progress(self) -> None:
         progress = self.state.progress
         self.run_panel.show_progress(progress)
+        if progress is not None and progress.domain is not None and progress.domain.tiles:
+            self.state.domain = progress.domain
         if progress is not None and self.state.status.is_active:
             self.state.message = progress_text(progress)
+
+    def _on_domain(self) -> None:
+        card, looked_at = self.state.card, self.state.slide is not None
+        known = card is None or domain_rule(card) is not None
+        self.model_panel.domain.show_reading(
+            self.state.domain, has_statistics=known or not looked_at
+        )
 
     def _on_measures(self) -> None:
         self.findings_panel.show_measures(self.state.measures)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -20,6 +21,7 @@ from superqt import QLabeledDoubleSlider
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_COLOUR
 from napari_liverdx.widgets.parts import Panel, quiet_label, swatch
 
 __all__ = ["FindingsPanel"]
@@ -30,10 +32,12 @@ _LOWEST, _HIGHEST = 0.01, 0.99
 class FindingsPanel(Panel):
     """A slider per pathological class and a table of areas.
 
-    Signals: ``threshold_moved(str, float)``, ``report_requested()``.
+    Signals: ``threshold_moved(str, float)``, ``error_rate_chosen(float)`` (0 is off),
+    ``report_requested()``.
     """
 
     threshold_moved = Signal(str, float)
+    error_rate_chosen = Signal(float)
     report_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -41,6 +45,18 @@ class FindingsPanel(Panel):
         self.sliders: dict[str, QLabeledDoubleSlider] = {}
         self._rows = QVBoxLayout()
         self.body.addLayout(self._rows)
+        self.error_rate = QDoubleSpinBox()
+        self.error_rate.setRange(0, 0.5)
+        self.error_rate.setSingleStep(0.05)
+        self.error_rate.setDecimals(2)
+        self.error_rate.setSpecialValueText("off")
+        self.error_rate.setKeyboardTracking(False)
+        self.error_rate.valueChanged.connect(self.error_rate_chosen)
+        sure = QHBoxLayout()
+        sure.addWidget(QLabel("Not sure, at error rate"), 1)
+        sure.addWidget(self.error_rate)
+        self.body.addLayout(sure)
+        self.allow_error_rate(False)
 
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Class", "mm²", "% tissue", "Mean p"])
@@ -93,6 +109,19 @@ class FindingsPanel(Panel):
                 self._rows.addWidget(line)
         self.show_measures(())
 
+    def allow_error_rate(self, allowed: bool) -> None:
+        """Switch the error rate off, and let it be chosen where the model can promise one."""
+        self.error_rate.blockSignals(True)
+        self.error_rate.setValue(0)
+        self.error_rate.blockSignals(False)
+        self.error_rate.setEnabled(allowed)
+        self.error_rate.setToolTip(
+            "Cells where more than one class, or none, is plausible at this error rate are "
+            "counted apart as 'Not sure'"
+            if allowed
+            else "This model holds no calibration scores"
+        )
+
     def _slider(self, name: str, thresholds: dict[str, float]) -> QLabeledDoubleSlider:
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         slider.setRange(_LOWEST, _HIGHEST)
@@ -109,7 +138,9 @@ class FindingsPanel(Panel):
         self.report_button.setEnabled(bool(measures))
         for row, m in enumerate(measures):
             title = QTableWidgetItem(m.title)
-            if self._scheme is not None:
+            if m.name == NOT_SURE:
+                title.setIcon(swatch(NOT_SURE_COLOUR))
+            elif self._scheme is not None:
                 title.setIcon(swatch(self._scheme[self._scheme.index(m.name)].colour))
             self.table.setItem(row, 0, title)
             values = (f"{m.area_mm2:.3f}", _number(m.percent, 1), _number(m.mean_probability, 3))

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.widgets.domain_notice import DomainNotice
 from napari_liverdx.widgets.parts import Panel, quiet_label
 
 __all__ = ["CardDialog", "ModelPanel", "card_html"]
@@ -55,6 +56,8 @@ class ModelPanel(Panel):
         self.body.addLayout(row)
         self.summary = quiet_label()
         self.body.addWidget(self.summary)
+        self.domain = DomainNotice()
+        self.body.addWidget(self.domain)
 
     def set_models(self, cards: dict[str, ModelCard], current: str) -> None:
         """List models by title."""

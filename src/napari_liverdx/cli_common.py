@@ -1,0 +1,80 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_liverdx.engine.recipe import Recipe
+    from napari_liverdx.engine.samples import Samples
+
+__all__ = ["ALLOW_LEAKS", "check_folds", "check_parts", "public_command"]
+
+ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."
+
+out = Console()
+
+
+def public_command(data: Path) -> str:
+    """The command line as it goes into tables and cards: without folders of this computer."""
+    words = [data.name if word == str(data) else word for word in sys.argv[1:]]
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word.startswith("--work="):
+            skip = False
+        elif word == "--work":
+            skip = True
+        else:
+            kept.append(Path(word).name if word.startswith(("/", "~")) else word)
+    return "liverdx " + " ".join(kept)
+
+
+def check_parts(
+    samples: Samples, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
+) -> None:
+    """Audit the data before they teach, say what is wrong, and refuse what leaks.
+
+    Raises
+    ------
+    DataError
+        If the data leak and that is not allowed.
+    """
+    from napari_liverdx.engine.audit import audit
+    from napari_liverdx.engine.audit_report import refuse_leaks
+
+    report = audit(samples, parts)
+    for finding in report.findings:
+        if finding.severity != "note":
+            out.print(
+                f"[yellow]{finding.kind}:[/] {escape(finding.message)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    refuse_leaks(report, allow_leaks)
+
+
+def check_folds(recipe: Recipe, samples: Samples, n_folds: int, *, allow_leaks: bool) -> None:
+    """`check_parts` for the folds of a cross-validation and the data that test all of them.
+
+    Raises
+    ------
+    DataError
+        If the data leak and that is not allowed, or cannot be split.
+    """
+    from napari_liverdx.engine.crossval import fold_parts
+
+    folds, independent = fold_parts(recipe, samples, n_folds)
+    parts = {f"fold {number + 1}": test for number, (_, test) in enumerate(folds)}
+    if len(independent):
+        parts["test"] = independent
+    check_parts(samples, parts, allow_leaks=allow_leaks)

@@ -1,0 +1,57 @@
+"""Cells and tiles of which a model cannot tell one class: conformal prediction sets."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NOT_SURE", "NOT_SURE_COLOUR", "NOT_SURE_TITLE", "not_sure", "prediction_sets"]
+
+NOT_SURE = "not-sure"
+NOT_SURE_TITLE = "Not sure"
+NOT_SURE_COLOUR = "#6e6259"
+
+
+def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDArray[np.bool_]:
+    """Which classes belong to each prediction set (Sadinle et al. 2019, arXiv:1609.00451).
+
+    A class belongs to the set where 1 minus its probability is at most ``quantile``.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float
+        Values in 0 to 1, any shape; the result has the same.
+    quantile : float
+        Of the calibration scores; infinity puts every class into every set.
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    if np.isinf(quantile):
+        return np.ones(probabilities.shape, dtype=np.bool_)
+    return np.asarray(1 - probabilities.astype(np.float64) <= quantile)
+
+
+def not_sure(
+    probabilities: NDArray[np.floating], quantile: float, *, axis: int = 0
+) -> NDArray[np.bool_]:
+    """Where the prediction set does not hold exactly one class.
+
+    An empty set says that no class fits, a larger one that several do; either way the model
+    cannot tell.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float
+        Classes along ``axis``.
+    quantile : float
+        Of the calibration scores.
+    axis : int
+        Axis of the classes; it is missing in the result.
+
+    Returns
+    -------
+    ndarray of bool
+    """
+    return np.asarray(prediction_sets(probabilities, quantile).sum(axis=axis) != 1)

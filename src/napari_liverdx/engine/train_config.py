@@ -1,0 +1,105 @@
+"""Settings of a training run and what its epochs report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["EpochResult", "TrainConfig", "history_csv"]
+
+
+class TrainConfig(BaseModel):
+    """Settings of a training run.
+
+    Attributes
+    ----------
+    epochs, warmup_epochs : int
+        In all, and at the start with the encoder frozen.
+    frozen_share : float
+        Share of the encoder's parameter tensors, from the input on, that stay as pre-trained:
+        edges and colours need no relearning, and training is twice as fast.
+    tiles_per_epoch, batch_size : int
+    head_lr, encoder_lr, weight_decay : float
+        AdamW; cosine decay to zero after the warm-up.
+    ema_decay : float
+        Per step, of the running mean of the weights that is validated and kept; 0 for none.
+    patience : int
+        Epochs without a better validation loss before stopping.
+    cell_weight : float
+        Weight of the cell loss beside the tile loss.
+    stain_sigma : float
+        Strength of the stain augmentation in HED space; see `augment.jitter_stain`.
+    balance : {"draw", "weights", "none"}
+        Against unequal classes: draw each as often, weigh the loss by inverse frequency, or leave
+        them as they are.
+    focal_gamma : float
+        Exponent of the focal loss (Lin et al. 2017, arXiv:1708.02002); 0 is cross entropy.
+    mixup : float
+        Parameter of mixup's beta distribution (Zhang et al. 2018, arXiv:1710.09412); 0 for none.
+    precision : {"auto", "float32", "float16", "bfloat16"}
+        Arithmetic of the forward pass (automatic mixed precision); ``auto`` is float16 with loss
+        scaling on CUDA, float32 elsewhere.
+    seed : int
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(default=12, ge=1)
+    warmup_epochs: int = Field(default=2, ge=0)
+    frozen_share: float = Field(default=0.31, ge=0, le=1)
+    tiles_per_epoch: int = Field(default=480, ge=1)
+    batch_size: int = Field(default=24, ge=2)
+    head_lr: float = Field(default=1e-3, gt=0)
+    encoder_lr: float = Field(default=1.5e-4, gt=0)
+    weight_decay: float = Field(default=0.02, ge=0)
+    ema_decay: float = Field(default=0.97, ge=0, lt=1)
+    patience: int = Field(default=5, ge=1)
+    cell_weight: float = Field(default=1.0, ge=0)
+    stain_sigma: float = Field(default=0.2, ge=0)
+    balance: Literal["draw", "weights", "none"] = "draw"
+    focal_gamma: float = Field(default=0.0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EpochResult:
+    """What one epoch gave.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    train_loss, val_loss, val_balanced_accuracy : float
+    best : bool
+        Whether this is the best validation loss so far.
+    stopped_early : bool
+    temperature : float
+        Fitted on the validation samples with the best weights so far.
+    restored : bool
+        Whether the epoch was trained before this run was resumed.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_balanced_accuracy: float
+    best: bool
+    stopped_early: bool
+    temperature: float
+    restored: bool = False
+
+
+def history_csv(epochs: Sequence[EpochResult]) -> str:
+    """The course of a training as CSV, a line for each epoch."""
+    lines = ["epoch,train_loss,val_loss,val_balanced_accuracy,best,temperature"]
+    lines += [
+        f"{e.epoch},{e.train_loss:.6f},{e.val_loss:.6f},{e.val_balanced_accuracy:.6f},"
+        f"{int(e.best)},{e.temperature:.4f}"
+        for e in epochs
+    ]
+    return "\n".join(lines) + "\n"

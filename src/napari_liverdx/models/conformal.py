@@ -1,0 +1,122 @@
+"""Split-conformal prediction: which error rate, and from which scores."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from napari_liverdx.core.errors import PlanError
+from napari_liverdx.models.card import ModelCard
+
+__all__ = ["ConformalScores", "calibrate_conformal", "conformal_quantile"]
+
+_RATES = tuple(round(0.005 * i, 3) for i in range(1, 101))
+
+
+class ConformalScores(BaseModel):
+    """Quantiles of calibration scores, for every error rate from 0.5 % to 50 %.
+
+    Attributes
+    ----------
+    groups, samples : int
+        Patients or slides, and tiles or cells, that they come from.
+    rates : tuple of float
+        Error rates, ascending.
+    quantiles : tuple of float or None
+        Score for each of them; None where so few groups promise nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    groups: int
+    samples: int
+    rates: tuple[float, ...]
+    quantiles: tuple[float | None, ...]
+
+    def quantile(self, error_rate: float) -> float:
+        """The score for an error rate, infinity where so few groups promise nothing.
+
+        Raises
+        ------
+        PlanError
+            If the rate is not between the smallest and the largest one stored.
+        """
+        if not self.rates[0] <= error_rate <= self.rates[-1]:
+            raise PlanError(
+                f"error rate {error_rate:g}: give a value between {self.rates[0]:g} and "
+                f"{self.rates[-1]:g}, for example 0.1"
+            )
+        # The next smaller stored rate: never more errors than asked for.
+        index = int(np.searchsorted(self.rates, error_rate + 1e-9, side="right")) - 1
+        value = self.quantiles[index]
+        return math.inf if value is None else value
+
+
+def calibrate_conformal(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.intp],
+    groups: NDArray[np.str_],
+) -> ConformalScores:
+    """Calibration scores of held-out samples that come in groups.
+
+    The score is 1 minus the probability of the true class (Sadinle et al. 2019,
+    arXiv:1609.00451). Tiles of one patient are not exchangeable with those of another, patients
+    are: every group has the same weight, shared by its samples, and a new group takes one more
+    (hierarchical conformal prediction, Lee et al. 2023, arXiv:2306.06342). A sample drawn from a
+    new group of the same population then lies in its prediction set with the chosen probability
+    or more.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float, shape (n, classes)
+        Calibrated probabilities.
+    labels : ndarray of int, shape (n,)
+        True classes.
+    groups : ndarray of str, shape (n,)
+        Patients or slides.
+    """
+    scores = 1 - probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weights = 1 / (sizes[inverse] * (len(sizes) + 1))
+    order = np.argsort(scores)
+    reached = np.cumsum(weights[order])
+    quantiles: list[float | None] = []
+    for rate in _RATES:
+        at = int(np.searchsorted(reached, 1 - rate - 1e-12))
+        # Rounded up: a set may grow by it, never shrink.
+        quantiles.append(math.ceil(scores[order[at]] * 1e6) / 1e6 if at < len(scores) else None)
+    return ConformalScores(
+        groups=len(sizes), samples=len(labels), rates=_RATES, quantiles=tuple(quantiles)
+    )
+
+
+def conformal_quantile(card: ModelCard, error_rate: float | None, what: str) -> float | None:
+    """The quantile for tiles or cells of a model; None where no error rate was chosen.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Card of the model.
+    error_rate : float or None
+        How often the true class may be missing from a set.
+    what : {"tile", "cell"}
+        Models without cells use the tile's for both.
+
+    Raises
+    ------
+    PlanError
+        If the model holds no calibration scores, or the rate is out of range.
+    """
+    if error_rate is None:
+        return None
+    stored: Any = card.conformal.get(what) or card.conformal.get("tile")
+    if stored is None:
+        raise PlanError(
+            f"model {card.name} holds no calibration scores, so that no error rate can be "
+            "promised; leave --error-rate out, or add them with 'liverdx domain-fit'"
+        )
+    return ConformalScores.model_validate(stored).quantile(error_rate)

@@ -1,0 +1,167 @@
+"""The training dock in a real napari window: curves, cancel, resume, leaks, bad data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from PIL import Image
+from qtpy.QtGui import QImage
+
+from napari_liverdx.engine.train_config import EpochResult
+from napari_liverdx.models.modelfile import read_card
+from napari_liverdx.models.zoo import available_models
+from napari_liverdx.widgets.curves import CurvePlot
+from napari_liverdx.widgets.train_dock import TrainDock
+
+from .test_comparing import RECIPE, _write_folders
+from .test_dock import click, wait, wait_paint
+
+pytestmark = pytest.mark.gui
+
+
+@pytest.fixture
+def folders(tmp_path: Path, sample: object) -> Path:
+    root = tmp_path / "data"
+    root.mkdir()
+    _write_folders(sample, root)
+    return root
+
+
+@pytest.fixture
+def dock(
+    make_napari_viewer: Callable[..., ViewerModel],
+    qtbot: object,
+    tmp_path: Path,
+    folders: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[TrainDock]:
+    """The dock, with a quick recipe and data that anything can learn."""
+    monkeypatch.setenv("LIVERDX_MODELS", str(tmp_path / "models"))
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1300, 800)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Train model")
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(RECIPE)
+    dock.use_recipe(str(recipe))
+    dock.data.setText(str(folders))
+    yield dock
+    dock.release()
+    wait(lambda: not dock.is_busy)
+
+
+def done(dock: TrainDock) -> Callable[[], bool]:
+    return lambda: not dock.is_busy and dock.start_button.isEnabled()
+
+
+def test_nothing_starts_without_data(dock: TrainDock) -> None:
+    dock.data.setText(" ")
+    assert not dock.start_button.isEnabled()
+    assert "labelled data" in dock.start_button.toolTip()
+    assert not dock.cancel_button.isEnabled()
+
+
+@pytest.mark.slow
+def test_training_shows_curves_and_saves_a_model(dock: TrainDock) -> None:
+    dock.most_epochs.setValue(3)
+    blank = picture(dock.loss)
+    click(dock.start_button)
+    assert not dock.start_button.isEnabled()
+    assert dock.cancel_button.isEnabled()
+    wait(done(dock))
+    assert dock.saved is not None, dock.message.text()
+    assert "Saved my-tiny.safetensors" in dock.message.text()
+    assert "evaluate on others" in dock.message.text()
+    assert [e.epoch for e in dock.epochs] == [1, 2, 3]
+    assert np.abs(picture(dock.loss) - blank).mean() > 0.5, "the curves are drawn"
+    assert "epoch 3" in dock.loss.accessibleDescription()
+    assert "my-tiny" in available_models(), "the model can be chosen in the other dock"
+    assert read_card(dock.saved.path).command.startswith("liverdx train")
+
+
+@pytest.mark.slow
+def test_cancel_keeps_whole_epochs_and_train_goes_on(dock: TrainDock) -> None:
+    dock.most_epochs.setValue(4)
+    click(dock.start_button)
+    wait(lambda: len(dock.epochs) >= 1)
+    click(dock.cancel_button)
+    wait(done(dock))
+    assert dock.saved is None
+    assert "Train goes on from there" in dock.message.text()
+    kept = len(dock.epochs)
+    assert kept < 4
+    click(dock.start_button)
+    wait(done(dock))
+    assert dock.saved is not None
+    assert [e.restored for e in dock.epochs[:kept]] == [True] * kept
+    assert [e.epoch for e in dock.epochs] == [1, 2, 3, 4]
+
+
+def test_leaky_data_are_refused_until_allowed(dock: TrainDock, folders: Path) -> None:
+    """The same picture of two patients, turned: it may stand on both sides."""
+    for path in sorted((folders / "normal").glob("*.png")):
+        with Image.open(path) as image:
+            image.rotate(90).save(path.with_name(f"q{path.stem[1:]}.png"))
+    for path in sorted((folders / "cancer").glob("*.png")):
+        with Image.open(path) as image:
+            image.rotate(90).save(path.with_name(f"q{path.stem[1:]}.png"))
+    recipe = Path(dock.recipe.currentText())
+    recipe.write_text(recipe.read_text().replace("^(p", "^([pq]"))
+    click(dock.start_button)
+    wait(done(dock))
+    assert dock.saved is None
+    assert "identical" in dock.message.text()
+    assert dock.epochs == []
+
+
+def test_bad_data_are_said(dock: TrainDock, tmp_path: Path) -> None:
+    dock.data.setText(str(tmp_path / "nowhere"))
+    click(dock.start_button)
+    wait(done(dock))
+    assert "no such folder" in dock.message.text()
+
+
+def test_a_broken_recipe_is_not_taken(dock: TrainDock, tmp_path: Path) -> None:
+    before = dock.recipe.currentText()
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[train\n")
+    dock.use_recipe(str(broken))
+    assert dock.recipe.findText(str(broken)) < 0
+    assert dock.recipe.currentText() == before
+
+
+@pytest.mark.slow
+def test_closing_the_window_ends_the_training(dock: TrainDock) -> None:
+    dock.most_epochs.setValue(50)
+    click(dock.start_button)
+    wait(lambda: len(dock.epochs) >= 1)
+    dock.close()
+    wait(lambda: not dock.is_busy)
+
+
+def picture(widget: CurvePlot) -> np.ndarray:
+    """The pixels of a widget."""
+    wait_paint()
+    image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    buffer = np.frombuffer(image.constBits(), np.uint8, image.sizeInBytes())
+    return buffer.reshape(image.height(), image.bytesPerLine() // 4, 4)[..., :3].astype(float)
+
+
+def test_curves_rise_with_their_values(qtbot: object) -> None:
+    """A point twice as high stands twice as far above the axis."""
+    plot = CurvePlot("A", [("val_loss", "validation")], (0, 1))
+    plot.resize(300, 150)
+    low = EpochResult(1, 0.5, 0.25, 0.5, True, False, 1.0)
+    high = EpochResult(1, 0.5, 0.75, 0.5, True, False, 1.0)
+    heights = []
+    for epoch in (low, high):
+        plot.show_epochs([epoch], 5)
+        pixels = picture(plot)
+        orange = (pixels[..., 2] - pixels[..., 0]) > 90
+        heights.append(np.argwhere(orange[24:])[:, 0].mean())
+    area = 150 - 24 - 22
+    assert heights[0] - heights[1] == pytest.approx(area / 2, abs=2)
+    plot.deleteLater()
