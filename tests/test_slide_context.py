@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ from .test_engine import child
 RUN = CliRunner()
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These networks are so small that threads wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def refused(*arguments: object) -> str:
     """The message with which a command ends; it must be one of ours."""
     outcome = RUN.invoke(app, [str(a) for a in arguments])
@@ -66,7 +76,7 @@ def refused(*arguments: object) -> str:
 def network(features: int = 5, **more: object) -> SlideContext:
     """A small one whose corrections are not zero."""
     torch.manual_seed(0)
-    made = SlideContext(features, 3, 2, hidden=4, projection=6, **more).eval()
+    made = SlideContext(features, 3, 2, **{"hidden": 4, "projection": 6, **more}).eval()
     torch.nn.init.normal_(made.tile_head.weight)
     return made
 
@@ -85,9 +95,9 @@ def inputs(seed: int, rows: int, cols: int) -> tuple[torch.Tensor, torch.Tensor,
 # -- the network --
 
 
-@pytest.mark.parametrize("residual", [True, False])
-def test_missing_tiles_carry_nothing(residual: bool) -> None:
-    model = network(residual=residual)
+@pytest.mark.parametrize("options", [{}, {"residual": False}, {"projection": 0}])
+def test_missing_tiles_carry_nothing(options: dict[str, object]) -> None:
+    model = network(**options)
     embeddings, logits, mask = inputs(0, 6, 7)
     expected = model(embeddings, logits, mask)
     junk = embeddings.clone(), logits.clone()
@@ -154,6 +164,8 @@ def test_attention_pool_with_a_full_mask_is_the_plain_one() -> None:
 def test_sizes_and_classes_are_checked() -> None:
     with pytest.raises(ValueError, match="between 1"):
         SlideContext(0, 3, 2)
+    with pytest.raises(ValueError, match="no input"):
+        SlideContext(5, 3, 2, projection=0, residual=False)
     healthy = make_card(classes=CLASSES[:2]).scheme
     with pytest.raises(ModelFileError, match="hold no pathological one"):
         slide_classes(healthy)
@@ -406,7 +418,7 @@ def analysed(path: Path, slide: Slide, model: LoadedModel, *, embeddings: bool) 
 
 
 @pytest.fixture
-def opened(small_slide: Path):  # type: ignore[no-untyped-def]
+def opened(small_slide: Path) -> Iterator[Slide]:
     with open_slide(small_slide) as slide:
         yield slide
 

@@ -154,6 +154,10 @@ def analyze(
         float | None,
         typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(help="Slide context that refines the tiles and calls the slide."),
+    ] = None,
     overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
@@ -172,15 +176,20 @@ def analyze(
     )
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.plan import plan_run
+    from napari_liverdx.engine.slide_context import apply_context
     from napari_liverdx.io.result import ResultStore
     from napari_liverdx.io.slide import open_slide
     from napari_liverdx.models.conformal import conformal_quantile
+    from napari_liverdx.models.context_file import load_context
     from napari_liverdx.models.zoo import load_model
 
     given = None if mpp is None else Mpp.square(mpp, "given by user")
     loaded = load_model(model)
     thresholds = _thresholds(threshold or [], loaded.card.scheme)
     conformal_quantile(loaded.card, error_rate, "cell")
+    around = None if context is None else load_context(context)
+    if around is not None:
+        around.check_tile_model(loaded.card.name, loaded.sha256)
     with open_slide(slide, mpp=given) as opened:
         plan = plan_run(
             opened.levels,
@@ -194,10 +203,15 @@ def analyze(
         path = result_location(out_folder, plan, opened, loaded)
         manifest = make_manifest(plan, opened, loaded)
         store = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
+        if around is not None:
+            store.keep_embeddings()
         _say_plan(opened.path.name, plan, loaded, store)
         _say_probe(plan, opened, loaded)
         _run(plan, opened, loaded, store)
         picture = slide_picture(opened)
+    if around is not None:
+        for name, value in apply_context(store, around).lines():
+            out.print(f"{name:24} {value}", highlight=False)
     _say_result(store, thresholds, picture, loaded, error_rate)
 
 

@@ -66,10 +66,10 @@ def domain_fit(
 
 
 def _parts(settings: Any, samples: Samples) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    from napari_liverdx.engine.splits import grouped_folds, of_sources
+    from napari_liverdx.engine.recipe import recipe_split
 
-    chosen = of_sources(samples, settings.data.train_sources)
-    return grouped_folds(samples, chosen, settings.data.val_folds, settings.train.seed)[0]
+    split = recipe_split(settings, samples)
+    return split.train, split.val
 
 
 def domain_check(

@@ -102,6 +102,10 @@ def context_train(
     ] = Source.BOTH,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = 40,
     hidden: Annotated[int, typer.Option(help="Units of the RNN per direction; 0: no RNN.")] = 32,
+    projection: Annotated[
+        int,
+        typer.Option(help="Channels from the embedding; 0: only the tile model's probabilities."),
+    ] = 64,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
@@ -129,7 +133,11 @@ def context_train(
     config = ContextConfig(learn_from=learn_from.value, epochs=epochs, seed=seed)
     torch.manual_seed(seed)
     network = SlideContext(
-        len(bags[0].embeddings), len(scheme), len(slide_classes(scheme)), hidden=hidden
+        len(bags[0].embeddings),
+        len(scheme),
+        len(slide_classes(scheme)),
+        hidden=hidden,
+        projection=projection,
     )
     chosen = torch.device(choose_device(device).device)
     for epoch in train_context(

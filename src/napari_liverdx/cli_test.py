@@ -283,6 +283,7 @@ def evaluate(
 
 
 def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Figure]:
+    from napari_liverdx.engine.figures import reliability_figure
     from napari_liverdx.engine.plots import confusion_figure, roc_figure
 
     clear = result.predictions.only_clear()
@@ -290,4 +291,5 @@ def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Fig
     return {
         "Confusion": confusion_figure(result.confusion, titles),
         "ROC": roc_figure(clear.probabilities, clear.labels, titles),
+        "Reliability": reliability_figure(clear.probabilities, clear.labels),
     }

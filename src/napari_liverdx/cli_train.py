@@ -50,7 +50,7 @@ def train(
     from napari_liverdx.engine.distributed import distributed_run, world
     from napari_liverdx.engine.fine_tune import EpochResult
     from napari_liverdx.engine.recipe import load_recipe, recipe_split, train_final
-    from napari_liverdx.models.modelfile import save_model_file
+    from napari_liverdx.engine.save_trained import save_trained
 
     loaded = load_recipe(recipe)
     if epochs is not None:
@@ -61,7 +61,8 @@ def train(
         figures = _card_figures(metrics)
     checkpoint = out_file.with_name(out_file.name + ".checkpoint")
     samples = loaded.samples(data)
-    check_parts(samples, recipe_split(loaded, samples).parts, allow_leaks=allow_leaks)
+    split = recipe_split(loaded, samples)
+    check_parts(samples, split.parts, allow_leaks=allow_leaks)
     history: list[EpochResult] = []
     with distributed_run(choose_device(device).device) as chosen:
         first = world()[0] == 0
@@ -80,7 +81,7 @@ def train(
                 _say_epoch(step, loaded.train.epochs)
             else:
                 network, card = step
-                save_model_file(out_file, network, card)
+                save_trained(out_file, network, card, samples, split, chosen)
                 _write_history(out_file, history)
                 checkpoint.unlink(missing_ok=True)
                 out.print(f"wrote {out_file}", highlight=False)

@@ -334,7 +334,7 @@ def evaluation_page(
         attributes=result.attributes,
         counts={
             "tiles": len(p.labels),
-            "clear": int(p.clear.sum()),
+            "certain": int(p.clear.sum()),
             "groups": len(np.unique(p.groups)),
         },
         figures={name: _figure_png(f) for name, f in figures.items()},

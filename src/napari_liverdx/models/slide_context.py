@@ -79,7 +79,9 @@ class SlideContext(nn.Module):
         Units per direction of the recurrent sweeps; 0 leaves the recurrent network out, so that
         each tile is judged alone.
     projection : int
-        Channels to which the embedding is reduced first.
+        Channels to which the embedding is reduced first; 0 leaves the embedding out, so that only
+        the tile model's probabilities are looked at. There is little to learn then, and few slides
+        suffice.
     kind : {"gru", "lstm"}
         Recurrent cell.
     dropout : float
@@ -114,11 +116,14 @@ class SlideContext(nn.Module):
         residual: bool = True,
     ) -> None:
         super().__init__()
-        sizes = (features, projection, max(hidden, 1), n_classes, n_slide_classes)
-        if not all(1 <= s <= _WIDEST for s in sizes) or hidden < 0:
+        sizes = (features, max(projection, 1), max(hidden, 1), n_classes, n_slide_classes)
+        if not all(1 <= s <= _WIDEST for s in sizes) or min(hidden, projection) < 0:
             raise ValueError(
-                f"features, projection, hidden and classes must lie between 1 and {_WIDEST}"
+                f"features, projection, hidden and classes must lie between 1 and {_WIDEST}; "
+                "projection and hidden may be 0"
             )
+        if not projection and not residual:
+            raise ValueError("without embeddings and the tile model's logits there is no input")
         self.features, self.n_classes, self.residual = features, n_classes, residual
         self.arguments: dict[str, Any] = {
             "hidden": hidden,
@@ -129,8 +134,10 @@ class SlideContext(nn.Module):
         }
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
-        self.project = nn.Sequential(
-            nn.Dropout(dropout), nn.Conv2d(features, projection, 1), nn.SiLU()
+        self.project = (
+            nn.Sequential(nn.Dropout(dropout), nn.Conv2d(features, projection, 1), nn.SiLU())
+            if projection
+            else None
         )
         width = projection + (n_classes if residual else 0)
         self.context = RecurrentContext(width, hidden, kind) if hidden else None
@@ -161,13 +168,15 @@ class SlideContext(nn.Module):
             True where a tile exists; at least one in each slide.
         """
         missing = ~mask[:, None]
-        x = (embeddings - self.centre[:, None, None]) / self.spread[:, None, None]
         # Filled, not multiplied: what stands there may be NaN.
-        grid = self.project(x.masked_fill(missing, 0)).masked_fill(missing, 0)
         tile_logits = tile_logits.masked_fill(missing, 0)
+        parts = []
+        if self.project is not None:
+            x = (embeddings - self.centre[:, None, None]) / self.spread[:, None, None]
+            parts.append(self.project(x.masked_fill(missing, 0)).masked_fill(missing, 0))
         if self.residual:
-            own = tile_logits.softmax(dim=1).masked_fill(missing, 0)
-            grid = torch.cat([grid, own], dim=1)
+            parts.append(tile_logits.softmax(dim=1).masked_fill(missing, 0))
+        grid = torch.cat(parts, dim=1)
         if self.context is not None:
             grid = torch.cat([grid, self._sweep(self.context, grid, mask)], dim=1)
         grid = self.dropout(grid)

@@ -13,9 +13,9 @@ from napari_liverdx.engine.audit import audit
 from napari_liverdx.engine.audit_report import AuditReport, refuse_leaks
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.engine.recipe import load_recipe, recipe_split, train_final
+from napari_liverdx.engine.save_trained import save_trained
 from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.modelfile import save_model_file
 
 __all__ = ["BatchDone", "TrainingRequest", "TrainingSaved", "TrainingStarted", "run_training"]
 
@@ -155,6 +155,6 @@ def run_training(
             yield step
             continue
         network, card = step
-        save_model_file(request.out, network, card)
+        card = save_trained(request.out, network, card, samples, split, torch.device(choice.device))
         checkpoint.unlink(missing_ok=True)
         yield TrainingSaved(request.out, card)
