@@ -1,6 +1,6 @@
 """Does context across a slide help? Measured on synthetic slides laid out from real tiles.
 
-Usage: python benchmarks/context_study.py DATA OUT [--only PART] [--work FOLDER]
+Usage: python benchmarks/context_study.py DATA OUT [--only PART] [--work FOLDER] [--tables]
 
 DATA holds liver_steatosis/ and oral_he/. Parts: liver-frozen, liver-tuned, oral-100x, oral-400x.
 Finished parts are kept in the work folder; the tables are made from all parts that are there.
@@ -555,6 +555,8 @@ def markdown(parts: dict[str, Any]) -> str:
         "alone; those of slides from the better of its two poolings. Thresholds of slides are "
         "chosen on validation slides; for tiles it is 0.5.",
     ]
+    if absent := [p.name for p in PARTS if p.name not in parts]:
+        lines += ["", f"Not run: {', '.join(absent)}."]
     for name, part in parts.items():
         lines += ["", f"## {name}", "", f"{DESCRIPTIONS[name]}", ""]
         lines += [
@@ -606,15 +608,17 @@ def figure(parts: dict[str, Any], path: Path) -> None:
     """Differences of tiles' balanced accuracy from the tile model alone."""
     import matplotlib.pyplot as plt
 
-    names = list(next(iter(next(iter(parts.values()))["settings"].values())))[1:]
+    names = ["tile model, smoothed", *TRAINED]
     columns = list(SETTINGS)
     picture, axes = plt.subplots(
-        len(parts), len(columns), figsize=(13, 2.3 * len(parts)), sharex="row", squeeze=False
+        len(parts), len(columns), figsize=(13, 2.7 * len(parts)), sharex="row", squeeze=False
     )
     for row, (part, content) in zip(axes, parts.items(), strict=True):
         for axis, setting in zip(row, columns, strict=True):
             table = content["settings"][setting]
             for y, name in enumerate(reversed(names)):
+                if name not in table:
+                    continue
                 value, low, high = table[name]["tile difference"]
                 colour = "#0a84ff" if low > 0 else "#c2255c" if high < 0 else "#5b6577"
                 axis.plot([low, high], [y, y], color=colour, linewidth=2)
@@ -668,12 +672,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", choices=[p.name for p in PARTS])
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--tables", action="store_true", help="only from what is there")
     given = parser.parse_args()
     work = given.work or given.out / "work"
     work.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         path = work / f"{part.name}.json"
-        if given.only not in (None, part.name):
+        if given.tables or given.only not in (None, part.name):
             continue
         found = json.loads(path.read_text()) if path.exists() else {"settings": {}}
         known = next(iter(found["settings"].values()), {})
@@ -683,13 +688,15 @@ def main() -> None:
         added = run_part(part, given.data, missing)
         for setting, table in added["settings"].items():
             # Layouts depend on seeds alone: methods that are added later saw the same slides.
-            merged = found["settings"].get(setting, {}) | table
-            order = [m for m in ("tile model", "tile model, smoothed", *TRAINED) if m in merged]
-            added["settings"][setting] = {m: merged[m] for m in order}
+            added["settings"][setting] = found["settings"].get(setting, {}) | table
         path.write_text(json.dumps(added, indent=1) + "\n")
         out.print(f"wrote {path}", highlight=False)
     done = {p.name: work / f"{p.name}.json" for p in PARTS if (work / f"{p.name}.json").exists()}
     parts = {name: json.loads(path.read_text()) for name, path in done.items()}
+    order = ("tile model", "tile model, smoothed", *TRAINED)
+    for part in parts.values():
+        for setting, table in part["settings"].items():
+            part["settings"][setting] = {m: table[m] for m in order if m in table}
     content = {"command": COMMAND, "parts": parts}
     (given.out / "context.json").write_text(json.dumps(content, indent=1) + "\n")
     (given.out / "context.md").write_text(markdown(parts))

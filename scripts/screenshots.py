@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_liverdx.session.state import RunStatus
@@ -63,6 +64,71 @@ def main(folder: Path) -> None:
     picture("tiles")
     dock.release()
     viewer.close()
+    training(folder)
+
+
+def training(folder: Path) -> None:
+    """Train a small network on pieces of the sample slide and take a picture of its curves."""
+    from napari_liverdx.io.sample import sample_path
+    from napari_liverdx.io.slide import open_slide
+
+    place = Path(tempfile.mkdtemp()) / "a-study"
+    with open_slide(sample_path()) as slide:
+        for i in range(48):
+            pixels = slide.read_region(0, 1800 + 110 * (i % 8), 400 + 110 * (i // 8), 96, 96)
+            sub = place / "tiles" / ("stain-a", "stain-b")[i % 2]
+            sub.mkdir(parents=True, exist_ok=True)
+            shown = pixels if i % 2 else pixels[..., [0, 2, 1]]
+            Image.fromarray(shown).save(sub / f"patient{i // 2 % 8}_{i}.png")
+    recipe = place / "two-stains.toml"
+    recipe.write_text(_RECIPE, encoding="utf-8")
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1440, 900)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Train model")
+    dock.use_recipe(str(recipe))
+    dock.data.setText(str(place / "tiles"))
+    dock.out.setText(str(place / "two-stains.safetensors"))
+    dock.start_button.click()
+    wait(lambda: len(dock.epochs) >= 8, 600)
+    settle()
+    viewer.screenshot(str(folder / "training.png"), canvas_only=False, flash=False)
+    dock.release()
+    wait(lambda: not dock.is_busy)
+    viewer.close()
+
+
+_RECIPE = """
+start = "scratch"
+[card]
+name = "two-stains"
+title = "Two stains"
+summary = "Pieces of one slide, half of them with two colours exchanged: to show the dock"
+architecture = "rnn-subtiles"
+mpp = 0.5
+tile_size = 64
+arguments = { cells = 4, hidden = 16, projection = 32 }
+[[card.classes]]
+name = "stain-a"
+title = "Stain A"
+colour = "#4c9f70"
+kind = "normal"
+[[card.classes]]
+name = "stain-b"
+title = "Stain B"
+colour = "#c2255c"
+kind = "pathological"
+[data]
+kind = "folders"
+group_pattern = '^(patient\\d+)_'
+val_folds = 4
+[train]
+epochs = 12
+warmup_epochs = 0
+tiles_per_epoch = 96
+batch_size = 12
+ema_decay = 0.8
+patience = 12
+"""
 
 
 if __name__ == "__main__":

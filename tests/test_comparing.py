@@ -551,8 +551,8 @@ def test_the_founding_protocol_on_a_stand_in_folder(tmp_path: Path, sample: Slid
     order = [(0, 1, 2), (2, 1, 0), (1, 0, 2), (0, 2, 1)]
     for i in range(64):
         part, label = ("test" if i >= 48 else "train"), i % 4
-        x, y = 1700 + 128 * (i % 8), 300 + 100 * (i // 8)
-        pixels = sample.read_region(0, x, y, 128, 128)[..., order[label]]
+        x, y = 1900 + 112 * (i % 10), 500 + 112 * (i // 10)
+        pixels = sample.read_region(0, x, y, 104, 104)[..., order[label]]
         folder = tmp_path / "data" / part / classes[label]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{part}{i // 4 % 6}_{i}.png")

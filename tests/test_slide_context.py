@@ -632,6 +632,12 @@ def test_commands_from_slides_to_a_call(tmp_path: Path, tiny_file: Path, sample:
     assert tested.exit_code == 0, tested.output
     assert "slides: balanced accuracy" in tested.output
     assert "tiles: AUC" in tested.output
+    run = ["analyze", str(tmp_path / "s0.tif"), "-m", str(tiny_file), "-o", str(tmp_path / "out")]
+    called = RUN.invoke(app, [*run, "--context", str(context)])
+    assert called.exit_code == 0, called.output
+    assert "slide call" in called.output
+    (report,) = (tmp_path / "out").glob("*.html")
+    assert "Slide call" in report.read_text(encoding="utf-8")
     assert "made with the tile model 'tiny'" in refused("context-train", bags, "-o", context)
     assert "not a slide context" in refused("context-test", tiny_file, bags)
     table.write_text("slide,label,group\ns0.tif,normal,p0\n")

@@ -321,8 +321,10 @@ def test_train_command_writes_a_model_that_runs(folder: Path, tmp_path: Path) ->
 
 def test_recipes_are_checked(tmp_path: Path) -> None:
     assert load_recipe("liver-steatosis").train.epochs > 5
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"no packaged recipes called 'nonsense'.*liver-steatosis"):
         load_recipe("nonsense")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_recipe("nonsense.toml")
     path = tmp_path / "a.toml"
     path.write_text("[train\n")
     with pytest.raises(DataError, match="TOML"):

@@ -159,6 +159,8 @@ class ComparisonResult:
     predictions : dict of str to Predictions
     samples, groups : int
         Test tiles and patients or slides.
+    disease : str
+        Name of the pathological class if there is just one, else empty.
     """
 
     first: str
@@ -167,6 +169,7 @@ class ComparisonResult:
     predictions: dict[str, Predictions]
     samples: int
     groups: int
+    disease: str = ""
 
 
 def model_slug(name: str) -> str:
@@ -204,7 +207,8 @@ def compare(
             yield name, step
         predictions[name] = Predictions.from_folds(done, samples)
         second[name] = Predictions.from_folds(done, samples, second=True).only_clear()
-    names = next(iter(recipes.values())).model_card().scheme.names
+    scheme = next(iter(recipes.values())).model_card().scheme
+    names, ill = scheme.names, [scheme[i].name for i in scheme.pathological]
     kept = {name: p.only_clear() for name, p in predictions.items()}
     metrics = figures_of_merit(kept, names, draws=draws)
     independent = any(len(p.labels) for p in second.values())
@@ -231,7 +235,13 @@ def compare(
     }
     one = kept[first]
     yield ComparisonResult(
-        first, models, tests, predictions, len(one.labels), len(np.unique(one.groups))
+        first,
+        models,
+        tests,
+        predictions,
+        len(one.labels),
+        len(np.unique(one.groups)),
+        ill[0] if len(ill) == 1 else "",
     )
 
 

@@ -10,9 +10,13 @@ from napari_liverdx.models.card import Interval
 
 __all__ = ["comparison_json", "comparison_markdown"]
 
-_COLUMNS = (
-    "accuracy", "balanced accuracy", "AUC", "F1", "MCC", "sensitivity", "specificity",
-)  # fmt: skip
+_COLUMNS = ("accuracy", "balanced accuracy", "AUC", "F1", "MCC")
+
+
+def _columns(result: ComparisonResult) -> tuple[str, ...]:
+    """Sensitivity and specificity are those for the disease where there is just one."""
+    of = f" {result.disease}" if result.disease else ""
+    return (*_COLUMNS, f"sensitivity{of}", f"specificity{of}")
 
 
 def comparison_json(
@@ -58,6 +62,7 @@ def _cell(value: Interval | None) -> str:
 
 def comparison_markdown(result: ComparisonResult, title: str, command: str, note: str) -> str:
     """The comparison as a page."""
+    columns = _columns(result)
     device = next(iter(result.models.values())).complexity.device
     lines = [
         f"# {title}",
@@ -68,17 +73,19 @@ def comparison_markdown(result: ComparisonResult, title: str, command: str, note
         "",
         f"{result.samples} test tiles of {result.groups} groups; a tile whose truth lies between "
         "two classes is left out. Each tile is predicted by the one fold's model that saw nothing "
-        "of its group. Figures over classes are unweighted means. Intervals: 95 %, bootstrap over "
+        "of its group. F1 and, without a class beside them, sensitivity and specificity are "
+        "unweighted means over the classes; AUC is that of each class against the others, "
+        "averaged. Intervals: 95 %, bootstrap over "
         "groups. They do not show how much another training run would differ.",
         "",
-        "| model | start | " + " | ".join(_COLUMNS) + " |",
-        "|---|---|" + "---|" * len(_COLUMNS),
+        "| model | start | " + " | ".join(columns) + " |",
+        "|---|---|" + "---|" * len(columns),
     ]
     for name, model in result.models.items():
         start = "ImageNet" if "ImageNet" in model.start else model.start
-        cells = " | ".join(_cell(model.metrics.get(c)) for c in _COLUMNS)
+        cells = " | ".join(_cell(model.metrics.get(c)) for c in columns)
         lines.append(f"| {name} | {start} | {cells} |")
-    lines += _second_lines(result)
+    lines += _second_lines(result, columns)
     lines += [
         "",
         "## Against " + result.first,
@@ -112,7 +119,7 @@ def comparison_markdown(result: ComparisonResult, title: str, command: str, note
     return "\n".join(lines) + "\n"
 
 
-def _second_lines(result: ComparisonResult) -> list[str]:
+def _second_lines(result: ComparisonResult, columns: tuple[str, ...]) -> list[str]:
     if not any(model.second for model in result.models.values()):
         return []
     lines = [
@@ -122,10 +129,10 @@ def _second_lines(result: ComparisonResult) -> list[str]:
         "Tiles of the second source or the stated test split, which stand in no fold; every fold's "
         "model answers for all of them.",
         "",
-        "| model | " + " | ".join(_COLUMNS) + " |",
-        "|---|" + "---|" * len(_COLUMNS),
+        "| model | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
     ]
     for name, model in result.models.items():
-        cells = " | ".join(_cell(model.second.get(c)) for c in _COLUMNS)
+        cells = " | ".join(_cell(model.second.get(c)) for c in columns)
         lines.append(f"| {name} | {cells} |")
     return lines
