@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_liverdx.cli import app
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.engine import metrics as m
 from napari_liverdx.engine.augment import dihedral, jitter_stain
 from napari_liverdx.engine.compare import Predictions, holm, paired_test
 from napari_liverdx.engine.comparison import load_comparison
+from napari_liverdx.engine.crossval import _folds_key, fold_parts
 from napari_liverdx.engine.fine_tune import TrainConfig, fine_tune
 from napari_liverdx.engine.losses import class_weights, focal_cross_entropy, mix
-from napari_liverdx.engine.recipe import load_recipe
+from napari_liverdx.engine.recipe import Recipe, load_recipe
 from napari_liverdx.engine.samples import FolderSamples
-from napari_liverdx.engine.search import Range, load_space, with_settings
+from napari_liverdx.engine.search_space import Range, default_space, load_space, with_settings
 from napari_liverdx.io.slide import Slide
+from napari_liverdx.models.modelfile import load_model_file
 from napari_liverdx.models.registry import ARCHITECTURES, build_model
-from napari_liverdx.models.zoo import load_model
+from napari_liverdx.models.zoo import find_model, load_model
 
 SMALL = "mobilenetv3_small_050"
 
@@ -58,7 +61,7 @@ def test_focal_loss_by_hand() -> None:
 def test_class_weights_balance() -> None:
     labels = np.array([0] * 9 + [1] * 3)
     weights = class_weights(labels, 3).numpy()
-    assert weights[2] == 0
+    assert weights[2] == 1
     assert weights[0] * 9 == pytest.approx(weights[1] * 3)
     assert weights[labels].mean() == pytest.approx(1)
 
@@ -350,15 +353,26 @@ def test_search_command_resumes(folders: Path, recipe_file: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_train_then_evaluate(folders: Path, recipe_file: Path, tmp_path: Path) -> None:
+def test_train_then_evaluate(
+    folders: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tmp_path / "tiny.safetensors"
+    # What the shell would have given.
+    monkeypatch.setattr(sys, "argv", ["liverdx", "train", str(recipe_file), str(folders)])
     run("train", recipe_file, folders, "--out", model, "--epochs", 8)
     history = (tmp_path / "tiny.history.csv").read_text().splitlines()
     assert len(history) == 9
     assert np.asarray(Image.open(tmp_path / "tiny.curves.png")).std() > 10
+    trained = load_model_file(model)
+    assert trained.card.cells == trained.network.cells == 1, "labels of tiles teach no cells"
+    tiles = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    assert trained.network(tiles).cell_scores is None
+    assert "Taught by" in trained.card.training_data
+    assert trained.card.domain
     out = tmp_path / "out"
     said = run("evaluate", model, folders, "--recipe", recipe_file, "--out", out)
     assert "balanced accuracy" in said
+    assert f"trained on data called {folders.name}" in " ".join(said.split())
     data = json.loads((out / "evaluation.json").read_text())
     assert data["tiles"] == 24
     assert sum(map(sum, data["confusion"])) == 24
@@ -475,6 +489,32 @@ def test_augmentation_is_the_same_for_the_same_seed() -> None:
         for _ in range(2)
     )
     assert torch.equal(a, b)
+
+
+def test_folds_of_another_split_are_not_reused(folders: Path, tmp_path: Path) -> None:
+    """A fold's model that learned from what is now for testing must not be found again."""
+    recipe = Recipe.model_validate(tomllib.loads(RECIPE))
+    samples = FolderSamples(folders, ("normal", "cancer"), r"^(p\d+)_")
+    before = _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    assert before == _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    samples.splits = np.where(np.isin(samples.groups, ["p4", "p5"]), "test", "train")
+    parts = fold_parts(recipe, samples, 2)
+    assert set(samples.groups[parts[1]]) == {"p4", "p5"}
+    assert before != _folds_key(recipe, samples, *parts)
+
+
+def test_a_start_that_does_not_fit_is_refused() -> None:
+    fields = tomllib.loads(RECIPE)
+    recipe = Recipe.model_validate({**fields, "start": str(find_model("liver-steatosis"))})
+    with pytest.raises(ModelFileError, match="encoder does not fit"):
+        recipe.network()
+
+
+def test_the_search_space_fits_the_architecture() -> None:
+    recipe = load_recipe("liver-steatosis")
+    assert 0 not in default_space(recipe)["card.arguments.hidden"].choices
+    plain = with_settings(recipe, {"card.architecture": "cnn"})
+    assert not [name for name in default_space(plain) if name.startswith("card.")]
 
 
 # -- what is published is what was measured --

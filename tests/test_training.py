@@ -105,6 +105,14 @@ def test_masked_samples_follow_their_masks(samples: MaskedSamples) -> None:
     assert (samples.labels[:12] == 2).sum() >= 10, "the sample is fatty"
 
 
+def test_truth_does_not_depend_on_the_model(samples: MaskedSamples) -> None:
+    """Models with other cells are tested on the same labels."""
+    for i in range(len(samples)):
+        targets = [[e.target for e in samples.fixed(i, 128, cells)] for cells in (1, 4, 7, 14)]
+        for other in targets[1:]:
+            assert np.array_equal(targets[0], other)
+
+
 def test_bad_data_is_named(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         MaskedSamples(tmp_path / "nowhere")

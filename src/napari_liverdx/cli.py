@@ -190,6 +190,7 @@ def analyze(
     around = None if context is None else load_context(context)
     if around is not None:
         around.check_tile_model(loaded.card.name, loaded.sha256)
+        around.check_overlap(overlap)
     with open_slide(slide, mpp=given) as opened:
         plan = plan_run(
             opened.levels,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_liverdx.engine.recipe import Recipe
     from napari_liverdx.engine.samples import Samples
 
-__all__ = ["ALLOW_LEAKS", "check_folds", "check_parts", "public_command"]
+__all__ = ["ALLOW_LEAKS", "check_folds", "check_parts", "public_command", "say_scale"]
 
 ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."
 
@@ -78,3 +78,21 @@ def check_folds(recipe: Recipe, samples: Samples, n_folds: int, *, allow_leaks: 
     if len(independent):
         parts["test"] = independent
     check_parts(samples, parts, allow_leaks=allow_leaks)
+
+
+def say_scale(recipe: Recipe, samples: Samples) -> None:
+    """Warn where pictures are reduced or enlarged to tiles: the card's µm/px is of the tiles."""
+    import numpy as np
+
+    card = recipe.model_card()
+    if recipe.data.kind not in ("folders", "table"):
+        return
+    side = float(np.median(samples.sizes))
+    if abs(side / card.tile_size - 1) > 0.02:
+        out.print(
+            f"[yellow]Pictures are {side:.0f} px wide and become tiles of {card.tile_size} px.[/] "
+            f"The recipe's mpp, {card.mpp:g} µm/px, must be that of the tiles: "
+            f"{side / card.tile_size:.3g} times that of the pictures. Slides are read at it.",
+            highlight=False,
+            soft_wrap=True,
+        )

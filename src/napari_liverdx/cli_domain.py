@@ -63,6 +63,12 @@ def domain_fit(
     rewrite_model_file(path, card, statistics, target)
     out.print(card.domain["how"], highlight=False)
     out.print(f"wrote {target}", highlight=False, soft_wrap=True)
+    out.print(
+        "The file is another one now: slide contexts, bags and unfinished results made with the "
+        "earlier file do not fit it.",
+        style="yellow",
+        highlight=False,
+    )
 
 
 def _parts(settings: Any, samples: Samples) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -12,6 +13,9 @@ from rich.console import Console
 from napari_liverdx import cli_test, cli_train
 from napari_liverdx.cli_common import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_liverdx.engine.samples import Samples
 
 __all__ = ["register"]
 
@@ -35,8 +39,8 @@ def reproduce(
     all_models: Annotated[
         bool, typer.Option("--all-models", help="Compare all of the comparison's models.")
     ] = False,
-    folds: Annotated[int | None, typer.Option(help="Instead of the comparison's.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Instead of the comparison's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
 ) -> None:
@@ -98,8 +102,11 @@ def reproduce(
 
     out.rule("3 of 4: the model")
     model_file = out_folder / f"{recipe.card['name']}.safetensors"
-    if not model_file.exists():
+    made_of = out_folder / "model.key"
+    key = _key(best, recipe.samples(data))
+    if not model_file.exists() or not made_of.exists() or made_of.read_text() != key:
         cli_train.train(str(best), data, model_file, device=device, allow_leaks=allow_leaks)
+        made_of.write_text(key, encoding="utf-8")
 
     out.rule("4 of 4: independent images")
     cli_test.evaluate(
@@ -110,3 +117,16 @@ def reproduce(
         split="test",
         device=device,
     )
+
+
+def _key(recipe: Path, samples: Samples) -> str:
+    """What the final model is made of: it is trained anew when that changes."""
+    text = repr(
+        (
+            recipe.read_text(encoding="utf-8"),
+            samples.names,
+            samples.labels.tolist(),
+            samples.splits.tolist(),
+        )
+    )
+    return hashlib.sha256(text.encode()).hexdigest()

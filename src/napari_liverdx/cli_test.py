@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from napari_liverdx.cli_common import ALLOW_LEAKS, check_folds, public_command
+from napari_liverdx.cli_common import ALLOW_LEAKS, check_folds, check_parts, public_command
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from napari_liverdx.engine.compare import ComparisonResult
     from napari_liverdx.engine.evaluation import Evaluation
+    from napari_liverdx.engine.samples import Samples
     from napari_liverdx.engine.search import SearchResult
     from napari_liverdx.models.modelfile import LoadedModel
 
@@ -37,7 +41,7 @@ def compare(
     ],
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
-    folds: Annotated[int | None, typer.Option(help="Instead of the comparison's.")] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Instead of the comparison's.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Compare only these models; repeatable.")
     ] = None,
@@ -131,7 +135,7 @@ def _say_comparison(result: ComparisonResult) -> None:
         table.add_row(
             name,
             str(model.metrics["balanced accuracy"]),
-            f"{model.metrics['AUC'].value:.3f}",
+            f"{model.metrics['AUC'].value:.3f}" if "AUC" in model.metrics else "–",
             f"{model.metrics['MCC'].value:.3f}",
             "" if test is None else f"{test.p_adjusted:.3f}",
             f"{model.complexity.tiles_per_second:.0f}",
@@ -163,13 +167,15 @@ def search(
 
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.recipe import load_recipe
-    from napari_liverdx.engine.search import SearchResult, Trial, load_space
+    from napari_liverdx.engine.search import SearchResult, Trial, search_split
     from napari_liverdx.engine.search import search as run
+    from napari_liverdx.engine.search_space import load_space
 
     loaded = load_recipe(recipe)
     samples = loaded.samples(data)
     ranges = None if space is None else load_space(space)
-    check_folds(loaded, samples, test_folds, allow_leaks=allow_leaks)
+    parts = zip(("train", "val", "test"), search_split(loaded, samples, test_folds), strict=True)
+    check_parts(samples, dict(parts), allow_leaks=allow_leaks)
     chosen = torch.device(choose_device(device).device)
     for step in run(
         loaded, samples, chosen, out_folder, space=ranges, trials=trials, test_folds=test_folds
@@ -206,7 +212,7 @@ def _write_search(folder: Path, result: SearchResult, command: str) -> None:
     for column in ("on groups set aside before the search", "as before", "as found"):
         shown.add_column(column)
     for name in ("balanced accuracy", "AUC", "MCC"):
-        shown.add_row(name, str(result.before[name]), str(result.metrics[name]))
+        shown.add_row(name, str(result.before.get(name, "–")), str(result.metrics.get(name, "–")))
     out.print(shown)
     out.print(f"wrote {folder / 'best.yaml'}, search.json, trials.csv", highlight=False)
 
@@ -275,11 +281,40 @@ def evaluate(
                 bar.update(task, completed=step)
     assert result is not None
     command = public_command(data)
-    page = evaluation_page(result, loaded, command, _evaluation_figures(result, loaded))
+    notices = _evaluation_notices(loaded, samples, np.asarray(chosen), data)
+    for notice in notices:
+        out.print(f"[yellow]{escape(notice)}[/]", highlight=False, soft_wrap=True)
+    page = evaluation_page(result, loaded, command, _evaluation_figures(result, loaded), notices)
     write_evaluation(out_folder, page, evaluation_json(result, loaded, command))
     for name, value in result.metrics.items():
         out.print(f"{name:28} {value}", highlight=False)
     out.print(f"wrote {out_folder / 'evaluation.html'} and evaluation.json", highlight=False)
+
+
+def _evaluation_notices(
+    model: LoadedModel, samples: Samples, chosen: NDArray[np.intp], data: Path
+) -> list[str]:
+    """What makes the figures look better, or surer, than they are."""
+    import numpy as np
+
+    notices = []
+    stated = set(samples.splits[chosen]) - {"", "test"}
+    if stated:
+        notices.append(
+            f"Samples stated to be for {' and '.join(sorted(stated))} are among those tested; with "
+            "--split test only the others are."
+        )
+    elif data.name in model.card.command.split() and "test" not in set(samples.splits[chosen]):
+        notices.append(
+            f"The model was trained on data called {data.name}: if these are the same pictures, "
+            "the figures say nothing about others."
+        )
+    if len(np.unique(samples.groups[chosen])) == len(chosen) > 1:
+        notices.append(
+            "Each picture counts as a group of its own. If several come from one patient, the "
+            "intervals are too narrow; state groups in a recipe (--recipe)."
+        )
+    return notices
 
 
 def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Figure]:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from napari_liverdx.cli_common import ALLOW_LEAKS, check_folds, check_parts, public_command
+from napari_liverdx.cli_common import (
+    ALLOW_LEAKS,
+    check_folds,
+    check_parts,
+    public_command,
+    say_scale,
+)
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +43,7 @@ def train(
         Path | None, typer.Option(help="crossval.json whose figures go into the card.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
 ) -> None:
     """Train a model by transfer learning and write its file.
@@ -63,6 +69,7 @@ def train(
     samples = loaded.samples(data)
     split = recipe_split(loaded, samples)
     check_parts(samples, split.parts, allow_leaks=allow_leaks)
+    say_scale(loaded, samples)
     history: list[EpochResult] = []
     with distributed_run(choose_device(device).device) as chosen:
         first = world()[0] == 0
@@ -120,7 +127,7 @@ def crossval(
     recipe: Annotated[str, typer.Argument(help=_RECIPE)],
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
-    folds: Annotated[int, typer.Option(help="Number of grouped folds.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Number of grouped folds.")] = 5,
     without_rnn: Annotated[
         bool, typer.Option(help="Also the same encoder without the recurrent network.")
     ] = True,

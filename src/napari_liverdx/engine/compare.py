@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_liverdx.core.errors import DataError
 from napari_liverdx.engine.comparison import Comparison
 from napari_liverdx.engine.complexity import Complexity, measure_complexity
 from napari_liverdx.engine.crossval import Fold, cross_validate
@@ -196,6 +197,9 @@ def compare(
         At the end.
     """
     recipes = comparison.recipes()
+    for recipe in recipes.values():
+        # Weights that cannot be had must be known before hours of training, not after.
+        recipe.network()
     predictions: dict[str, Predictions] = {}
     second: dict[str, Predictions] = {}
     for name, recipe in recipes.items():
@@ -245,6 +249,10 @@ def compare(
     )
 
 
+def _same_tiles(a: Predictions, b: Predictions) -> bool:
+    return np.array_equal(a.index, b.index) and np.array_equal(a.labels, b.labels)
+
+
 def figures_of_merit(
     predictions: Mapping[str, Predictions], class_names: Sequence[str], *, draws: int = 1000
 ) -> dict[str, dict[str, Interval]]:
@@ -254,12 +262,15 @@ def figures_of_merit(
 
     Raises
     ------
-    ValueError
+    DataError
         If the models were not tested on the same tiles.
     """
     one = next(iter(predictions.values()))
-    if any(not np.array_equal(one.index, p.index) for p in predictions.values()):
-        raise ValueError("the models were tested on different tiles")
+    if any(not _same_tiles(one, p) for p in predictions.values()):
+        raise DataError(
+            "the models were tested on different tiles; give all models of a comparison the same "
+            "tile size"
+        )
     metrics: dict[str, Metric] = dict(MACRO_METRICS)
     for c, name in enumerate(class_names):
         if (one.labels == c).any():

@@ -50,7 +50,8 @@ class Comparison(BaseModel):
     ----------
     title : str
     recipe : str
-        Packaged recipe or path of a recipe file that all models share.
+        Packaged recipe or path of a recipe file that all models share, from the comparison file on
+        or from the current folder.
     card, data, train : dict
         What differs from that recipe, for all models.
     folds : int
@@ -116,6 +117,9 @@ def load_comparison(name_or_path: str) -> Comparison:
         If it is missing or not valid; the message says where.
     """
     source, fields = read_settings(name_or_path, "comparisons")
+    beside = source.parent / str(fields.get("recipe", ""))
+    if beside.suffix and beside.exists():
+        fields = {**fields, "recipe": str(beside)}
     if listed := fields.get("models_from"):
         path = Path(str(listed))
         if not path.is_absolute() and path.suffix and not (path := source.parent / path).exists():

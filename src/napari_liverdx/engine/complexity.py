@@ -65,10 +65,11 @@ def measure_complexity(
     while time.perf_counter() - start < _SECONDS:
         begun = time.perf_counter()
         network(tiles)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        if device.type != "cpu":
+            getattr(torch, device.type).synchronize()
         best = max(best, batch_size / (time.perf_counter() - begun))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    name = {"cpu": "CPU", "mps": "Apple GPU"}.get(device.type, "")
+    name = name or torch.cuda.get_device_name(device)
     count = sum(p.numel() for p in network.parameters())
     return Complexity(count, flops, best, f"{name}, {torch.get_num_threads()} threads")
 

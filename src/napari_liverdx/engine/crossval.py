@@ -97,7 +97,7 @@ def cross_validate(
     folds, second = fold_parts(recipe, samples, n_folds)
     work.mkdir(parents=True, exist_ok=True)
     # A fold of another recipe, data or number of folds has another name and is made anew.
-    key = _folds_key(recipe, samples, n_folds)
+    key = _folds_key(recipe, samples, folds, second)
     for number, (rest, test) in enumerate(folds):
         path = work / f"fold{number}-{key}.npz"
         if not path.exists():
@@ -146,7 +146,12 @@ def cross_validate(
         )
 
 
-def _folds_key(recipe: Recipe, samples: Samples, n_folds: int) -> str:
+def _folds_key(
+    recipe: Recipe,
+    samples: Samples,
+    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    second: NDArray[np.intp],
+) -> str:
     card = recipe.model_card()
     parts = (
         # Settings that are added to the program later must not make old folds void.
@@ -154,7 +159,9 @@ def _folds_key(recipe: Recipe, samples: Samples, n_folds: int) -> str:
         recipe.train.model_dump(mode="json", exclude_defaults=True),
         recipe.start,
         (card.architecture, card.arguments, card.tile_size, card.scheme.names),
-        (n_folds, samples.names, samples.labels.tolist(), samples.groups.tolist()),
+        (samples.names, samples.labels.tolist(), samples.groups.tolist()),
+        [(rest.tolist(), test.tolist()) for rest, test in folds],
+        second.tolist(),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 

@@ -70,9 +70,14 @@ def average_gradients(network: nn.Module) -> None:
     _, size = world()
     if size == 1:
         return
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    if not gradients:
-        return
+    gradients = []
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            # Another process may have a gradient here; all must reduce the same list.
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
     flat = torch.cat([g.flatten().float() for g in gradients])
     dist.all_reduce(flat)
     flat /= size

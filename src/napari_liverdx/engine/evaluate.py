@@ -13,6 +13,7 @@ from napari_liverdx.models.card import Interval
 
 __all__ = ["balanced_accuracy", "evaluate_predictions", "group_draws", "grouped_interval"]
 
+
 def group_draws(
     groups: NDArray[np.str_], draws: int = 1000, seed: int = 0
 ) -> Iterator[NDArray[np.intp]]:

@@ -88,10 +88,15 @@ def fine_tune(
         is no longer finite.
     """
     _check_split(samples, train, val)
+    if config.batch_size < 2 * world()[1]:
+        raise DataError(
+            f"batches of {config.batch_size} cannot be shared among {world()[1]} processes; give "
+            f"batch_size = {2 * world()[1]} or more"
+        )
     device = device or torch.device("cpu")
     network.to(device, memory_format=torch.channels_last)
     state = TrainState.start(network, config, device)
-    state.key = _run_key(samples, train, val, size, config)
+    state.key = _run_key(network, samples, train, val, size, config)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, network, device)
     try:
@@ -133,6 +138,7 @@ def _finished(state: TrainState, config: TrainConfig) -> bool:
 
 
 def _run_key(
+    network: TileModel,
     samples: Samples,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
@@ -141,8 +147,12 @@ def _run_key(
 ) -> str:
     """What a checkpoint must agree on to be resumed."""
     parts = (config.model_dump(), size, samples.names, samples.labels.tolist())
-    text = repr((*parts, train.tolist(), val.tolist()))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(repr((*parts, train.tolist(), val.tolist(), world()[1])).encode())
+    # What training starts from: architecture and options, and the weights themselves.
+    digest.update(repr(network).encode())
+    for tensor in network.state_dict().values():
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _check_split(samples: Samples, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:

@@ -21,7 +21,7 @@ def class_weights(labels: NDArray[np.intp], n_classes: int) -> Tensor:
     labels : ndarray of int, shape (n,)
         Class of each sample.
     n_classes : int
-        Number of classes; one that never occurs has weight 0.
+        Number of classes; one that is no sample's class has weight 1, since cells may be of it.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def class_weights(labels: NDArray[np.intp], n_classes: int) -> Tensor:
     """
     counts = np.bincount(labels, minlength=n_classes)[:n_classes].astype(np.float64)
     present = counts > 0
-    weights = np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 0)
+    weights = np.where(present, len(labels) / (present.sum() * np.maximum(counts, 1)), 1)
     return torch.from_numpy(weights.astype(np.float32))
 
 

@@ -78,7 +78,8 @@ def forest_figure(
     figure, (axis,) = new_figure(7.5, 0.34 * len(rows) + 1.3)
     for y, (name, model) in enumerate(rows):
         value = model.metrics[metric]
-        low, high = value.low or value.value, value.high or value.value
+        low = value.value if value.low is None else value.low
+        high = value.value if value.high is None else value.high
         colour = PALETTE[0] if name == result.first else "#555555"
         axis.plot([low, high], [y, y], color=colour, linewidth=2)
         marker = "o" if "ImageNet" in model.start else "s"

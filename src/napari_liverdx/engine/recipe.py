@@ -8,12 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_liverdx import __version__
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.engine.data_config import DataConfig
 from napari_liverdx.engine.fine_tune import (
     EpochResult,
@@ -92,6 +94,13 @@ class Recipe(BaseModel):
                 for k, v in earlier.network.state_dict().items()
                 if k in own and own[k].shape == v.shape
             }
+            foreign = [k for k in own if k.startswith("encoder.") and k not in fitting]
+            if foreign or not fitting:
+                raise ModelFileError(
+                    f"{self.start}: its encoder does not fit {card.architecture!r} with "
+                    f"{card.arguments}; start from a model with the same encoder, or from "
+                    '"imagenet" or "scratch"'
+                )
             network.load_state_dict({**own, **fitting})
             return network, f"{earlier.card.name} {earlier.card.version}"
         encoder = getattr(network, "encoder", None)
@@ -204,6 +213,28 @@ def recipe_split(recipe: Recipe, samples: Samples) -> Split:
     return Split(train, val, of_sources(samples, second) if second else chosen[:0])
 
 
+def _teaches_cells(
+    recipe: Recipe, samples: Samples, train: NDArray[np.intp], network: TileModel
+) -> bool:
+    """Whether the cell scores of a model were taught; labels of whole tiles do not."""
+    size = recipe.model_card().tile_size
+    example = samples.fixed(int(train[0]), size, network.cells)[0]
+    return example.cells is not None and recipe.train.cell_weight > 0
+
+
+def _taught_by(samples: Samples, split: Split, text: str) -> str:
+    counts = ", ".join(
+        f"{np.count_nonzero(samples.labels[split.train] == c)} {name}"
+        for c, name in enumerate(samples.classes)
+    )
+    groups = [len(np.unique(samples.groups[part])) for part in (split.train, split.val)]
+    facts = (
+        f"Taught by {len(split.train)} pictures of {groups[0]} groups ({counts}); epoch and "
+        f"temperature chosen on {len(split.val)} pictures of {groups[1]} other groups."
+    )
+    return f"{facts} The recipe says of its data: {text}" if text else facts
+
+
 def train_final(
     recipe: Recipe,
     samples: Samples,
@@ -241,8 +272,11 @@ def train_final(
         yield epoch
     if epoch is None or not (epoch.stopped_early or epoch.epoch >= recipe.train.epochs):
         return
+    if not _teaches_cells(recipe, samples, split.train, network):
+        network.leave_cells_out()
     mean, std = network.mean.flatten().tolist(), network.std.flatten().tolist()
     card = recipe.model_card(
+        training_data=_taught_by(samples, split, recipe.model_card().training_data),
         temperature=round(epoch.temperature, 4),
         cells=network.cells,
         output=network.output,

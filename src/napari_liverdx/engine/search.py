@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,81 +13,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, LiverDxError
 from napari_liverdx.engine.compare import Predictions, figures_of_merit
 from napari_liverdx.engine.fine_tune import EpochResult, fine_tune, predict_samples
-from napari_liverdx.engine.recipe import Recipe, read_settings
+from napari_liverdx.engine.recipe import Recipe
 from napari_liverdx.engine.samples import Samples
+from napari_liverdx.engine.search_space import Range, default_space, with_settings
 from napari_liverdx.engine.splits import grouped_folds, of_sources
 from napari_liverdx.engine.summary import softmax
 from napari_liverdx.models.base import TileModel
 from napari_liverdx.models.card import Interval
+from napari_liverdx.models.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     import optuna
 
-__all__ = [
-    "DEFAULT_SPACE",
-    "Range",
-    "SearchResult",
-    "Trial",
-    "load_space",
-    "search",
-    "with_settings",
-]
+__all__ = ["SearchResult", "Trial", "search", "search_split"]
 
 
-class Range(BaseModel):
-    """Values that a setting may take: an interval, or a list of choices.
+Split = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
-    Attributes
-    ----------
-    low, high : float, optional
-        Bounds; whole numbers if both are.
-    log : bool
-        Draw on a logarithmic scale.
-    choices : tuple, optional
-        Instead of bounds.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    low: int | float | None = None
-    high: int | float | None = None
-    log: bool = False
-    choices: tuple[bool | int | float | str, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Range:
-        bounded = self.low is not None and self.high is not None
-        if bounded == bool(self.choices):
-            raise ValueError("give low and high, or choices")
-        if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError(f"low {self.low} must be below high {self.high}")
-        return self
-
-    def suggest(self, trial: optuna.Trial, name: str) -> bool | int | float | str:
-        """A value for this trial."""
-        if self.low is None or self.high is None:
-            value: bool | int | float | str = trial.suggest_categorical(name, self.choices)
-            return value
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return int(trial.suggest_int(name, self.low, self.high, log=self.log))
-        return float(trial.suggest_float(name, float(self.low), float(self.high), log=self.log))
-
-
-DEFAULT_SPACE: dict[str, Range] = {
-    "train.head_lr": Range(low=2e-4, high=4e-3, log=True),
-    "train.encoder_lr": Range(low=3e-5, high=6e-4, log=True),
-    "train.weight_decay": Range(low=1e-3, high=0.1, log=True),
-    "train.stain_sigma": Range(low=0.0, high=0.4),
-    "train.focal_gamma": Range(choices=(0.0, 1.0, 2.0)),
-    "card.arguments.hidden": Range(choices=(0, 32, 64, 128)),
-    "card.arguments.kind": Range(choices=("gru", "lstm")),
-}
-"""What is searched where a recipe says nothing else; made for the architecture ``cnn-rnn``."""
+_HOPELESS = 5
+"""After so many failed trials without a completed one the search is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,48 +82,6 @@ class SearchResult:
     trials: tuple[Trial, ...]
     metrics: dict[str, Interval]
     before: dict[str, Interval]
-
-
-def load_space(path: Path) -> dict[str, Range]:
-    """Ranges from a file, for example ``"train.head_lr" = {low = 1e-4, high = 1e-2, log = true}``.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read or a range is not valid.
-    """
-    _, fields = read_settings(str(path), "recipes")
-    try:
-        return {name: Range.model_validate(values) for name, values in fields.items()}
-    except ValidationError as error:
-        raise DataError(f"{path}: {error.errors()[0]['msg']}") from error
-
-
-def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with dotted settings such as ``train.head_lr`` replaced.
-
-    Raises
-    ------
-    DataError
-        If a setting does not exist or its value is not allowed.
-    """
-    fields = recipe.model_dump()
-    for name, value in settings.items():
-        *path, last = name.split(".")
-        place: Any = fields
-        for part in path:
-            place = place.setdefault(part, {}) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
-            raise DataError(f"setting {name!r} does not exist in a recipe")
-        place[last] = value
-    try:
-        changed = Recipe.model_validate(fields)
-        changed.model_card()
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"setting {where!r}: {first['msg']}") from error
-    return changed
 
 
 def search(
@@ -232,22 +140,27 @@ def search(
     except ImportError as error:
         raise DataError("searching needs Optuna; pip install 'napari-liverdx[train]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ranges = dict(space or DEFAULT_SPACE)
+    ranges = dict(space or default_space(recipe))
     folder.mkdir(parents=True, exist_ok=True)
-    split = _split(recipe, samples, test_folds)
+    split = search_split(recipe, samples, test_folds)
     study = optuna.create_study(
-        study_name="liverdx",
+        # Trials of another recipe, space, data or split belong to another study.
+        study_name=f"liverdx-{_search_key(recipe, ranges, samples, split)}",
         storage=JournalStorage(JournalFileBackend(str(folder / "search.journal"))),
-        sampler=optuna.samplers.TPESampler(seed=recipe.train.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
         load_if_exists=True,
     )
     _tidy(study, recipe, ranges)
-    while _finished(study) < trials:
+    while (done := _finished(study)) < trials:
+        # The sampler's random stream starts anew with each call; its seed goes on with the trials.
+        study.sampler = optuna.samplers.TPESampler(seed=recipe.train.seed + done)
+        if done >= _HOPELESS and not _completed(study):
+            break
         trial = study.ask()
         yield from _run_trial(study, trial, recipe, ranges, samples, split, device)
-    if not study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
-        raise DataError(f"{folder}: no trial was completed; see the messages of the trials")
+    if not _completed(study):
+        said = {str(t.user_attrs.get("error", "")) for t in study.trials} - {""}
+        raise DataError(f"{folder}: no trial could be completed ({'; '.join(sorted(said))[:500]})")
     best = with_settings(recipe, study.best_params)
     names = recipe.model_card().scheme.names
     figures = {}
@@ -262,10 +175,24 @@ def search(
     yield SearchResult(best, dict(study.best_params), done, figures["best"], figures["before"])
 
 
-Split = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+def _search_key(recipe: Recipe, ranges: Mapping[str, Range], samples: Samples, split: Split) -> str:
+    parts = (
+        recipe.model_dump(mode="json", exclude_defaults=True),
+        {name: values.model_dump() for name, values in ranges.items()},
+        (samples.names, samples.labels.tolist(), samples.groups.tolist()),
+        [part.tolist() for part in split],
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _split(recipe: Recipe, samples: Samples, test_folds: int) -> Split:
+def search_split(recipe: Recipe, samples: Samples, test_folds: int) -> Split:
+    """Samples to train on, to judge a trial by, and set aside for the end.
+
+    Raises
+    ------
+    DataError
+        If there are too few groups.
+    """
     chosen = of_sources(samples, recipe.data.train_sources)
     # What the data keep for testing stays untouched: a later test must be the first.
     chosen = chosen[samples.splits[chosen] != "test"]
@@ -284,6 +211,10 @@ def _tidy(study: optuna.Study, recipe: Recipe, ranges: Mapping[str, Range]) -> N
             study.enqueue_trial(left.params, skip_if_exists=False)
     if not study.trials:
         fields = recipe.model_dump()
+        card = recipe.model_card()
+        factory = inspect.signature(ARCHITECTURES[card.architecture]).parameters
+        stated = {n: p.default for n, p in factory.items() if p.default is not p.empty}
+        fields["card"]["arguments"] = {**stated, **card.arguments}
         own = {}
         for name, values in ranges.items():
             place: Any = fields
@@ -292,6 +223,12 @@ def _tidy(study: optuna.Study, recipe: Recipe, ranges: Mapping[str, Range]) -> N
             if place is not None and (not values.choices or place in values.choices):
                 own[name] = place
         study.enqueue_trial(own)
+
+
+def _completed(study: optuna.Study) -> bool:
+    from optuna.trial import TrialState
+
+    return bool(study.get_trials(states=(TrialState.COMPLETE,)))
 
 
 def _finished(study: optuna.Study) -> int:
@@ -332,7 +269,7 @@ def _run_trial(
                 break
         else:
             study.tell(trial, lowest)
-    except (DataError, RuntimeError) as error:
+    except (LiverDxError, RuntimeError) as error:
         # Some settings diverge or do not fit into memory; the search goes on without them.
         trial.set_user_attr("error", str(error))
         study.tell(trial, state=TrialState.FAIL)

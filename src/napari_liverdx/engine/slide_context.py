@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_liverdx.core.errors import DataError, ModelFileError, PlanError
+from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.engine.bags import UNKNOWN, Bag, bag_of_result
 from napari_liverdx.engine.context_loss import BagBatch, ContextConfig, ContextLoss, class_weights
@@ -244,11 +244,7 @@ def apply_context(
     """
     manifest = store.manifest
     context.check_tile_model(manifest.model_name, manifest.model_sha256)
-    if abs(manifest.overlap - context.slide.overlap) > 1e-6:
-        raise PlanError(
-            f"the slide context learned on tiles that overlap by {context.slide.overlap:g}, here "
-            f"they do by {manifest.overlap:g}; analyse with --overlap {context.slide.overlap:g}"
-        )
+    context.check_overlap(manifest.overlap)
     bag = bag_of_result(store)
     if len(bag.embeddings) != context.slide.features:
         raise ModelFileError(

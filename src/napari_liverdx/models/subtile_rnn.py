@@ -59,7 +59,8 @@ class SubtileRnn(TileModel):
             raise ValueError(
                 f"{cells} sub-tiles of {pixels} px do not fit a tile of {tile_size} px"
             )
-        self.cells, self.pixels = cells, pixels
+        self.cells = self.side = cells
+        self.pixels = pixels
         self.project = nn.Sequential(nn.Conv2d(3 * pixels**2, projection, 1), nn.GELU())
         widths = [projection] + [2 * hidden] * (layers - 1)
         self.sweeps = nn.ModuleList([RecurrentContext(w, hidden, kind) for w in widths])
@@ -71,7 +72,7 @@ class SubtileRnn(TileModel):
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""
-        side = self.cells * self.pixels
+        side = self.side * self.pixels
         small = interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
         grid = self.project(pixel_unshuffle(small, self.pixels))
         for sweep in self.sweeps:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from napari_liverdx.engine.audit import audit
+from napari_liverdx.engine.audit import audit_steps
 from napari_liverdx.engine.audit_report import AuditReport, refuse_leaks
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.engine.recipe import load_recipe, recipe_split, train_final
@@ -132,7 +132,13 @@ def run_training(
         recipe = recipe.model_copy(update={"train": train})
     samples = recipe.samples(request.data)
     split = recipe_split(recipe, samples)
-    report = audit(samples, split.parts)
+    report = None
+    for looked in audit_steps(samples, split.parts):
+        if stop.is_set():
+            return
+        if isinstance(looked, AuditReport):
+            report = looked
+    assert report is not None
     refuse_leaks(report, request.allow_leaks)
     choice = choose_device()
     sizes = len(split.train), len(split.val)
@@ -147,7 +153,7 @@ def run_training(
         recipe,
         samples,
         torch.device(choice.device),
-        command=f"liverdx train {Path(request.recipe).name} {request.data.name}",
+        command=_command(request),
         checkpoint=checkpoint,
         watch=watch,
     ):
@@ -158,3 +164,14 @@ def run_training(
         card = save_trained(request.out, network, card, samples, split, torch.device(choice.device))
         checkpoint.unlink(missing_ok=True)
         yield TrainingSaved(request.out, card)
+
+
+def _command(request: TrainingRequest) -> str:
+    """The same training on the command line, without folders of this computer."""
+    words = ["liverdx train", Path(request.recipe).name, request.data.name]
+    words += ["--out", request.out.name]
+    if request.epochs is not None:
+        words += ["--epochs", str(request.epochs)]
+    if request.allow_leaks:
+        words.append("--allow-leaks")
+    return " ".join(words)

@@ -181,7 +181,7 @@ class TrainDock(QWidget):
         classes = ", ".join(c.title for c in card.classes)
         self.about.setText(f"<b>{card.title}</b>: {card.summary}<br>{classes}")
         self.most_epochs.setValue(recipe.train.epochs)
-        self.out.setText(str(user_model_folder() / f"my-{card.name}.safetensors"))
+        self.out.setText(str(_free_file(f"my-{card.name}")))
         return True
 
     def _ask_data(self) -> None:
@@ -247,6 +247,8 @@ class TrainDock(QWidget):
             )
         elif isinstance(event, TrainingSaved):
             self.saved = event
+            # The next training must not overwrite this one.
+            self.out.setText(str(_free_file(event.path.name.removesuffix(".safetensors"))))
 
     def _failed(self, text: str) -> None:
         if self._closed:
@@ -331,6 +333,15 @@ class TrainDock(QWidget):
         self._closed = True
         self._clock.stop()
         self.stop.throw()
+
+
+def _free_file(name: str) -> Path:
+    """A model file that is not there yet, so that no earlier model is lost."""
+    folder = user_model_folder()
+    path, number = folder / f"{name}.safetensors", 2
+    while path.exists():
+        path, number = folder / f"{name}-{number}.safetensors", number + 1
+    return path
 
 
 def _with_button(widget: QWidget, tip: str, clicked: Any) -> QHBoxLayout:
