@@ -27,6 +27,8 @@ __all__ = [
     "training_figure",
 ]
 
+_TICKS = tuple(m * 10**e for e in range(-1, 5) for m in (1, 2, 5))
+
 # Okabe & Ito 2008: told apart by people with any colour vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -94,19 +96,24 @@ def forest_figure(
 
 
 def speed_figure(result: ComparisonResult, title: str, metric: str = "balanced accuracy") -> Figure:
-    """A metric against tiles per second, each model a point."""
-    figure, (axis,) = new_figure(7.5, 4.2)
-    for i, (name, model) in enumerate(result.models.items()):
+    """A metric against tiles per second, each model a numbered point."""
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    figure, (axis,) = new_figure(8.5, 4.2)
+    for number, (name, model) in enumerate(result.models.items(), 1):
         x, y = model.complexity.tiles_per_second, model.metrics[metric].value
         colour = PALETTE[0] if name == result.first else "#555555"
-        axis.plot(x, y, "o" if "ImageNet" in model.start else "s", color=colour)
-        axis.annotate(
-            name, (x, y), xytext=(5, 3 if i % 2 else -9), textcoords="offset points", fontsize=8
-        )
+        marker = "o" if "ImageNet" in model.start else "s"
+        axis.plot(x, y, marker, color=colour, markersize=13, alpha=0.85, label=f"{number}  {name}")
+        place = {"ha": "center", "va": "center", "color": "white", "fontsize": 7}
+        axis.annotate(str(number), (x, y), **place)
     device = next(iter(result.models.values())).complexity.device
     axis.set(xscale="log", xlabel=f"tiles per second ({device})", ylabel=metric)
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xticks([t for t in _TICKS if axis.get_xlim()[0] <= t <= axis.get_xlim()[1]])
     axis.set_title(title, loc="left", fontsize=11)
-    axis.margins(x=0.15)
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=0.5)
     return figure
 
 

@@ -76,7 +76,7 @@ class TrainDock(QWidget):
         self._clock.timeout.connect(self._show_batches)
         self._build()
         self.destroyed.connect(self.stop.throw)
-        self._choose_recipe(self.recipe.currentText())
+        self._choose_recipe(self.chosen_recipe)
         self._update_buttons()
 
     # -- the look --
@@ -105,8 +105,14 @@ class TrainDock(QWidget):
     def _build_settings(self) -> Panel:
         panel = Panel("What to learn")
         self.recipe = QComboBox()
-        self.recipe.addItems(packaged_recipes())
-        self.recipe.textActivated.connect(self._choose_recipe)
+        for name in packaged_recipes():
+            self.recipe.addItem(name, name)
+        # A long name must not widen the dock beyond its window.
+        self.recipe.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.recipe.setMinimumContentsLength(8)
+        self.recipe.activated.connect(lambda _: self._choose_recipe(self.chosen_recipe))
         self.data = QLineEdit()
         self.data.setPlaceholderText("Folder, or CSV file, with labelled data")
         self.data.textChanged.connect(self._update_buttons)
@@ -167,9 +173,15 @@ class TrainDock(QWidget):
     def use_recipe(self, name_or_path: str) -> None:
         """Choose a recipe by name or path; one that is not valid is said and not taken."""
         if self._choose_recipe(name_or_path):
-            if self.recipe.findText(name_or_path) < 0:
-                self.recipe.addItem(name_or_path)
-            self.recipe.setCurrentText(name_or_path)
+            if self.recipe.findData(name_or_path) < 0:
+                self.recipe.addItem(Path(name_or_path).name, name_or_path)
+            self.recipe.setCurrentIndex(self.recipe.findData(name_or_path))
+            self.recipe.setToolTip(name_or_path)
+
+    @property
+    def chosen_recipe(self) -> str:
+        """Name or path of the chosen recipe."""
+        return str(self.recipe.currentData())
 
     def _choose_recipe(self, name: str) -> bool:
         try:
@@ -204,7 +216,7 @@ class TrainDock(QWidget):
     def start(self) -> None:
         """Train with what is chosen."""
         request = TrainingRequest(
-            self.recipe.currentText(),
+            self.chosen_recipe,
             Path(self.data.text()).expanduser(),
             Path(self.out.text()).expanduser(),
             self.most_epochs.value(),
