@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jinja2 import Environment, PackageLoader
+from jinja2 import ChoiceLoader, Environment, PackageLoader
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -322,7 +322,11 @@ def evaluation_page(
         Warnings to show on top.
     """
     environment = Environment(
-        loader=PackageLoader("napari_liverdx.engine"), autoescape=True, trim_blocks=True
+        loader=ChoiceLoader(
+            [PackageLoader("napari_liverdx.engine"), PackageLoader("napari_liverdx.io")]
+        ),
+        autoescape=True,
+        trim_blocks=True,
     )
     p = result.predictions
     return environment.get_template("evaluation.html").render(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.models.domain import domain_rule
@@ -18,6 +18,7 @@ from napari_liverdx.widgets.controller import DockController
 from napari_liverdx.widgets.findings_panel import FindingsPanel
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
+from napari_liverdx.widgets.parts import fill_dock
 from napari_liverdx.widgets.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.slide_panel import SlidePanel
 
@@ -63,28 +64,8 @@ class LiverDxDock(QWidget):
         self._on_layers_changed()
 
     def _build(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.setSpacing(4)
         panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
-        column.addWidget(self.notice)
-        for panel in panels:
-            column.addWidget(panel)
-        column.addStretch(1)
-        footer = QLabel(NOTICE)
-        footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        footer.setEnabled(False)
-        column.addWidget(footer)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
-        self.setMinimumWidth(360)
+        fill_dock(self, (self.notice, *panels), NOTICE)
 
     def _connect_panels(self) -> None:
         control = self.controller

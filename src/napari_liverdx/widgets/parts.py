@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-__all__ = ["Panel", "quiet_label", "set_tone", "swatch"]
+__all__ = ["Panel", "fill_dock", "quiet_label", "set_tone", "swatch"]
 
 
 class Panel(QFrame):
@@ -22,6 +24,30 @@ class Panel(QFrame):
         font.setBold(True)
         heading.setFont(font)
         self.body.addWidget(heading)
+
+
+def fill_dock(dock: QWidget, panels: Sequence[QWidget], notice: str) -> None:
+    """Put panels below each other into a dock that scrolls, with a notice at its foot."""
+    content = QWidget()
+    column = QVBoxLayout(content)
+    column.setContentsMargins(8, 8, 8, 8)
+    column.setSpacing(4)
+    for panel in panels:
+        column.addWidget(panel)
+    column.addStretch(1)
+    footer = QLabel(notice)
+    footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    footer.setEnabled(False)
+    column.addWidget(footer)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(content)
+    layout = QVBoxLayout(dock)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(scroll)
+    dock.setMinimumWidth(360)
 
 
 def quiet_label(text: str = "") -> QLabel:

@@ -6,23 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -39,7 +35,7 @@ from napari_liverdx.session.training import (
 )
 from napari_liverdx.widgets.curves import CurvePlot
 from napari_liverdx.widgets.notice import NOTICE
-from napari_liverdx.widgets.parts import Panel, quiet_label, set_tone
+from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, set_tone
 from napari_liverdx.widgets.workers import StopSwitch, Workers
 
 if TYPE_CHECKING:
@@ -82,25 +78,7 @@ class TrainDock(QWidget):
     # -- the look --
 
     def _build(self) -> None:
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(8, 8, 8, 8)
-        column.addWidget(self._build_settings())
-        column.addWidget(self._build_course())
-        column.addStretch(1)
-        footer = QLabel(NOTICE)
-        footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        footer.setEnabled(False)
-        column.addWidget(footer)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
-        self.setMinimumWidth(360)
+        fill_dock(self, (self._build_settings(), self._build_course()), NOTICE)
 
     def _build_settings(self) -> Panel:
         panel = Panel("What to learn")
