@@ -26,7 +26,7 @@ from napari_liverdx.engine.augment import dihedral, jitter_stain
 from napari_liverdx.engine.compare import Predictions, holm, paired_test
 from napari_liverdx.engine.comparison import load_comparison
 from napari_liverdx.engine.crossval import _folds_key, fold_parts
-from napari_liverdx.engine.fine_tune import TrainConfig, fine_tune
+from napari_liverdx.engine.fine_tune import TrainConfig, _ahead, fine_tune
 from napari_liverdx.engine.losses import class_weights, focal_cross_entropy, mix
 from napari_liverdx.engine.recipe import Recipe, load_recipe
 from napari_liverdx.engine.samples import FolderSamples
@@ -428,7 +428,7 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from napari_liverdx.engine.distributed import average_gradients, distributed_run, world
-from napari_liverdx.engine.fine_tune import TrainConfig, fine_tune
+from napari_liverdx.engine.fine_tune import TrainConfig, _ahead, fine_tune
 from napari_liverdx.engine.samples import FolderSamples
 from napari_liverdx.models.registry import ARCHITECTURES, build_model
 
@@ -630,3 +630,12 @@ def test_the_protocol_needs_independent_images(folders: Path, tmp_path: Path) ->
         app, ["reproduce", str(comparison), str(folders), "--out", str(tmp_path / "o")]
     )
     assert "needs independent images" in str(outcome.exception)
+
+
+def test_batches_made_ahead_come_in_order_and_all() -> None:
+    """What runs on a GPU: each batch is drawn in a thread while the one before is used."""
+    assert list(_ahead(iter(range(1, 6)))) == [1, 2, 3, 4, 5]
+    assert list(_ahead([])) == []
+    early = _ahead(range(1, 100))
+    assert next(early) == 1
+    early.close()

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.validation import first_problem
 from napari_liverdx.engine.recipe import Recipe, load_recipe, read_settings
 
 __all__ = ["Comparison", "Contestant", "load_comparison"]
@@ -99,10 +100,8 @@ class Comparison(BaseModel):
                 recipe = Recipe.model_validate(fields)
                 recipe.model_card()
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
                 raise DataError(
-                    f"comparison {self.title!r}, model {model.name!r}: {where}: {first['msg']}"
+                    f"comparison {self.title!r}, model {model.name!r}: {first_problem(error)}"
                 ) from error
             found[model.name] = recipe
         return found
@@ -129,9 +128,7 @@ def load_comparison(name_or_path: str) -> Comparison:
     try:
         comparison = Comparison.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{source}: {where}: {first['msg']}") from error
+        raise DataError(f"{source}: {first_problem(error)}") from error
     if len(comparison.models) < 2:
         raise DataError(f"{source}: at least two models are needed; give [[models]] tables")
     return comparison

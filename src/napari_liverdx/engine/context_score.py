@@ -49,8 +49,8 @@ def compare_bags(context: LoadedContext, bags: Sequence[Bag]) -> dict[str, tuple
     if not rows:
         raise DataError("neither a tile nor a slide of these bags has a label to test against")
     return {
-        name: tuple("" if v is None else str(v) for v in values)  # type: ignore[misc]
-        for name, values in rows.items()
+        name: ("" if before is None else str(before), "" if after is None else str(after))
+        for name, (before, after) in rows.items()
     }
 
 

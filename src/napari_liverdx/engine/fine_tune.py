@@ -274,12 +274,11 @@ def _batches(
 def _ahead(items: Iterable[T]) -> Iterator[T]:
     """The items, each made in a thread while the one before is used."""
     source = iter(items)
-    end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="liverdx-draw") as pool:
-        coming = pool.submit(next, source, end)
-        while (item := coming.result()) is not end:
-            coming = pool.submit(next, source, end)
-            yield item  # type: ignore[misc]
+        coming = pool.submit(next, source, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, source, None)
+            yield item
 
 
 def _n_classes(samples: Samples, network: TileModel, train: NDArray[np.intp], size: int) -> int:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_liverdx import __version__
 from napari_liverdx.core.errors import DataError, ModelFileError
+from napari_liverdx.core.validation import first_problem
 from napari_liverdx.engine.data_config import DataConfig
 from napari_liverdx.engine.fine_tune import (
     EpochResult,
@@ -188,9 +189,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         recipe = Recipe.model_validate(fields)
         recipe.model_card()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{source}: {where}: {first['msg']}") from error
+        raise DataError(f"{source}: {first_problem(error)}") from error
     return recipe
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.validation import first_problem
 from napari_liverdx.engine.recipe import Recipe, read_settings
 from napari_liverdx.models.registry import ARCHITECTURES
 
@@ -117,7 +118,5 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         changed = Recipe.model_validate(fields)
         changed.model_card()
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"setting {where!r}: {first['msg']}") from error
+        raise DataError(f"setting {first_problem(error)}") from error
     return changed

@@ -316,7 +316,7 @@ def _train_epoch(
         batch = BagBatch.of(varied, device)
         loss = loss_of(network(batch.embeddings, batch.logits, batch.mask), batch)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         total += loss.item()

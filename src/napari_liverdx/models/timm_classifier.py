@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from napari_liverdx.models.base import TileModel, TileOutput
 from napari_liverdx.models.safe_timm import timm
 
-__all__ = ["TimmClassifier", "cbam_resnet", "densenet", "inception_v3", "se_resnet", "sk_resnet"]
+__all__ = [
+    "TimmClassifier",
+    "attention_resnet",
+    "cbam_resnet",
+    "densenet",
+    "inception_v3",
+    "se_resnet",
+    "sk_resnet",
+]
 
 _DEPTHS = (18, 34, 50)
 
@@ -71,57 +79,39 @@ class TimmClassifier(TileModel):
         return list(self.encoder.parameters())
 
 
-def _depth(depth: int) -> int:
+def attention_resnet(
+    n_classes: int, attention: str, depth: int = 50, dropout: float = 0.2
+) -> TimmClassifier:
+    """ResNet with attention in its blocks, as compared by C. Chen et al. 2022.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    attention : {"se", "sk", "cbam"}
+        Squeeze-and-excitation (Hu et al. 2018), selective kernels (Li et al. 2019), or
+        convolutional block attention (Woo et al. 2018).
+    depth : {18, 34, 50}
+        Layers.
+    dropout : float
+        Before the linear layer.
+
+    Raises
+    ------
+    ValueError
+        If timm has no such depth.
+    """
     if depth not in _DEPTHS:
         raise ValueError(f"depth {depth} is not one of {_DEPTHS}")
-    return depth
+    if attention == "cbam":
+        options = {"block_args": {"attn_layer": "cbam"}}
+        return TimmClassifier(n_classes, f"resnet{depth}", dropout, **options)
+    return TimmClassifier(n_classes, f"{attention}resnet{depth}", dropout)
 
 
-def se_resnet(n_classes: int, depth: int = 50, dropout: float = 0.2) -> TimmClassifier:
-    """ResNet with squeeze-and-excitation (Hu et al. 2018), as in C. Chen et al. 2022.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of classes.
-    depth : {18, 34, 50}
-        Layers.
-    dropout : float
-        Before the linear layer.
-    """
-    return TimmClassifier(n_classes, f"seresnet{_depth(depth)}", dropout)
-
-
-def sk_resnet(n_classes: int, depth: int = 50, dropout: float = 0.2) -> TimmClassifier:
-    """ResNet with selective kernels (Li et al. 2019), as in C. Chen et al. 2022.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of classes.
-    depth : {18, 34, 50}
-        Layers.
-    dropout : float
-        Before the linear layer.
-    """
-    return TimmClassifier(n_classes, f"skresnet{_depth(depth)}", dropout)
-
-
-def cbam_resnet(n_classes: int, depth: int = 50, dropout: float = 0.2) -> TimmClassifier:
-    """ResNet with convolutional block attention (Woo et al. 2018), as in C. Chen et al. 2022.
-
-    Parameters
-    ----------
-    n_classes : int
-        Number of classes.
-    depth : {18, 34, 50}
-        Layers.
-    dropout : float
-        Before the linear layer.
-    """
-    options = {"block_args": {"attn_layer": "cbam"}}
-    return TimmClassifier(n_classes, f"resnet{_depth(depth)}", dropout, **options)
-
+se_resnet = partial(attention_resnet, attention="se")
+sk_resnet = partial(attention_resnet, attention="sk")
+cbam_resnet = partial(attention_resnet, attention="cbam")
 
 inception_v3 = partial(TimmClassifier, encoder="inception_v3")
 """Inception V3 (Szegedy et al. 2016), as in M. Chen et al. 2020, with ``attributes`` for genes."""
