@@ -16,6 +16,7 @@ from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
 from napari_liverdx.io.pixels import to_rgb8
 from napari_liverdx.io.slide import Slide, SlideInfo, open_slide
+from napari_liverdx.plugin.camera import camera_of, canvas_size
 from napari_liverdx.plugin.layers import SLIDE_KEY
 
 if TYPE_CHECKING:
@@ -124,10 +125,8 @@ def _layer_mpp(layer: Image) -> tuple[Mpp | None, str]:
 
 def visible_region(viewer: ViewerModel, layer: Image) -> list[NDArray[np.float64]]:
     """The part of a slide that the canvas shows, as one polygon in level-0 pixels (x, y)."""
-    # The camera moved to the scene, and the canvas' size became public, in napari 0.9.
-    camera = getattr(viewer, "scene", viewer).camera
-    size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
-    half = np.asarray(size, dtype=float) / camera.zoom / 2
+    camera = camera_of(viewer)
+    half = np.asarray(canvas_size(viewer)) / camera.zoom / 2
     centre = np.asarray(camera.center[-2:])
     world = [centre + half * sign for sign in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
     return [_level0_polygon(layer, world)]

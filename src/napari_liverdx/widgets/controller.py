@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QElapsedTimer, QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
-from napari_liverdx.core.measure import measure
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.io.sample import sample_path
 from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.plugin.adopt import (
@@ -33,11 +31,11 @@ from napari_liverdx.session.runner import (
     Started,
     look_at_slide,
     run,
-    save_report,
     slide_facts,
 )
 from napari_liverdx.session.state import Extent, RunStatus, SessionState
 from napari_liverdx.widgets.domain_probe import DomainProbe
+from napari_liverdx.widgets.findings import FindingsController
 from napari_liverdx.widgets.workers import StopSwitch, Workers, once
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DockController"]
 
-_REFRESH_MS = 300
 REGIONS = "Regions to analyse"
 
 
@@ -67,18 +64,14 @@ class DockController(QObject):
         self.viewer = viewer
         self.state = state
         self.layer: Image | None = None
-        self.results: ResultLayers | None = None
-        self._slide: Slide | None = None
+        self.slide: Slide | None = None
         self.stop = StopSwitch()
-        self._workers = Workers(self.stop)
-        self._dirty = False
+        self.workers = Workers(self.stop)
+        self.findings = FindingsController(viewer, state, self.workers, self)
         self.closed = False
         self._folder_chosen = False
         self._looks = 0
-        self._probe = DomainProbe(state, self._workers)
-        self._timer = QTimer(self)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self._refresh)
+        self._probe = DomainProbe(state, self.workers)
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- slide --
@@ -104,20 +97,20 @@ class DockController(QObject):
         if layer is self.layer or self.state.status.is_active:
             return
         try:
-            self._slide = None if layer is None else slide_of_layer(layer)
+            self.slide = None if layer is None else slide_of_layer(layer)
         except LiverDxError as error:
             show_error(str(error))
             return
         self.layer = layer
-        self._drop_results()
+        self.findings.drop()
         self._probe.forget()
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.IDLE, ""
-        if self._slide is None:
+        if self.slide is None:
             self.state.slide = None
             return
         if not self._folder_chosen:
-            self.state.out_folder = _default_folder(self._slide.path)
+            self.state.out_folder = _default_folder(self.slide.path)
         self._look()
 
     def choose_folder(self, folder: Path) -> None:
@@ -127,17 +120,15 @@ class DockController(QObject):
 
     def set_mpp(self, value: float) -> None:
         """Take the resolution the user gives; results at another one are put away."""
-        if self._slide is None or self.layer is None or self.state.status.is_active:
+        if self.slide is None or self.layer is None or self.state.status.is_active:
             return
         try:
             mpp = Mpp.square(value, "given by user")
         except LiverDxError as error:
             show_error(str(error))
             return
-        self._slide.set_mpp(mpp)
-        if self.results is not None:
-            self.results.remove(self.viewer)
-        self._drop_results()
+        self.slide.set_mpp(mpp)
+        self.findings.remove()
         self.state.status, self.state.message = RunStatus.IDLE, ""
         self.state.progress = None
         place_slide_layer(self.layer, mpp)
@@ -145,7 +136,7 @@ class DockController(QObject):
         self._look()
 
     def _look(self) -> None:
-        slide = self._slide
+        slide = self.slide
         if slide is None:
             return
         self.state.slide = slide_facts(slide)
@@ -155,9 +146,9 @@ class DockController(QObject):
         def found(facts: Any) -> None:
             if number == self._looks:
                 self.state.slide = facts
-                self._probe.start(self._slide)
+                self._probe.start(self.slide)
 
-        self._workers.start(once(look_at_slide, slide), found, self._failed)
+        self.workers.start(once(look_at_slide, slide), found, self._failed)
 
     # -- model --
 
@@ -172,9 +163,9 @@ class DockController(QObject):
         except ModelFileError as error:
             show_error(str(error))
             return False
-        self._drop_results()
+        self.findings.drop()
         self.state.choose_card(name, card)
-        self._probe.start(self._slide)
+        self._probe.start(self.slide)
         return True
 
     def models(self) -> dict[str, Any]:
@@ -188,7 +179,7 @@ class DockController(QObject):
 
     def analyze(self) -> None:
         """Start a run, or resume the stopped one."""
-        slide, layer, folder = self._slide, self.layer, self.state.out_folder
+        slide, layer, folder = self.slide, self.layer, self.state.out_folder
         if slide is None or layer is None or folder is None or self.state.status.is_active:
             return
         try:
@@ -206,13 +197,13 @@ class DockController(QObject):
         stop = self.stop.renew()
         number = self.state.run_number
         events = run(number, plan, slide, self.state.model, folder, stop)
-        self._workers.start(
+        self.workers.start(
             events,
             self._on_event,
             lambda problem: self._on_error(number, problem),
             lambda: self._on_end(number),
         )
-        self._timer.start()
+        self.findings.follow()
 
     def _regions(self, layer: Image) -> Any:
         if self.state.extent is Extent.WHOLE:
@@ -258,19 +249,16 @@ class DockController(QObject):
         if event.run_number != self.state.run_number or self.layer is None:
             return
         if isinstance(event, Started):
-            self._drop_results()
-            self.results = ResultLayers(self.viewer, event.store, self.layer, self.state.thresholds)
-            self.results.quantile = self._quantile("tile")
+            self.findings.show(event.store, self.layer)
             self.state.message = ""
         else:
             self.state.progress = event.progress
-        self._dirty = True
+        self.findings.note()
 
     def _on_end(self, number: int) -> None:
         if number != self.state.run_number:
             return
-        self._timer.stop()
-        self._refresh(force=True)
+        self.findings.settle()
         stopped = self.stop.event.is_set()
         self.state.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
         self.state.message = self._summary(stopped)
@@ -288,86 +276,24 @@ class DockController(QObject):
     def _on_error(self, number: int, problem: str) -> None:
         if number != self.state.run_number:
             return
-        self._timer.stop()
-        self._refresh(force=True)
+        self.findings.settle()
         self._failed(problem)
 
     def _failed(self, problem: str) -> None:
         self.state.status, self.state.message = RunStatus.FAILED, problem
         show_error(problem)
 
-    # -- result --
-
-    def set_threshold(self, name: str, value: float) -> None:
-        """Move a threshold: the layer and the table follow, nothing is recomputed."""
-        self.state.thresholds = {**self.state.thresholds, name: value}
-        if self.results is not None:
-            self.results.set_threshold(name, value)
-            self._dirty = True
-            if not self._timer.isActive():
-                QTimer.singleShot(0, self._measure)
-
-    def set_error_rate(self, rate: float) -> None:
-        """Count what the model cannot be sure of apart; 0 switches it off."""
-        self.state.error_rate = rate or None
-        if self.results is not None:
-            self.results.set_quantile(self._quantile("tile"))
-            self._dirty = True
-            self._measure()
-
-    def _quantile(self, what: str) -> float | None:
-        card = self.state.card
-        return None if card is None else conformal_quantile(card, self.state.error_rate, what)
-
-    def save_report(self) -> None:
-        """Write the report and table of the shown result, in the background."""
-        slide, card = self._slide, self.state.card
-        if self.results is None or slide is None or card is None:
-            return
-        work = once(
-            save_report, slide, self.results.store, self.state.measures, card, self.state.error_rate
-        )
-
-        def saved(path: Any) -> None:
-            self.state.message = f"Report saved: {path}"
-
-        self._workers.start(work, saved, show_error)
-
-    def _refresh(self, *, force: bool = False) -> None:
-        if self.results is None or not (self._dirty or force):
-            return
-        clock = QElapsedTimer()
-        clock.start()
-        self.results.refresh(tiles=force)
-        self._dirty = True
-        self._measure()
-        # On large maps redraw less often, so that the viewer keeps most of its time.
-        self._timer.setInterval(max(_REFRESH_MS, 8 * clock.elapsed()))
-
-    def _measure(self) -> None:
-        if self.results is None or not self._dirty:
-            return
-        self._dirty = False
-        store = self.results.store
-        self.state.measures = measure(
-            store.probabilities,
-            store.tissue_cells(),
-            store.manifest.scheme,
-            cell_area_um2=store.cell_area_um2,
-            thresholds=self.state.thresholds,
-            quantile=self._quantile("cell"),
-        )
-
-    def _drop_results(self) -> None:
-        self.results = None
-        self.state.measures = ()
+    @property
+    def results(self) -> ResultLayers | None:
+        """The result that is shown."""
+        return self.findings.results
 
     # -- workers and the end --
 
     @property
     def is_busy(self) -> bool:
         """Whether any worker is at work."""
-        return self._workers.are_busy
+        return self.workers.are_busy
 
     def _on_removed(self, event: Any) -> None:
         layer = event.value
@@ -376,9 +302,10 @@ class DockController(QObject):
             self.state.run_number += 1
             self._looks += 1
             self._probe.forget()
-            self._timer.stop()
-            self.layer, self._slide, self.results = None, None, None
-            self.state.slide, self.state.measures = None, ()
+            self.findings.rest()
+            self.layer, self.slide = None, None
+            self.findings.drop()
+            self.state.slide = None
             self.state.progress = None
             self.state.status, self.state.message = RunStatus.IDLE, ""
 
@@ -389,11 +316,11 @@ class DockController(QObject):
         self._probe.stop()
         # The timer belongs to the window and may be gone with it.
         with suppress(RuntimeError):
-            self._timer.stop()
+            self.findings.rest()
         self.state.run_number += 1
         self._looks += 1
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.layer, self._slide, self.results = None, None, None
+        self.layer, self.slide, self.findings.results = None, None, None
 
 
 def _default_folder(slide: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.models.domain import domain_rule
@@ -18,15 +18,17 @@ from napari_liverdx.widgets.controller import DockController
 from napari_liverdx.widgets.findings_panel import FindingsPanel
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
-from napari_liverdx.widgets.parts import fill_dock
+from napari_liverdx.widgets.parts import fill_dock, scroll_column
 from napari_liverdx.widgets.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.slide_panel import SlidePanel
+from napari_liverdx.widgets.tab import Tab
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["LiverDxDock"]
 
+_PAGES: tuple[type[Tab], ...] = ()
 _DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
@@ -65,7 +67,13 @@ class LiverDxDock(QWidget):
 
     def _build(self) -> None:
         panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
-        fill_dock(self, (self.notice, *panels), NOTICE)
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.addTab(scroll_column(panels), "Analyze")
+        self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
+        for page in self.pages:
+            self.tabs.setTabToolTip(self.tabs.addTab(page, page.title), page.tip)
+        fill_dock(self, (self.notice, self.tabs), NOTICE)
 
     def _connect_panels(self) -> None:
         control = self.controller
@@ -81,9 +89,9 @@ class LiverDxDock(QWidget):
         self.run_panel.folder_requested.connect(self._ask_folder)
         self.run_panel.extent_chosen.connect(self._choose_extent)
         self.run_panel.overlap_chosen.connect(self._choose_overlap)
-        self.findings_panel.threshold_moved.connect(control.set_threshold)
-        self.findings_panel.error_rate_chosen.connect(control.set_error_rate)
-        self.findings_panel.report_requested.connect(control.save_report)
+        self.findings_panel.threshold_moved.connect(control.findings.set_threshold)
+        self.findings_panel.error_rate_chosen.connect(control.findings.set_error_rate)
+        self.findings_panel.report_requested.connect(self._save_report)
 
     def _connect_state(self) -> None:
         events = self.state.events
@@ -142,6 +150,9 @@ class LiverDxDock(QWidget):
 
     def _choose_overlap(self, overlap: float) -> None:
         self.state.overlap = overlap
+
+    def _save_report(self) -> None:
+        self.controller.findings.save_report(self.controller.slide)
 
     # -- what changed --
 
@@ -221,6 +232,8 @@ class LiverDxDock(QWidget):
         """Stop workers and let go of the viewer; calling it again does nothing."""
         if self.controller.closed:
             return
+        for page in self.pages:
+            page.release()
         self.controller.close()
         self.viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self.viewer.layers.events.removed.disconnect(self._on_layers_changed)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-__all__ = ["Panel", "fill_dock", "quiet_label", "set_tone", "swatch"]
+__all__ = ["Panel", "fill_dock", "quiet_label", "scroll_column", "set_tone", "swatch"]
 
 
 class Panel(QFrame):
@@ -26,8 +26,8 @@ class Panel(QFrame):
         self.body.addWidget(heading)
 
 
-def fill_dock(dock: QWidget, panels: Sequence[QWidget], notice: str) -> None:
-    """Put panels below each other into a dock that scrolls, with a notice at its foot."""
+def scroll_column(panels: Sequence[QWidget]) -> QScrollArea:
+    """Panels below each other that scroll when there is too little room."""
     content = QWidget()
     column = QVBoxLayout(content)
     column.setContentsMargins(8, 8, 8, 8)
@@ -35,18 +35,25 @@ def fill_dock(dock: QWidget, panels: Sequence[QWidget], notice: str) -> None:
     for panel in panels:
         column.addWidget(panel)
     column.addStretch(1)
-    footer = QLabel(notice)
-    footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
-    footer.setEnabled(False)
-    column.addWidget(footer)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(content)
+    return scroll
+
+
+def fill_dock(dock: QWidget, parts: Sequence[QWidget], notice: str) -> None:
+    """Put parts below each other into a dock, the last of them tall, with a notice at its foot."""
+    footer = QLabel(notice)
+    footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    footer.setEnabled(False)
     layout = QVBoxLayout(dock)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.addWidget(scroll)
+    layout.setContentsMargins(0, 0, 0, 4)
+    for part in parts:
+        layout.addWidget(part)
+    layout.setStretch(len(parts) - 1, 1)
+    layout.addWidget(footer)
     dock.setMinimumWidth(360)
 
 

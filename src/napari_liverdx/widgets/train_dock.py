@@ -35,7 +35,7 @@ from napari_liverdx.session.training import (
 )
 from napari_liverdx.widgets.curves import CurvePlot
 from napari_liverdx.widgets.notice import NOTICE
-from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, set_tone
+from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
 from napari_liverdx.widgets.workers import StopSwitch, Workers
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ class TrainDock(QWidget):
     # -- the look --
 
     def _build(self) -> None:
-        fill_dock(self, (self._build_settings(), self._build_course()), NOTICE)
+        column = scroll_column((self._build_settings(), self._build_course()))
+        fill_dock(self, (column,), NOTICE)
 
     def _build_settings(self) -> Panel:
         panel = Panel("What to learn")

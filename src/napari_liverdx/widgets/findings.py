@@ -1,0 +1,166 @@
+"""The shown result: its layers, thresholds, measurements and report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
+
+from napari_liverdx.core.measure import measure
+from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.slide import Slide
+from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.session.runner import save_report
+from napari_liverdx.session.state import SessionState
+from napari_liverdx.widgets.workers import Workers, once
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["FindingsController"]
+
+_REFRESH_MS = 300
+
+
+class FindingsController(QObject):
+    """Shows one result and keeps layers, table and thresholds together.
+
+    Signals: ``changed()`` when another result is shown, or none; ``filled()`` when the shown one
+    holds more tiles or is measured anew, a few times a second at most.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    state : SessionState
+        State of the dock.
+    workers : Workers
+        Where slow work runs.
+    parent : QObject
+        Qt parent.
+    """
+
+    changed = Signal()
+    filled = Signal()
+
+    def __init__(
+        self, viewer: ViewerModel, state: SessionState, workers: Workers, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.state = state
+        self.results: ResultLayers | None = None
+        self._workers = workers
+        self._dirty = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+
+    # -- which result --
+
+    def show(self, store: ResultStore, reference: Image) -> None:
+        """Show a result over its slide."""
+        self.results = ResultLayers(self.viewer, store, reference, self.state.thresholds)
+        self.results.quantile = self._quantile("tile")
+        self._dirty = True
+        self.changed.emit()
+
+    def drop(self) -> None:
+        """Show no result any more; layers stay where they are."""
+        had = self.results is not None
+        self.results = None
+        self.state.measures = ()
+        if had:
+            self.changed.emit()
+
+    def remove(self) -> None:
+        """Take the layers of the shown result away, and show none."""
+        if self.results is not None:
+            self.results.remove(self.viewer)
+        self.drop()
+
+    # -- following a run --
+
+    def follow(self) -> None:
+        """Redraw a few times a second from now on."""
+        self._timer.start()
+
+    def note(self) -> None:
+        """There is something new to draw."""
+        self._dirty = True
+
+    def settle(self) -> None:
+        """Redraw a last time, tiles too, and stop following."""
+        self.rest()
+        self.refresh(force=True)
+
+    def rest(self) -> None:
+        """Stop following."""
+        self._timer.stop()
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Draw and measure what is new."""
+        if self.results is None or not (self._dirty or force):
+            return
+        clock = QElapsedTimer()
+        clock.start()
+        self.results.refresh(tiles=force)
+        self._dirty = True
+        self._measure()
+        # On large maps redraw less often, so that the viewer keeps most of its time.
+        self._timer.setInterval(max(_REFRESH_MS, 8 * clock.elapsed()))
+
+    # -- what is measured --
+
+    def set_threshold(self, name: str, value: float) -> None:
+        """Move a threshold: the layer and the table follow, nothing is recomputed."""
+        self.state.thresholds = {**self.state.thresholds, name: value}
+        if self.results is not None:
+            self.results.set_threshold(name, value)
+            self._dirty = True
+            if not self._timer.isActive():
+                QTimer.singleShot(0, self._measure)
+
+    def set_error_rate(self, rate: float) -> None:
+        """Count what the model cannot be sure of apart; 0 switches it off."""
+        self.state.error_rate = rate or None
+        if self.results is not None:
+            self.results.set_quantile(self._quantile("tile"))
+            self._dirty = True
+            self._measure()
+
+    def _quantile(self, what: str) -> float | None:
+        card = self.state.card
+        return None if card is None else conformal_quantile(card, self.state.error_rate, what)
+
+    def _measure(self) -> None:
+        if self.results is None or not self._dirty:
+            return
+        self._dirty = False
+        store = self.results.store
+        self.state.measures = measure(
+            store.probabilities,
+            store.tissue_cells(),
+            store.manifest.scheme,
+            cell_area_um2=store.cell_area_um2,
+            thresholds=self.state.thresholds,
+            quantile=self._quantile("cell"),
+        )
+        self.filled.emit()
+
+    def save_report(self, slide: Slide | None) -> None:
+        """Write the report and table of the shown result, in the background."""
+        card = self.state.card
+        if self.results is None or slide is None or card is None:
+            return
+        work = once(
+            save_report, slide, self.results.store, self.state.measures, card, self.state.error_rate
+        )
+
+        def saved(path: Any) -> None:
+            self.state.message = f"Report saved: {path}"
+
+        self._workers.start(work, saved, show_error)

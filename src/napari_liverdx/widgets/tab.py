@@ -1,0 +1,47 @@
+"""A page of the dock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_liverdx.widgets.parts import scroll_column
+
+if TYPE_CHECKING:
+    from napari_liverdx.widgets.controller import DockController
+
+__all__ = ["Tab"]
+
+
+class Tab(QWidget):
+    """Panels below each other that scroll; it shows state and emits intentions.
+
+    Parameters
+    ----------
+    controller : DockController
+        The dock's logic: viewer, slide, shown result, workers.
+
+    Attributes
+    ----------
+    title : str
+        On the tab.
+    tip : str
+        What it is for.
+    """
+
+    title: ClassVar[str] = ""
+    tip: ClassVar[str] = ""
+
+    def __init__(self, controller: DockController) -> None:
+        super().__init__()
+        self.controller = controller
+
+    def fill(self, *panels: QWidget) -> None:
+        """Put panels below each other."""
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll_column(panels))
+
+    def release(self) -> None:
+        """Stop what runs and let go of the viewer; calling it again does nothing."""
