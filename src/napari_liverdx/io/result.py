@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from napari_liverdx.core.errors import ResultError, ResultMismatchError
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.tissue import TissueMask
+from napari_liverdx.io.decisions import Reviewed
 from napari_liverdx.io.embeddings import EmbeddingGrid
 from napari_liverdx.io.layout import TileState, add_domain, lay_out
 from napari_liverdx.io.manifest import RunManifest, group_attributes
@@ -35,7 +36,7 @@ def result_path(folder: Path, slide_name: str, model_name: str) -> Path:
     return folder / f"{slide_name}.{model_name}{SUFFIX}"
 
 
-class ResultStore(Placed):
+class ResultStore(Placed, Reviewed):
     """A result, held in memory and written block by block.
 
     The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a
