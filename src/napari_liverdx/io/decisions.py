@@ -21,6 +21,8 @@ from napari_liverdx.io.storage import storage_errors
 __all__ = ["Decision", "DecisionLog", "Reviewed", "Verdict", "write_decisions"]
 
 _FILE = "review.json"
+_PLACE = ("row", "col", "x", "y", "width", "height")
+_COLUMNS = (*_PLACE, "verdict", "called", "correct", "at")
 
 
 class Verdict(StrEnum):
@@ -172,7 +174,7 @@ def write_decisions(path: Path, decisions: Mapping[TileIndex, Decision], grid: T
     """
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["row", "col", "x", "y", "width", "height", "verdict", "called", "correct", "at"])
+    table.writerow(_COLUMNS)
     for tile, d in decisions.items():
         r = grid.rect(tile)
         place = [round(v, 2) for v in (r.x, r.y, r.width, r.height)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels
-from napari.utils.colormaps import Colormap, DirectLabelColormap
+from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import TissueClass
@@ -16,14 +16,19 @@ from napari_liverdx.core.uncertain import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_s
 from napari_liverdx.io.lazy import dask_levels
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.view import ViewState
 
 if TYPE_CHECKING:
     from napari.types import LayerData
 
 __all__ = [
+    "COLORMAPS",
+    "RESULT_KEY",
     "SLIDE_KEY",
     "class_colormap",
     "place_slide_layer",
+    "placement",
+    "probability_colormap",
     "probability_layer",
     "set_threshold",
     "slide_layer_data",
@@ -32,6 +37,13 @@ __all__ = [
 ]
 
 SLIDE_KEY = "liverdx_slide"
+RESULT_KEY = "liverdx_result"
+"""Metadata of a layer that shows a result: the path of the result."""
+
+COLORMAPS = ("", "viridis", "cividis", "inferno", "magma")
+"""Choices for probability layers: the class' own colour, or a perceptually uniform map that reads
+the same with every kind of colour vision (Nuñez et al. 2018 for cividis)."""
+
 _UM = ("um", "um")
 
 
@@ -74,7 +86,34 @@ def class_colormap(tissue_class: TissueClass) -> Colormap:
     )
 
 
-def _placement(
+def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
+    """The colormap called ``name`` for a class, transparent below the lower contrast limit.
+
+    Parameters
+    ----------
+    tissue_class : TissueClass
+        Whose colour an empty name takes.
+    name : str
+        One of `COLORMAPS`.
+
+    Raises
+    ------
+    KeyError
+        If neither napari nor its libraries know the name.
+    """
+    if not name:
+        return class_colormap(tissue_class)
+    known = ensure_colormap(name)
+    return Colormap(
+        known.colors,
+        name=f"liverdx {name}",
+        controls=known.controls,
+        low_color=(0, 0, 0, 0),
+        nan_color=(0, 0, 0, 0),
+    )
+
+
+def placement(
     reference: Image, origin_px: tuple[float, float], cell_px: tuple[float, float]
 ) -> dict[str, Any]:
     """Scale and translate that lay a grid of cells exactly over the slide.
@@ -96,7 +135,13 @@ def _placement(
     return {"affine": affine, **units}
 
 
-def probability_layer(store: ResultStore, index: int, reference: Image, threshold: float) -> Image:
+def probability_layer(
+    store: ResultStore,
+    index: int,
+    reference: Image,
+    threshold: float,
+    view: ViewState | None = None,
+) -> Image:
     """The map of one class over its slide; it shares memory with the store.
 
     Parameters
@@ -109,18 +154,22 @@ def probability_layer(store: ResultStore, index: int, reference: Image, threshol
         The slide's layer.
     threshold : float
         Probabilities below it are not drawn.
+    view : ViewState, optional
+        Opacity, colormap and visibility.
     """
+    view = view or ViewState()
     tissue_class = store.manifest.classes[index]
     layer = Image(
         store.probabilities[index],
         name=f"{tissue_class.title} · {reference.name}",
-        colormap=class_colormap(tissue_class),
+        colormap=probability_colormap(tissue_class, view.colormap),
         contrast_limits=(0, 1),
         interpolation2d="nearest",
-        opacity=0.6,
+        opacity=view.opacity,
+        visible=view.visible,
         blending="translucent",
-        metadata={"liverdx_result": str(store.path), "liverdx_class": tissue_class.name},
-        **_placement(reference, store.origin, store.cell_size),
+        metadata={RESULT_KEY: str(store.path), "liverdx_class": tissue_class.name},
+        **placement(reference, store.origin, store.cell_size),
     )
     layer.contrast_limits_range = (0, 1)
     set_threshold(layer, threshold)
@@ -147,8 +196,8 @@ def tile_layer(store: ResultStore, reference: Image) -> Labels:
         name=f"Tiles · {reference.name}",
         opacity=0.4,
         visible=False,
-        metadata={"liverdx_result": str(store.path), "liverdx_labels": labels},
-        **_placement(reference, store.origin, stride),
+        metadata={RESULT_KEY: str(store.path), "liverdx_labels": labels},
+        **placement(reference, store.origin, stride),
     )
     layer.editable = False
     update_tile_layer(layer, store)

@@ -1,0 +1,69 @@
+"""How a result was last looked at, kept beside it so that it opens as it was left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_liverdx.io.storage import storage_errors
+
+__all__ = ["ViewState"]
+
+_FILE = "view.json"
+
+
+class ViewState(BaseModel):
+    """Settings of the view of one result.
+
+    Attributes
+    ----------
+    thresholds : dict of str to float
+        Per pathological class.
+    error_rate : float or None
+        See `SessionState`.
+    opacity : float
+        Of the probability layers.
+    colormap : str
+        Empty for the colours of the classes.
+    visible : bool
+        Whether the probability layers are shown.
+    basis : str
+        What is measured: cells or tiles.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    thresholds: dict[str, float] = {}
+    error_rate: float | None = Field(default=None, gt=0, lt=1)
+    opacity: float = Field(default=0.6, ge=0, le=1)
+    colormap: str = ""
+    visible: bool = True
+    basis: str = ""
+
+    @classmethod
+    def load(cls, result: Path) -> ViewState:
+        """The state kept with a result; the default where none is kept or it cannot be read.
+
+        A lost view costs nothing, so damage is not an error.
+        """
+        try:
+            return cls.model_validate_json((result / _FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, ValidationError):
+            return cls()
+
+    def save(self, result: Path) -> None:
+        """Keep the state with a result.
+
+        Raises
+        ------
+        StorageFullError
+            If the disk is full.
+        ResultError
+            If it cannot be written.
+        """
+        partial = result / f"{_FILE}.partial"
+        with storage_errors(result, "the result is whole, only its view was not kept"):
+            partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
+            os.replace(partial, result / _FILE)
