@@ -24,10 +24,10 @@ from napari_liverdx import (
     cli_test,
     cli_train,
 )
-from napari_liverdx.core.errors import LiverDxError, PlanError
+from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.core.errors import LiverDxError
 
 if TYPE_CHECKING:
-    from napari_liverdx.core.classes import ClassScheme
     from napari_liverdx.core.domain import DomainReading
     from napari_liverdx.core.measure import ClassMeasure
     from napari_liverdx.engine.plan import RunPlan
@@ -185,7 +185,7 @@ def analyze(
 
     given = None if mpp is None else Mpp.square(mpp, "given by user")
     loaded = load_model(model)
-    thresholds = _thresholds(threshold or [], loaded.card.scheme)
+    thresholds = thresholds_of(threshold or [], loaded.card.scheme)
     conformal_quantile(loaded.card, error_rate, "cell")
     around = None if context is None else load_context(context)
     if around is not None:
@@ -214,24 +214,6 @@ def analyze(
         for name, value in apply_context(store, around).lines():
             out.print(f"{name:24} {value}", highlight=False)
     _say_result(store, thresholds, picture, loaded, error_rate)
-
-
-def _thresholds(given: list[str], scheme: ClassScheme) -> dict[str, float]:
-    allowed = [scheme[i].name for i in scheme.pathological]
-    values = {}
-    for text in given:
-        name, _, number = text.partition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if name not in allowed or not 0 <= value <= 1:
-            raise PlanError(
-                f"threshold {text!r}: give CLASS=PROBABILITY with CLASS one of "
-                f"{', '.join(allowed)} and PROBABILITY between 0 and 1"
-            )
-        values[name] = value
-    return values
 
 
 def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) -> None:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
+from napari_liverdx.core.errors import PlanError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_liverdx.core.classes import ClassScheme
     from napari_liverdx.engine.recipe import Recipe
     from napari_liverdx.engine.samples import Samples
 
-__all__ = ["ALLOW_LEAKS", "check_folds", "check_parts", "public_command", "say_scale"]
+__all__ = [
+    "ALLOW_LEAKS",
+    "check_folds",
+    "check_parts",
+    "public_command",
+    "say_scale",
+    "thresholds_of",
+]
 
 ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."
 
@@ -78,6 +89,31 @@ def check_folds(recipe: Recipe, samples: Samples, n_folds: int, *, allow_leaks: 
     if len(independent):
         parts["test"] = independent
     check_parts(samples, parts, allow_leaks=allow_leaks)
+
+
+def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]:
+    """Thresholds given as ``CLASS=PROBABILITY``.
+
+    Raises
+    ------
+    PlanError
+        If the class is not pathological or the probability is none.
+    """
+    allowed = [scheme[i].name for i in scheme.pathological]
+    values = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if name not in allowed or not 0 <= value <= 1:
+            raise PlanError(
+                f"threshold {text!r}: give CLASS=PROBABILITY with CLASS one of "
+                f"{', '.join(allowed)} and PROBABILITY between 0 and 1"
+            )
+        values[name] = value
+    return values
 
 
 def say_scale(recipe: Recipe, samples: Samples) -> None:

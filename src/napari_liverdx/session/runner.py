@@ -34,6 +34,7 @@ from napari_liverdx.session.state import SlideFacts
 __all__ = [
     "Progressed",
     "Started",
+    "loaded_model",
     "look_at_domain",
     "look_at_slide",
     "run",
@@ -84,6 +85,18 @@ def _loaded(path: Path, changed: float) -> LoadedModel:
     return load_model(path)
 
 
+def loaded_model(model: str) -> LoadedModel:
+    """A model by name or path; the last two stay in memory until their file changes.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be loaded.
+    """
+    path = find_model(model)
+    return _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
+
+
 def look_at_domain(
     plan: RunPlan, slide: Slide, model: str, stop: threading.Event
 ) -> DomainReading | None:
@@ -94,9 +107,7 @@ def look_at_domain(
     ModelFileError
         If the model cannot be loaded.
     """
-    path = find_model(model)
-    loaded = _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
-    return probe_domain(plan, slide, loaded, stop=stop)
+    return probe_domain(plan, slide, loaded_model(model), stop=stop)
 
 
 def run(
@@ -106,6 +117,7 @@ def run(
     model: str,
     out_folder: Path,
     stop: threading.Event,
+    target: Path | None = None,
 ) -> Iterator[Started | Progressed]:
     """Load the model, open or resume the result, and analyse.
 
@@ -126,6 +138,8 @@ def run(
         Folder for the result.
     stop : threading.Event
         Set it to end the run.
+    target : Path, optional
+        The result itself, where it must not have the name it would be given in ``out_folder``.
 
     Yields
     ------
@@ -139,9 +153,8 @@ def run(
     LiverDxError
         Whatever stands in the way; finished tiles are kept.
     """
-    path = find_model(model)
-    loaded = _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
-    target = result_location(out_folder, plan, slide, loaded)
+    loaded = loaded_model(model)
+    target = target or result_location(out_folder, plan, slide, loaded)
     manifest = make_manifest(plan, slide, loaded)
     store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
     yield Started(run_number, plan, store, loaded)
