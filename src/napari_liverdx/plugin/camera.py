@@ -12,7 +12,7 @@ from napari_liverdx.core.geometry import Rect
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["camera_of", "canvas_size", "fly_to", "place_of"]
+__all__ = ["camera_of", "canvas_size", "fly_to", "look_at", "place_of"]
 
 
 def camera_of(viewer: ViewerModel) -> Any:
@@ -54,3 +54,9 @@ def fly_to(viewer: ViewerModel, layer: Image, rect: Rect, *, margin: float = 3.0
     camera = camera_of(viewer)
     camera.center = (*camera.center[:-2], *corners.mean(axis=0))
     camera.zoom = float(np.min(np.array(canvas_size(viewer)) / extent)) / margin
+
+
+def look_at(viewer: ViewerModel, layer: Image, x: float, y: float) -> None:
+    """Bring a place of a slide (level-0 pixels) into the middle of the canvas."""
+    camera = camera_of(viewer)
+    camera.center = (*camera.center[:-2], *layer.data_to_world((y - 0.5, x - 0.5))[-2:])

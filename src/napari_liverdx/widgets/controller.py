@@ -36,6 +36,7 @@ from napari_liverdx.session.runner import (
 from napari_liverdx.session.state import Extent, RunStatus, SessionState
 from napari_liverdx.widgets.domain_probe import DomainProbe
 from napari_liverdx.widgets.findings import FindingsController
+from napari_liverdx.widgets.keys import Keys
 from napari_liverdx.widgets.workers import StopSwitch, Workers, once
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class DockController(QObject):
         self.slide: Slide | None = None
         self.stop = StopSwitch()
         self.workers = Workers(self.stop)
+        self.keys = Keys(viewer)
         self.findings = FindingsController(viewer, state, self.workers, self)
         self.closed = False
         self._folder_chosen = False
@@ -312,6 +314,7 @@ class DockController(QObject):
     def close(self) -> None:
         """Stop everything and let go of the viewer."""
         self.closed = True
+        self.keys.release()
         self.stop.throw()
         self._probe.stop()
         # The timer belongs to the window and may be gone with it.

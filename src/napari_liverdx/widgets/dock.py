@@ -19,6 +19,7 @@ from napari_liverdx.widgets.findings_panel import FindingsPanel
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts import fill_dock, scroll_column
+from napari_liverdx.widgets.review_tab import ReviewTab
 from napari_liverdx.widgets.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.slide_panel import SlidePanel
 from napari_liverdx.widgets.tab import Tab
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiverDxDock"]
 
-_PAGES: tuple[type[Tab], ...] = ()
+_PAGES: tuple[type[Tab], ...] = (ReviewTab,)
 _DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
@@ -69,6 +70,7 @@ class LiverDxDock(QWidget):
         panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 7px; }")
         self.tabs.addTab(scroll_column(panels), "Analyze")
         self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
         for page in self.pages:

@@ -1,0 +1,222 @@
+"""Reviewing called tiles: in which order, what was decided, and taking it back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from psygnal import Signal
+
+from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.core.grid import TileGrid, TileIndex
+from napari_liverdx.engine.predict import read_tile
+from napari_liverdx.io.decisions import Decision, Verdict
+from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.io.slide import Slide
+
+__all__ = ["Order", "Review", "Thumbnail", "called_class", "rank_tiles", "read_thumbnails"]
+
+
+class Order(StrEnum):
+    """Which tiles come first."""
+
+    SUSPICIOUS = "Most suspicious"
+    UNCERTAIN = "Most uncertain"
+    UNFAMILIAR = "Least familiar"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Thumbnail:
+    """A small picture of a tile.
+
+    Attributes
+    ----------
+    tile : TileIndex
+    rgb : ndarray of uint8, shape (side, side, 3)
+    """
+
+    tile: TileIndex
+    rgb: NDArray[np.uint8]
+
+
+def called_class(store: ResultStore, tile: TileIndex) -> int:
+    """Index of the class a tile was called: its most probable one."""
+    return int(store.tile_probabilities[:, tile.row, tile.col].argmax())
+
+
+def rank_tiles(
+    store: ResultStore, order: Order, limit: int, *, undecided_only: bool = False
+) -> tuple[TileIndex, ...]:
+    """The tiles to look at first.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result; only tiles that are done count.
+    order : Order
+        Suspicious: by the highest probability of a pathological class. Uncertain: by the entropy
+        of the probabilities (Shannon 1948). Unfamiliar: by the distance from the training data,
+        tiles without one left out.
+    limit : int
+        Most tiles to return.
+    undecided_only : bool
+        Leave out tiles with a decision.
+
+    Returns
+    -------
+    tuple of TileIndex
+        First comes first; ties in reading order.
+    """
+    done = store.state == TileState.DONE
+    values = store.tile_probabilities.astype(np.float64)
+    if order is Order.SUSPICIOUS:
+        chosen = list(store.manifest.scheme.pathological) or list(range(len(values)))
+        score = values[chosen].max(axis=0)
+    elif order is Order.UNCERTAIN:
+        safe = np.clip(values, 1e-12, 1)
+        score = -(safe * np.log(safe)).sum(axis=0)
+    else:
+        done = done & np.isfinite(store.domain)
+        score = np.nan_to_num(store.domain.astype(np.float64))
+    if undecided_only:
+        done = done.copy()
+        for tile in store.decisions:
+            done[tile.row, tile.col] = False
+    rows, cols = np.nonzero(done)
+    best = np.argsort(-score[rows, cols], kind="stable")[:limit]
+    return tuple(TileIndex(int(rows[i]), int(cols[i])) for i in best)
+
+
+def read_thumbnails(
+    slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex], side: int, stop: threading.Event
+) -> Iterator[Thumbnail]:
+    """Small pictures of tiles, one after another; an unreadable one is left grey.
+
+    Parameters
+    ----------
+    slide : Slide
+        The slide to read.
+    grid : TileGrid
+        Where the tiles stand.
+    tiles : sequence of TileIndex
+        Which, in this order.
+    side : int
+        Of the pictures, in pixels.
+    stop : threading.Event
+        Set it to end the reading.
+    """
+    pixels = np.empty((grid.tile_size, grid.tile_size, 3), np.uint8)
+    for tile in tiles:
+        if stop.is_set():
+            return
+        try:
+            read_tile(slide, grid, tile, pixels)
+        except SlideReadError:
+            pixels[...] = 128
+        small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
+        yield Thumbnail(tile, np.asarray(small))
+
+
+class Review:
+    """Decisions on the tiles of one result, with undo.
+
+    Signals: ``decided(TileIndex)`` after a decision was made, taken back or made again.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result; decisions are kept with it.
+    """
+
+    decided = Signal(TileIndex)
+
+    def __init__(self, store: ResultStore) -> None:
+        self.store = store
+        self._done: list[tuple[TileIndex, Decision | None, Decision | None]] = []
+        self._undone: list[tuple[TileIndex, Decision | None, Decision | None]] = []
+
+    def accept(self, tile: TileIndex) -> None:
+        """The call is right."""
+        self._decide(tile, Decision.accept(self._called(tile)))
+
+    def reject(self, tile: TileIndex, correct: str = "") -> None:
+        """The call is wrong; ``correct`` is the right class if it is known.
+
+        Raises
+        ------
+        KeyError
+            If there is no such class.
+        """
+        scheme = self.store.manifest.scheme
+        if correct:
+            scheme.index(correct)
+        elif len(scheme) == 2:
+            correct = scheme[1 - called_class(self.store, tile)].name
+        self._decide(tile, Decision.reject(self._called(tile), correct))
+
+    def correct(self, tile: TileIndex, name: str) -> None:
+        """Say which class a tile is of, whether or not the model called it.
+
+        Raises
+        ------
+        KeyError
+            If there is no such class.
+        """
+        if name == self._called(tile):
+            self.accept(tile)
+        else:
+            self.reject(tile, name)
+
+    def forget(self, tile: TileIndex) -> None:
+        """Take the decision on a tile away."""
+        if tile in self.store.decisions:
+            self._decide(tile, None)
+
+    def undo(self) -> TileIndex | None:
+        """Take the last step back; the tile it was about, None if there is none."""
+        if not self._done:
+            return None
+        tile, before, _ = self._done[-1]
+        self.store.decisions.put(tile, before)
+        self._undone.append(self._done.pop())
+        self.decided.emit(tile)
+        return tile
+
+    def redo(self) -> TileIndex | None:
+        """Do the step again that was taken back last; None if there is none."""
+        if not self._undone:
+            return None
+        tile, _, after = self._undone[-1]
+        self.store.decisions.put(tile, after)
+        self._done.append(self._undone.pop())
+        self.decided.emit(tile)
+        return tile
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return bool(self._undone)
+
+    def count(self, verdict: Verdict) -> int:
+        """Number of decisions of one kind."""
+        return sum(d.verdict is verdict for d in self.store.decisions.values())
+
+    def _called(self, tile: TileIndex) -> str:
+        return self.store.manifest.scheme[called_class(self.store, tile)].name
+
+    def _decide(self, tile: TileIndex, decision: Decision | None) -> None:
+        before = self.store.decisions.get(tile)
+        self.store.decisions.put(tile, decision)
+        self._done.append((tile, before, decision))
+        self._undone.clear()
+        self.decided.emit(tile)
