@@ -17,6 +17,7 @@ from rich.table import Table
 
 from napari_liverdx import (
     __version__,
+    cli_batch,
     cli_data,
     cli_domain,
     cli_reproduce,
@@ -43,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (cli_data, cli_train, cli_test, cli_slide, cli_domain, cli_reproduce):
+for commands in (cli_batch, cli_data, cli_train, cli_test, cli_slide, cli_domain, cli_reproduce):
     commands.register(app)
 out = Console()
 err = Console(stderr=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from pydantic import BaseModel, ConfigDict
 
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 
-__all__ = ["RunManifest", "group_attributes"]
+__all__ = ["RunManifest", "group_attributes", "stored_fingerprint"]
 
 _FORMAT = 1
 
@@ -81,6 +83,15 @@ class RunManifest(BaseModel):
     def scheme(self) -> ClassScheme:
         """The classes as a scheme."""
         return ClassScheme(self.classes)
+
+
+def stored_fingerprint(path: Path) -> str:
+    """Fingerprint of the slide a result at ``path`` belongs to; empty where that cannot be told."""
+    try:
+        stored: Any = dict(zarr.open_group(path, mode="r").attrs)["liverdx"]
+        return str(stored["slide_fingerprint"])
+    except (KeyError, ValueError, TypeError, OSError):
+        return ""
 
 
 def group_attributes(manifest: RunManifest) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,7 +118,7 @@ def run(
     out_folder: Path,
     stop: threading.Event,
     target: Path | None = None,
-) -> Iterator[Started | Progressed]:
+) -> Generator[Started | Progressed, None, None]:
     """Load the model, open or resume the result, and analyse.
 
     ``stop`` ends it between two batches, with everything finished written: a worker thread that

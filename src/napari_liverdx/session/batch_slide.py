@@ -1,0 +1,324 @@
+"""One slide of a batch: the same analysis as of a single slide, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
+from napari_liverdx.core.measure import measure
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.engine.analyze import RunProgress, result_location
+from napari_liverdx.engine.device import DeviceChoice
+from napari_liverdx.engine.knowing import read_result
+from napari_liverdx.engine.plan import RunPlan, plan_run
+from napari_liverdx.engine.slide_context import apply_context
+from napari_liverdx.io.cohort import CohortRow
+from napari_liverdx.io.manifest import stored_fingerprint
+from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.io.slide_list import ListedSlideFile
+from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.models.context_file import LoadedContext
+from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.session.runner import Started, look_at_slide, run, save_report
+
+__all__ = ["BatchRequest", "BatchTools", "SlideState", "SlideStep", "slide_steps"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class SlideState(StrEnum):
+    """Where a slide of a batch stands."""
+
+    WAITING = "waiting"
+    LOOKING = "looking"
+    RUNNING = "running"
+    DONE = "done"
+    RESUMED = "resumed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a whole result."""
+        return self in (SlideState.DONE, SlideState.RESUMED)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether work is on it just now."""
+        return self in (SlideState.LOOKING, SlideState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What to analyse, and how.
+
+    Attributes
+    ----------
+    slides : tuple of ListedSlideFile
+        A µm/px given there counts instead of the file's own.
+    model : str
+        Name or path.
+    out_folder : Path
+        For results and the cohort table.
+    mpp : float or None
+        Level-0 µm/px of the slides that state none.
+    thresholds : mapping of str to float
+        Per pathological class; 0.5 where absent.
+    error_rate : float or None
+        See `napari_liverdx.core.measure.measure`.
+    context : Path or None
+        Slide context that refines the tiles and calls each slide.
+    overlap : float
+        Share of a tile that neighbours have in common.
+    device : DeviceChoice or None
+        Chosen automatically if None.
+    batch_size : int or None
+        Tiles at a time.
+    """
+
+    slides: tuple[ListedSlideFile, ...]
+    model: str
+    out_folder: Path
+    mpp: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    error_rate: float | None = None
+    context: Path | None = None
+    overlap: float = 0.0
+    device: DeviceChoice | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchTools:
+    """What all slides of a batch share, loaded once.
+
+    Attributes
+    ----------
+    request : BatchRequest
+    model : LoadedModel
+    context : LoadedContext or None
+    """
+
+    request: BatchRequest
+    model: LoadedModel
+    context: LoadedContext | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlideStep:
+    """Where a slide stands now.
+
+    Attributes
+    ----------
+    state : SlideState
+    row : CohortRow
+        What is known of it.
+    progress : float
+        Share of its tiles that are done, 0 to 1.
+    message : str
+        For people.
+    result : Path or None
+        Its result; None before there is one.
+    """
+
+    state: SlideState
+    row: CohortRow
+    progress: float = 0.0
+    message: str = ""
+    result: Path | None = None
+
+    def to(self, state: SlideState, message: str, **row: object) -> SlideStep:
+        """The next step; ``row`` holds what is newly known."""
+        known = replace(self.row, state=state.value, **row)  # type: ignore[arg-type]
+        return replace(self, state=state, message=message, row=known)
+
+
+def slide_steps(
+    tools: BatchTools, listed: ListedSlideFile, row: CohortRow, stop: threading.Event
+) -> Generator[SlideStep, None, None]:
+    """Analyse one slide; whatever goes wrong becomes its last step.
+
+    Parameters
+    ----------
+    tools : BatchTools
+        What the batch shares.
+    listed : ListedSlideFile
+        The slide.
+    row : CohortRow
+        Its row, still without a result.
+    stop : threading.Event
+        Set it to end the analysis; finished tiles are kept.
+
+    Yields
+    ------
+    SlideStep
+        The last one is done, resumed, failed or stopped.
+    """
+    last = SlideStep(SlideState.WAITING, row)
+    try:
+        with closing(_steps(tools, listed, last, stop)) as steps:
+            for step in steps:
+                last = step
+                yield step
+        return
+    except LiverDxError as error:
+        problem = _without_paths(str(error), listed.path, tools.request.out_folder)
+    # One bad slide must not end the batch, whatever is wrong with it.
+    except Exception as error:  # noqa: BLE001
+        _LOG.exception("unexpected error while analysing a slide")
+        problem = f"Unexpected problem: {error!r}"
+    yield last.to(SlideState.FAILED, problem, problem=problem)
+
+
+def _without_paths(text: str, slide: Path, folder: Path) -> str:
+    """The row names the slide already, and a table that is handed on names no folders."""
+    text = text.removeprefix(f"{slide}: ").replace(str(slide), slide.name)
+    return text.replace(str(folder / "_").removesuffix("_"), "")
+
+
+def _steps(
+    tools: BatchTools, listed: ListedSlideFile, step: SlideStep, stop: threading.Event
+) -> Generator[SlideStep, None, None]:
+    yield (step := step.to(SlideState.LOOKING, "Looking for tissue…"))
+    with _opened(tools.request, listed) as slide:
+        plan = _plan(tools, slide)
+        step = step.to(step.state, "", mpp=plan.mpp.mean, mpp_source=plan.mpp.source)
+        step = step.to(step.state, "", tiles=len(plan.tiles))
+        store, resumed, failure = None, False, ""
+        target = _place(tools, plan, slide)
+        request = tools.request
+        if stop.is_set():
+            yield step.to(SlideState.STOPPED, "Stopped before its first tile")
+            return
+        events = run(0, plan, slide, request.model, request.out_folder, stop, target)
+        with closing(events):
+            for event in events:
+                if isinstance(event, Started):
+                    store = event.store
+                    step = replace(step, result=store.path)
+                    if tools.context is not None:
+                        store.keep_embeddings()
+                    if resumed := _is_whole(store, plan):
+                        break
+                    yield (step := step.to(SlideState.RUNNING, "Starting…"))
+                    continue
+                failure = event.progress.last_failure
+                step = replace(step, progress=_share(event.progress))
+                yield (step := step.to(SlideState.RUNNING, _progress_text(event.progress)))
+        if store is None:
+            raise SlideReadError(f"{slide.path}: the analysis did not start; run the batch again")
+        if not _is_whole(store, plan, tried=True):
+            todo = f"{store.count(TileState.DONE):,} of {len(plan.tiles):,} tiles"
+            yield step.to(SlideState.STOPPED, f"Stopped after {todo}; run again to resume")
+            return
+        yield _finished(tools, slide, store, step, resumed, failure)
+
+
+def _opened(request: BatchRequest, listed: ListedSlideFile) -> Slide:
+    """The slide with its resolution: what a person said of it, of the file, or of all slides."""
+    given = None if listed.mpp is None else Mpp.square(listed.mpp, "given by user")
+    slide = open_slide(listed.path, mpp=given)
+    if slide.mpp is None and request.mpp is not None:
+        slide.set_mpp(Mpp.square(request.mpp, "given by user"))
+    return slide
+
+
+def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
+    if slide.mpp is None:
+        raise MppError(
+            f"no µm/px: {slide.info.mpp_note}; give it for this slide in the list, or for all "
+            "that state none (about 0.25 for a 40x scan, 0.5 for 20x)"
+        )
+    request, facts = tools.request, look_at_slide(slide)
+    if facts.tissue is None:
+        raise SlideReadError(f"{slide.path}: its tissue could not be sought")
+    return plan_run(
+        facts.levels,
+        facts.mpp,
+        facts.tissue,
+        tools.model.card,
+        overlap=request.overlap,
+        device=request.device,
+        batch_size=request.batch_size,
+    )
+
+
+def _place(tools: BatchTools, plan: RunPlan, slide: Slide) -> Path:
+    """Where the result lies: as of a slide alone, or with a mark if another slide is there."""
+    path = result_location(tools.request.out_folder, plan, slide, tools.model)
+    mine = slide.fingerprint()
+    if not path.exists() or stored_fingerprint(path) in (mine, ""):
+        return path
+    return path.with_name(f"{slide.name}.{mine[:6]}{path.name.removeprefix(slide.name)}")
+
+
+def _is_whole(store: ResultStore, plan: RunPlan, *, tried: bool = False) -> bool:
+    """Whether nothing is left to do; ``tried``: tiles that cannot be read are settled too.
+
+    A result without a single tile that could be read is worth another try.
+    """
+    if not tried and not store.count(TileState.DONE):
+        return False
+    left = store.pending(plan.tiles)
+    return all(store.state[t.row, t.col] == TileState.FAILED for t in left)
+
+
+def _share(progress: RunProgress) -> float:
+    return (progress.done + progress.failed) / max(1, progress.total)
+
+
+def _progress_text(progress: RunProgress) -> str:
+    text = f"{progress.done + progress.failed:,} of {progress.total:,} tiles"
+    if progress.tiles_per_second:
+        text += f", {progress.tiles_per_second:.1f} tiles/s, {progress.eta_seconds:.0f} s left"
+    return text
+
+
+def _finished(
+    tools: BatchTools,
+    slide: Slide,
+    store: ResultStore,
+    step: SlideStep,
+    resumed: bool,
+    failure: str,
+) -> SlideStep:
+    """Measure the stored result, write its table and page, and say what came of it."""
+    request, card = tools.request, tools.model.card
+    if not store.count(TileState.DONE):
+        raise SlideReadError(f"none of its tiles could be read; {failure or 'copy it again'}")
+    if tools.context is not None:
+        apply_context(store, tools.context)
+    tissue = store.tissue_cells()
+    measures = measure(
+        store.probabilities,
+        tissue,
+        store.manifest.scheme,
+        cell_area_um2=store.cell_area_um2,
+        thresholds=request.thresholds,
+        quantile=conformal_quantile(card, request.error_rate, "cell"),
+    )
+    save_report(slide, store, measures, card, request.error_rate)
+    reading, call = read_result(store, card), store.slide_call
+    failed = store.count(TileState.FAILED)
+    message = "Was analysed before; measured again" if resumed else "Done"
+    if failed:
+        message += f"; {failed:,} tiles could not be read and are left out. {failure}".rstrip()
+    return replace(step, progress=1.0).to(
+        SlideState.RESUMED if resumed else SlideState.DONE,
+        message,
+        tissue_mm2=float(tissue.sum()) * store.cell_area_um2 / 1e6,
+        measures=measures,
+        domain="" if reading is None else reading.state.value,
+        domain_numbers="" if reading is None else reading.numbers,
+        slide_call="" if call is None else call.called,
+        failed_tiles=failed,
+        seconds=store.manifest.timings.get("seconds", float("nan")),
+        result=store.path.name,
+    )
