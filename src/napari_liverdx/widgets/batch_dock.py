@@ -1,0 +1,393 @@
+"""The dock that analyses many slides and shows the cohort table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QWidget,
+)
+
+from napari_liverdx.core.errors import LiverDxError, ModelFileError
+from napari_liverdx.engine.device import choose_device
+from napari_liverdx.io.cohort import write_cohort
+from napari_liverdx.io.slide_list import ListedSlideFile, find_slides
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.modelfile import read_card
+from napari_liverdx.models.zoo import available_models, find_model
+from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
+from napari_liverdx.session.batch_slide import SlideState
+from napari_liverdx.widgets.batch_model import BatchModel
+from napari_liverdx.widgets.batch_open import open_result
+from napari_liverdx.widgets.batch_settings import BatchSettings
+from napari_liverdx.widgets.batch_table import BatchTable
+from napari_liverdx.widgets.notice import NOTICE
+from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
+from napari_liverdx.widgets.workers import StopSwitch, Workers
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["BatchDock"]
+
+_DEFAULT_MODEL = "liver-steatosis"
+_SLIDES = (
+    "Slides and lists (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp *.csv *.tsv);;All files (*)"
+)
+_MODELS = "Models (*.safetensors);;All files (*)"
+_TICK_MS = 100
+
+
+class BatchDock(QWidget):
+    """List slides, run them all, read the table, open results.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+        napari hands its viewer in under this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.stop = StopSwitch()
+        self.workers = Workers(self.stop)
+        self.model = BatchModel(self)
+        self.card: ModelCard | None = None
+        self.chosen_model = ""
+        self._closed = False
+        self._folder_chosen = False
+        self._build()
+        self._connect()
+        self.destroyed.connect(self.stop.throw)
+        self.choose_model(_DEFAULT_MODEL)
+        self._update_buttons()
+
+    # -- the look --
+
+    def _build(self) -> None:
+        self.settings = BatchSettings()
+        column = scroll_column((self._build_slides(), self.settings, self._build_course()))
+        # The table takes what room there is.
+        layout = column.widget().layout()
+        layout.setStretch(0, 1)
+        layout.setStretch(layout.count() - 1, 0)
+        fill_dock(self, (column,), NOTICE)
+
+    def _build_slides(self) -> Panel:
+        panel = Panel("Slides")
+        self.add_button = QPushButton("Add slides…")
+        self.add_button.setToolTip("Slides, or a list: a CSV table with columns path and mpp")
+        self.folder_button = QPushButton("Add folder…")
+        self.folder_button.setToolTip("All slides of a folder and of the folders within it")
+        self.remove_button = QPushButton("Remove")
+        self.remove_button.setToolTip("Take the selected slides off the list; their files stay")
+        self.table = BatchTable(self.model)
+        self.reason = quiet_label()
+        self.open_button = QPushButton("Open result")
+        self.open_button.setToolTip("Show the slide with its result in the viewer (Enter)")
+        self.save_button = QPushButton("Save table…")
+        self.save_button.setToolTip("Save the table as CSV; Ctrl+C copies what is selected")
+        panel.body.addLayout(_row(self.add_button, self.folder_button, self.remove_button))
+        panel.body.addWidget(self.table, 1)
+        panel.body.addWidget(self.reason)
+        panel.body.addLayout(_row(self.open_button, self.save_button))
+        return panel
+
+    def _build_course(self) -> Panel:
+        panel = Panel("Run")
+        self.run_button = QPushButton("Run")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("What is finished is kept; Run goes on from there")
+        row = QHBoxLayout()
+        row.addWidget(self.run_button, 1)
+        row.addWidget(self.cancel_button)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setVisible(False)
+        self.message = quiet_label()
+        panel.body.addLayout(row)
+        panel.body.addWidget(self.bar)
+        panel.body.addWidget(self.message)
+        return panel
+
+    def _connect(self) -> None:
+        self.add_button.clicked.connect(self._ask_slides)
+        self.folder_button.clicked.connect(self._ask_slide_folder)
+        self.remove_button.clicked.connect(self.remove_chosen)
+        self.open_button.clicked.connect(self.open_chosen)
+        self.save_button.clicked.connect(self._ask_table)
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.table.open_requested.connect(self.open_row)
+        self.table.remove_requested.connect(self.remove_chosen)
+        self.table.paths_dropped.connect(self.add_paths)
+        self.table.row_chosen.connect(self._show_reason)
+        self.model.refused.connect(lambda text: self._say(text, "error"))
+        self.model.slides_changed.connect(self._update_buttons)
+        self.settings.model_chosen.connect(self.choose_model)
+        self.settings.file_requested.connect(self._ask_model)
+        self.settings.folder_requested.connect(self._ask_folder)
+        self.settings.folder.textEdited.connect(self._keep_folder)
+        self.settings.edited.connect(self._update_buttons)
+
+    # -- intentions that need a dialog --
+
+    def _ask_slides(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add slides", "", _SLIDES)
+        self.add_paths([Path(p) for p in paths])
+
+    def _ask_slide_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Add a folder of slides")
+        if path:
+            self.add_paths([Path(path)])
+
+    def _ask_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Use a model file", "", _MODELS)
+        if path:
+            self.choose_model(path)
+
+    def _ask_folder(self) -> None:
+        start = self.settings.folder.text()
+        path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
+        if path:
+            self._keep_folder()
+            self.settings.folder.setText(path)
+
+    def _ask_table(self) -> None:
+        folder = self.settings.chosen_folder or Path.home()
+        start = str(folder / "cohort-table.csv")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the table", start, "Tables (*.csv)")
+        if path:
+            self.save_table(Path(path))
+
+    # -- intentions --
+
+    def add_paths(self, paths: Sequence[Path]) -> None:
+        """List slides, the slides of folders, and those of tables; what is none is said."""
+        found: list[ListedSlideFile] = []
+        for path in paths:
+            try:
+                found += find_slides(path, recursive=True)
+            except LiverDxError as error:
+                show_error(str(error))
+        if not found:
+            return
+        new = self.model.add(found)
+        if not self._folder_chosen:
+            self.settings.folder.setText(str(_default_folder(self.model.slides[0].path)))
+        self._say(f"{new} slides added" if new else "These slides are listed already")
+
+    def remove_chosen(self) -> None:
+        """Take the selected slides off the list."""
+        if not self.is_busy:
+            self.model.remove(self.table.chosen_rows())
+            self._show_reason()
+
+    def choose_model(self, name: str) -> None:
+        """Take a model by name or path; one that cannot be used is said and not taken."""
+        try:
+            card = read_card(find_model(name))
+        except ModelFileError as error:
+            show_error(str(error))
+        else:
+            if name != self.chosen_model:
+                self.chosen_model, self.card = name, card
+                self.settings.set_scheme(card.scheme)
+                self.model.set_scheme(card.scheme)
+        cards = dict(available_models())
+        if self.card is not None:
+            cards.setdefault(self.chosen_model, self.card)
+        self.settings.set_models(cards, self.chosen_model)
+        self._update_buttons()
+
+    def _keep_folder(self) -> None:
+        self._folder_chosen = True
+
+    def open_chosen(self) -> None:
+        """Show the result of the selected slide."""
+        if rows := self.table.chosen_rows():
+            self.open_row(rows[0])
+
+    def open_row(self, row: int) -> None:
+        """Show the result of a slide in the viewer."""
+        item = self.model.items[row]
+        path = item.step.result
+        if path is None or item.step.state.is_active:
+            why = item.row.problem or "it is not analysed yet"
+            self._say(f"{item.row.slide}: there is no result to open; {why}", "warning")
+            return
+        thresholds = self.settings.chosen_thresholds
+        if open_result(self, self.viewer, path, item.listed.path, thresholds):
+            self._say(f"{item.row.slide} is shown in the viewer")
+
+    def save_table(self, path: Path) -> None:
+        """Write the table as CSV; a failure becomes a notification."""
+        if self.card is None:
+            return
+        try:
+            write_cohort(path, [item.row for item in self.model.items], self.card.scheme)
+        except LiverDxError as error:
+            show_error(str(error))
+        else:
+            self._say(f"Saved {path.name}")
+
+    # -- the run --
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a batch is under way."""
+        return self.workers.are_busy
+
+    def run(self) -> None:
+        """Analyse all slides of the list; whole results are only measured again."""
+        folder = self.settings.chosen_folder
+        if self.is_busy or folder is None or not self.model.slides:
+            return
+        request = BatchRequest(
+            self.model.slides,
+            self.chosen_model,
+            folder,
+            self.settings.chosen_mpp,
+            self.settings.chosen_thresholds,
+            device=choose_device(),
+        )
+        self.model.begin()
+        self.bar.setValue(0)
+        self._say("Loading the model…")
+        work = run_batch(request, self.stop.renew())
+        self.workers.start(work, self._received, self._failed, self._idle)
+        self._update_buttons()
+
+    def cancel(self) -> None:
+        """End the batch after the tiles under way; everything finished is kept."""
+        self.stop.throw()
+        self._say("Stopping…")
+        self.cancel_button.setEnabled(False)
+
+    def _received(self, event: Any) -> None:
+        if self._closed:
+            return
+        if isinstance(event, SlideChanged):
+            self.model.take(event.index, event.step)
+            self.bar.setValue(int(1000 * self.model.share))
+            if event.step.state.is_active and not self.stop.event.is_set():
+                place = f"Slide {event.index + 1} of {len(self.model.items)}"
+                self._say(f"{place}: {event.step.message}")
+            if event.index in self.table.chosen_rows():
+                self._show_reason()
+        elif isinstance(event, BatchEnded):
+            self._say_end(event)
+
+    def _say_end(self, event: BatchEnded) -> None:
+        summary = event.summary
+        text = f"{summary}."
+        if summary.was_stopped:
+            text += " Run goes on from there."
+        if summary.table_problem:
+            show_warning(summary.table_problem)
+            text += f" {summary.table_problem}"
+        else:
+            text += f" Table: {summary.table}"
+        self._say(text, "warning" if summary.failed or summary.table_problem else "plain")
+
+    def _failed(self, text: str) -> None:
+        if self._closed:
+            return
+        self.model.settle(text)
+        self._say(text, "error")
+        show_error(text)
+        self._idle()
+
+    def _idle(self) -> None:
+        if not self._closed:
+            QTimer.singleShot(0, self._update_buttons)
+
+    def _say(self, text: str, tone: str = "plain") -> None:
+        self.message.setText(text)
+        set_tone(self.message, tone)
+
+    def _show_reason(self) -> None:
+        rows = self.table.chosen_rows()
+        item = self.model.items[rows[0]] if rows and rows[0] < len(self.model.items) else None
+        if item is None or item.step.state is SlideState.WAITING:
+            self.reason.setText("")
+        else:
+            self.reason.setText(f"{item.row.slide}: {item.step.message}")
+        failed = item is not None and item.step.state is SlideState.FAILED
+        set_tone(self.reason, "error" if failed else "plain")
+        self.open_button.setEnabled(item is not None and item.has_result)
+        self.remove_button.setEnabled(bool(rows) and not self.is_busy)
+
+    def _update_buttons(self) -> None:
+        if self._closed:
+            return
+        busy = self.is_busy
+        missing = self._obstacle()
+        self.model.locked = busy
+        self.run_button.setEnabled(not missing and not busy)
+        self.run_button.setToolTip(missing or "Slides that are done are only measured again")
+        self.cancel_button.setEnabled(busy and not self.stop.event.is_set())
+        self.bar.setVisible(busy)
+        self.save_button.setEnabled(bool(self.model.items))
+        for widget in (self.settings, self.add_button, self.folder_button):
+            widget.setEnabled(not busy)
+        self._show_reason()
+        if busy:
+            # The worker leaves a moment after its last message; the buttons follow it.
+            QTimer.singleShot(_TICK_MS, self._while_busy)
+
+    def _obstacle(self) -> str:
+        if not self.model.items:
+            return "Add slides first"
+        if self.settings.chosen_folder is None:
+            return "Choose a folder for results"
+        return "" if self.card is not None else "Choose a model"
+
+    def _while_busy(self) -> None:
+        if self._closed:
+            return
+        if self.is_busy:
+            QTimer.singleShot(_TICK_MS, self._while_busy)
+        else:
+            self._update_buttons()
+
+    # -- leaving --
+
+    def event(self, event: QEvent) -> bool:
+        """Let go when napari takes the dock out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.release()
+        return bool(super().event(event))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop what runs before the window goes."""
+        self.release()
+        super().closeEvent(event)
+
+    def release(self) -> None:
+        """Stop the batch; calling it again does nothing."""
+        self._closed = True
+        self.stop.throw()
+
+
+def _default_folder(slide: Path) -> Path:
+    base = slide.parent if os.access(slide.parent, os.W_OK) else Path.home()
+    return base / "liverdx-results"
+
+
+def _row(*buttons: QPushButton) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for button in buttons:
+        row.addWidget(button)
+    return row

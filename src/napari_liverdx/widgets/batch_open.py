@@ -1,0 +1,80 @@
+"""A result of a batch, shown in the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtWidgets import QWidget
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.view import ViewState
+from napari_liverdx.plugin.adopt import is_slide_layer
+from napari_liverdx.plugin.layers import slide_layer_data
+from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.plugin.reopen import find_layer, find_slide, stand_in
+from napari_liverdx.widgets.dock import LiverDxDock
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["main_dock", "open_result"]
+
+
+def main_dock(widget: QWidget) -> LiverDxDock | None:
+    """The dock that analyses single slides in the same window; None if it is not open."""
+    top = widget
+    while (above := top.parentWidget()) is not None:
+        top = above
+    docks = top.findChildren(LiverDxDock)
+    return next((d for d in docks if not d.controller.closed), None)
+
+
+def open_result(
+    widget: QWidget, viewer: ViewerModel, path: Path, slide: Path, thresholds: Mapping[str, float]
+) -> bool:
+    """Show a result over its slide: in the main dock where it is open, as plain layers otherwise.
+
+    Parameters
+    ----------
+    widget : QWidget
+        Any widget of the viewer's window.
+    viewer : napari.components.ViewerModel
+        The viewer.
+    path : Path
+        The result.
+    slide : Path
+        Its slide.
+    thresholds : mapping of str to float
+        Where the result keeps none.
+
+    Returns
+    -------
+    bool
+        False, and a notification, if it cannot be shown.
+    """
+    dock = main_dock(widget)
+    if dock is not None:
+        return dock.controller.open_result(path, slide)
+    try:
+        store = ResultStore.open(path)
+        layer = find_layer([x for x in reversed(viewer.layers) if is_slide_layer(x)], store)
+        found = None if layer is not None else find_slide(store, slide)
+    except LiverDxError as error:
+        show_error(str(error))
+        return False
+    if found is not None:
+        data, meta, _ = slide_layer_data(found)
+        layer = Image(data, **meta)
+        viewer.add_layer(layer)
+        viewer.reset_view()
+    if layer is None:
+        show_warning(f"{slide.name} is not there any more; its result is shown without it")
+        layer = stand_in(store)
+    view = ViewState.load(path)
+    ResultLayers(viewer, store, layer, {**thresholds, **view.thresholds}, view)
+    return True
