@@ -20,6 +20,8 @@ from napari_liverdx import (
     cli_batch,
     cli_data,
     cli_domain,
+    cli_explain,
+    cli_export,
     cli_reproduce,
     cli_slide,
     cli_test,
@@ -44,7 +46,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (cli_batch, cli_data, cli_train, cli_test, cli_slide, cli_domain, cli_reproduce):
+for commands in (
+    cli_batch,
+    cli_data,
+    cli_train,
+    cli_test,
+    cli_slide,
+    cli_domain,
+    cli_explain,
+    cli_export,
+    cli_reproduce,
+):
     commands.register(app)
 out = Console()
 err = Console(stderr=True)

@@ -1,0 +1,91 @@
+"""The npe2 writers: Save layers, for layers that show a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari_liverdx.core.errors import ResultError
+from napari_liverdx.io.exports import export
+from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.slide import Overview, Slide
+from napari_liverdx.plugin.layers import RESULT_KEY, SLIDE_KEY
+
+__all__ = ["save_csv", "save_dicom", "save_geojson", "save_ome_tiff", "save_ome_zarr"]
+
+LayerTuples = Iterable[tuple[Any, dict[str, Any], str]]
+
+
+def save_geojson(path: str, layers: LayerTuples) -> list[str]:
+    """Regions and tiles as GeoJSON for QuPath; see `save`."""
+    return save("geojson", path, layers)
+
+
+def save_csv(path: str, layers: LayerTuples) -> list[str]:
+    """The table of tiles; see `save`."""
+    return save("csv", path, layers)
+
+
+def save_ome_tiff(path: str, layers: LayerTuples) -> list[str]:
+    """The probabilities as OME-TIFF; see `save`."""
+    return save("ome-tiff", path, layers)
+
+
+def save_ome_zarr(path: str, layers: LayerTuples) -> list[str]:
+    """The probabilities and called classes as OME-Zarr; see `save`."""
+    return save("ome-zarr", path, layers)
+
+
+def save_dicom(path: str, layers: LayerTuples) -> list[str]:
+    """DICOM Segmentation and Parametric Map; see `save`."""
+    return save("dicom", path, layers)
+
+
+def save(name: str, path: str, layers: LayerTuples) -> list[str]:
+    """Export the result that layers show, whole, at the thresholds they are shown with.
+
+    Parameters
+    ----------
+    name : str
+        Key of `io.exports.EXPORTS`.
+    path : str
+        File or folder to write.
+    layers : iterable of (data, attributes, type)
+        Those of one result; others are left out, but for the slide, whose picture goes into DICOM.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ResultError
+        If they show no result, or several, or it cannot be read or written.
+    """
+    about = [attributes for _, attributes, _ in layers]
+    metadata = [a.get("metadata", {}) for a in about]
+    found = {str(m[RESULT_KEY]) for m in metadata if RESULT_KEY in m}
+    if len(found) != 1:
+        what = "none of these layers shows" if not found else "these layers show more than one"
+        raise ResultError(
+            f"{path}: {what} result of Liver Dx, and nothing was written; select the probability "
+            "or tile layers of one result"
+        )
+    store = ResultStore.open(Path(found.pop()))
+    thresholds = {
+        str(a["metadata"]["liverdx_class"]): float(a["contrast_limits"][0])
+        for a in about
+        if "liverdx_class" in a.get("metadata", {}) and "contrast_limits" in a
+    }
+    overview = _overview(store, metadata) if name == "dicom" else None
+    export(store, name, Path(path), thresholds=thresholds, overview=overview)
+    return [path]
+
+
+def _overview(store: ResultStore, metadata: list[dict[str, Any]]) -> Overview | None:
+    slides = [m[SLIDE_KEY] for m in metadata if isinstance(m.get(SLIDE_KEY), Slide)]
+    if not slides or slides[0].fingerprint() != store.manifest.slide_fingerprint:
+        return None
+    return slides[0].overview(max(1.0, min(store.cell_size)))
