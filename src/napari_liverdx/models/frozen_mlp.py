@@ -56,7 +56,8 @@ class FrozenEncoderMlp(TileModel):
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""
-        with torch.no_grad():
+        # Training leaves the encoder alone; who explains an answer needs its gradient.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
             features = self.encoder(x)
         embedding = self.hidden(features)
         return TileOutput(self.head(self.dropout(embedding)), embedding)
