@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,6 +22,11 @@ from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.models.card import ModelCard, Normalisation
 from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.modelfile import LoadedModel, load_model_file, save_model_file
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    from napari_liverdx.widgets.dock import LiverDxDock
 
 REPOSITORY = Path(__file__).parent.parent
 CMU = Path(__file__).parent / "data" / "CMU-1-Small-Region.svs"
@@ -161,9 +167,36 @@ def tiny(tiny_file: Path) -> LoadedModel:
 
 
 @pytest.fixture
+def own_settings(tmp_path: Path) -> None:
+    """Settings of this test alone."""
+    from qtpy.QtCore import QSettings
+
+    QSettings.setPath(
+        QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., ViewerModel], own_settings: None) -> ViewerModel:
+    """A shown viewer of fixed size."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1300, 800)
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, qtbot: object, tiny_file: Path) -> Iterator[LiverDxDock]:
+    """The dock in its viewer, with the quick model."""
+    from .window import wait
+
+    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+    assert dock.controller.choose_model(str(tiny_file))
+    yield dock
+    dock.release()
+    wait(lambda: not dock.controller.is_busy)
+
+
+@pytest.fixture
 def half_micron() -> Mpp:
     """0.5 µm/px."""
     return Mpp.square(0.5)
-
-
-Waiter = Callable[[Callable[[], bool]], None]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QElapsedTimer, QEventLoop, QSettings, Qt, QTimer
-from qtpy.QtWidgets import QApplication
 
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.io.result import ResultStore, TileState
@@ -24,70 +22,9 @@ from napari_liverdx.widgets.model_panel import CardDialog
 
 from .conftest import CMU, make_card, write_pyramid
 from .test_slides import corrupt_tile
+from .window import analyze, canvas, click, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path) -> None:
-    """Settings of this test alone."""
-    QSettings.setPath(
-        QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: Callable[..., ViewerModel]) -> ViewerModel:
-    """A shown viewer of fixed size."""
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1300, 800)
-    return viewer
-
-
-@pytest.fixture
-def dock(
-    viewer: ViewerModel, qtbot: object, tiny_file: Path, tmp_path: Path
-) -> Iterator[LiverDxDock]:
-    """The dock in its viewer, with the quick model."""
-    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
-    assert dock.controller.choose_model(str(tiny_file))
-    yield dock
-    dock.release()
-    wait(lambda: not dock.controller.is_busy)
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    """Let Qt work until the condition holds; the limit only ends a hanging test."""
-    loop, timer = QEventLoop(), QTimer()
-
-    def look() -> None:
-        if condition() or clock.elapsed() > 200_000:
-            loop.quit()
-
-    clock = QElapsedTimer()
-    clock.start()
-    timer.timeout.connect(look)
-    timer.start(5)
-    loop.exec()
-    timer.stop()
-    assert condition(), "the dock did not get there"
-
-
-def open_in(dock: LiverDxDock, path: Path) -> None:
-    dock.controller.open_path(path)
-    wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = path.parent / "results"
-
-
-def click(button: object) -> None:
-    from qtpy.QtTest import QTest
-
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def analyze(dock: LiverDxDock) -> None:
-    click(dock.run_panel.analyze_button)
-    wait(lambda: not dock.controller.is_busy and not dock.state.status.is_active)
 
 
 # -- reading --
@@ -121,16 +58,6 @@ def test_sample_opens_from_the_menu_entry(viewer: ViewerModel, dock: LiverDxDock
 
 
 # -- a whole run --
-
-
-def canvas(viewer: ViewerModel) -> np.ndarray:
-    wait_paint()
-    return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
-
-
-def wait_paint() -> None:
-    for _ in range(20):
-        QApplication.processEvents()
 
 
 def test_analyze_fills_layers_and_table(

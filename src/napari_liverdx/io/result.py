@@ -25,7 +25,7 @@ from napari_liverdx.io.placed import Placed
 from napari_liverdx.io.slide_call import SlideCall, read_call, write_call
 from napari_liverdx.io.storage import child_array, read_array, storage_errors
 
-__all__ = ["ResultStore", "RunManifest", "TileState", "result_path"]
+__all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState", "result_path"]
 
 SUFFIX = ".liverdx.zarr"
 _BLOCK = 32

@@ -31,6 +31,8 @@ class ViewState(BaseModel):
         Whether the probability layers are shown.
     basis : str
         What is measured: cells or tiles.
+    slide : str
+        Where the slide lies as seen from the result's folder; empty if that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -41,6 +43,7 @@ class ViewState(BaseModel):
     colormap: str = ""
     visible: bool = True
     basis: str = ""
+    slide: str = ""
 
     @classmethod
     def load(cls, result: Path) -> ViewState:

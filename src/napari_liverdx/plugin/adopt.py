@@ -22,7 +22,7 @@ from napari_liverdx.plugin.layers import SLIDE_KEY
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["is_slide_layer", "regions_from_shapes", "slide_of_layer", "visible_region"]
+__all__ = ["bare", "is_slide_layer", "regions_from_shapes", "slide_of_layer", "visible_region"]
 
 _BLOCK = 1024
 
@@ -30,6 +30,11 @@ _BLOCK = 1024
 def is_slide_layer(layer: Any) -> bool:
     """Whether a layer can be analysed: a two-dimensional RGB image."""
     return isinstance(layer, Image) and layer.rgb and layer.ndim == 2
+
+
+def bare(layer: Any) -> Any:
+    """The layer itself, where napari handed out a proxy that shows plugins its public names."""
+    return getattr(layer, "__wrapped__", layer)
 
 
 def slide_of_layer(layer: Image) -> Slide:

@@ -85,7 +85,10 @@ class ResultLayers:
         self.tiles: Labels = tile_layer(store, reference)
         for layer in self.layers:
             viewer.add_layer(layer)
-        viewer.layers.selection.active = active if active in viewer.layers else reference
+        for layer in (active, reference):
+            if layer in viewer.layers:
+                viewer.layers.selection.active = layer
+                break
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -13,9 +13,10 @@ from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
-from napari_liverdx.core.tissue import TissueMask
+from napari_liverdx.core.tissue import TissueMap, TissueMask
 from napari_liverdx.engine.analyze import RunProgress
 from napari_liverdx.engine.device import DeviceChoice
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.card import ModelCard
 
 __all__ = ["Extent", "RunStatus", "SessionState", "SlideFacts"]
@@ -60,6 +61,8 @@ class SlideFacts:
         None until it was sought.
     unreadable : int
         Damaged stored tiles met so far.
+    tissue_map : TissueMap or None
+        What was found: tissue, pen marks, folds, blur; ``tissue`` is what of it is analysed.
     """
 
     name: str
@@ -69,6 +72,7 @@ class SlideFacts:
     mpp_note: str = ""
     tissue: TissueMask | None = None
     unreadable: int = 0
+    tissue_map: TissueMap | None = None
 
     @property
     def tissue_mm2(self) -> float | None:
@@ -84,6 +88,8 @@ class SessionState(EventedModel):
     Attributes
     ----------
     slide : SlideFacts or None
+    tissue : TissueMap or None
+        As the user wants it analysed; None: as it was found.
     card : ModelCard or None
     model : str
         Name or path of the chosen model.
@@ -104,11 +110,14 @@ class SessionState(EventedModel):
     measures : tuple of ClassMeasure
     domain : DomainReading or None
         Whether the slide looks like the training data; None until tiles were looked at.
+    view : ViewState
+        How probability layers look and what is measured; thresholds stand in ``thresholds``.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     slide: SlideFacts | None = None
+    tissue: TissueMap | None = None
     card: ModelCard | None = None
     model: str = ""
     device: DeviceChoice | None = None
@@ -123,6 +132,7 @@ class SessionState(EventedModel):
     error_rate: float | None = None
     measures: tuple[ClassMeasure, ...] = ()
     domain: DomainReading | None = None
+    view: ViewState = ViewState()
 
     def choose_card(self, model: str, card: ModelCard | None) -> None:
         """Take another model; thresholds and error rate go back to their default."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.plugin.adopt import (
+    bare,
     is_slide_layer,
     regions_from_shapes,
     slide_of_layer,
@@ -37,6 +37,7 @@ from napari_liverdx.session.state import Extent, RunStatus, SessionState
 from napari_liverdx.widgets.domain_probe import DomainProbe
 from napari_liverdx.widgets.findings import FindingsController
 from napari_liverdx.widgets.keys import Keys
+from napari_liverdx.widgets.reopening import Reopener
 from napari_liverdx.widgets.workers import StopSwitch, Workers, once
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class DockController(QObject):
         self.workers = Workers(self.stop)
         self.keys = Keys(viewer)
         self.findings = FindingsController(viewer, state, self.workers, self)
+        self.reopener = Reopener(self)
         self.closed = False
         self._folder_chosen = False
         self._looks = 0
@@ -80,7 +82,7 @@ class DockController(QObject):
 
     def slide_layers(self) -> list[Image]:
         """Layers that can be analysed, newest first."""
-        return [layer for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
+        return [bare(layer) for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
 
     def open_path(self, path: Path) -> None:
         """Open a file as a new layer and choose it; errors become notifications."""
@@ -94,8 +96,13 @@ class DockController(QObject):
         self.viewer.reset_view()
         self.choose_layer(layer)
 
+    def open_result(self, path: Path, slide: Path | None = None) -> bool:
+        """Show a stored result over its slide; see `Reopener.open`."""
+        return self.reopener.open(path, slide)
+
     def choose_layer(self, layer: Image | None) -> None:
         """Make a layer the slide to analyse and look for its tissue in the background."""
+        layer = bare(layer)
         if layer is self.layer or self.state.status.is_active:
             return
         try:
@@ -108,12 +115,13 @@ class DockController(QObject):
         self._probe.forget()
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.IDLE, ""
-        if self.slide is None:
+        if self.slide is None or layer is None:
             self.state.slide = None
             return
         if not self._folder_chosen:
             self.state.out_folder = _default_folder(self.slide.path)
         self._look()
+        self.reopener.restore(layer)
 
     def choose_folder(self, folder: Path) -> None:
         """Put results into ``folder`` from now on, for other slides too."""
@@ -122,15 +130,19 @@ class DockController(QObject):
 
     def set_mpp(self, value: float) -> None:
         """Take the resolution the user gives; results at another one are put away."""
-        if self.slide is None or self.layer is None or self.state.status.is_active:
-            return
         try:
-            mpp = Mpp.square(value, "given by user")
+            self.take_mpp(Mpp.square(value, "given by user"))
         except LiverDxError as error:
             show_error(str(error))
+
+    def take_mpp(self, mpp: Mpp) -> None:
+        """Use a resolution from now on; nothing changes where it is the slide's already."""
+        if self.slide is None or self.layer is None or self.state.status.is_active:
+            return
+        if self.slide.mpp == mpp:
             return
         self.slide.set_mpp(mpp)
-        self.findings.remove()
+        self.findings.remove(self.layer)
         self.state.status, self.state.message = RunStatus.IDLE, ""
         self.state.progress = None
         place_slide_layer(self.layer, mpp)
@@ -317,13 +329,11 @@ class DockController(QObject):
         self.keys.release()
         self.stop.throw()
         self._probe.stop()
-        # The timer belongs to the window and may be gone with it.
-        with suppress(RuntimeError):
-            self.findings.rest()
+        self.findings.close()
         self.state.run_number += 1
         self._looks += 1
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.layer, self.slide, self.findings.results = None, None, None
+        self.layer, self.slide = None, None
 
 
 def _default_folder(slide: Path) -> Path:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QTabWidget, QWidget
 
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.models.domain import domain_rule
 from napari_liverdx.plugin.adopt import is_slide_layer
+from napari_liverdx.plugin.layers import RESULT_KEY
 from napari_liverdx.session.resolve import obstacle
 from napari_liverdx.session.state import Extent, SessionState
 from napari_liverdx.widgets.controller import DockController
+from napari_liverdx.widgets.explain_tab import ExplainTab
 from napari_liverdx.widgets.findings_panel import FindingsPanel
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiverDxDock"]
 
-_PAGES: tuple[type[Tab], ...] = (ReviewTab,)
+_PAGES: tuple[type[Tab], ...] = (ReviewTab, ExplainTab)
 _DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
@@ -65,6 +68,8 @@ class LiverDxDock(QWidget):
         self.run_panel.show_device(self.state.device)
         self._show_status()
         self._on_layers_changed()
+        for layer in list(self.viewer.layers):
+            self.controller.reopener.adopt(layer)
 
     def _build(self) -> None:
         panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
@@ -94,6 +99,16 @@ class LiverDxDock(QWidget):
         self.findings_panel.threshold_moved.connect(control.findings.set_threshold)
         self.findings_panel.error_rate_chosen.connect(control.findings.set_error_rate)
         self.findings_panel.report_requested.connect(self._save_report)
+        self.findings_panel.result_chosen.connect(self._choose_result)
+        self.findings_panel.open_requested.connect(self._ask_result)
+        look = self.findings_panel.look
+        look.shown.connect(lambda on: control.findings.set_view(visible=on))
+        look.opacity_chosen.connect(lambda value: control.findings.set_view(opacity=value))
+        look.colormap_chosen.connect(lambda name: control.findings.set_view(colormap=name))
+        control.findings.changed.connect(self._on_result)
+        control.findings.viewed.connect(lambda: look.show_view(self.state.view))
+        look.show_view(self.state.view)
+        control.keys.bind("H", "Show or hide the overlay", control.findings.toggle)
 
     def _connect_state(self) -> None:
         events = self.state.events
@@ -118,6 +133,13 @@ class LiverDxDock(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
         if path:
             self.controller.open_path(Path(path))
+
+    def _ask_result(self) -> None:
+        start = str(self.state.out_folder or Path.home())
+        title = "Open a result (a folder NAME.liverdx.zarr)"
+        path = QFileDialog.getExistingDirectory(self, title, start)
+        if path:
+            self.controller.open_result(Path(path))
 
     def _ask_model(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Use a model file", "", _MODELS)
@@ -156,6 +178,11 @@ class LiverDxDock(QWidget):
     def _save_report(self) -> None:
         self.controller.findings.save_report(self.controller.slide)
 
+    def _choose_result(self, position: int) -> None:
+        found = self.controller.findings.of_layer(self.controller.layer)
+        if position < len(found):
+            self.controller.reopener.show(found[position])
+
     # -- what changed --
 
     def _on_layers_changed(self, event: Any = None) -> None:
@@ -163,6 +190,9 @@ class LiverDxDock(QWidget):
         inserted = getattr(event, "type", "") == "inserted"
         if inserted and is_slide_layer(event.value):
             self.controller.choose_layer(event.value)
+        elif inserted and RESULT_KEY in event.value.metadata:
+            # Layers of a run are on the shelf by then; those of a dropped result are not.
+            QTimer.singleShot(0, partial(self.controller.reopener.adopt, event.value))
         elif self.controller.layer is None and layers:
             self.controller.choose_layer(layers[0])
         current = self.controller.layer
@@ -178,12 +208,27 @@ class LiverDxDock(QWidget):
     def _on_card(self) -> None:
         card = self.state.card
         self.model_panel.show_card(card)
-        self.findings_panel.set_scheme(
-            None if card is None else card.scheme, dict(self.state.thresholds)
-        )
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self._show_scheme()
         self.findings_panel.allow_error_rate(card is not None and bool(card.conformal))
         self._on_domain()
         self._show_status()
+
+    def _on_result(self) -> None:
+        shown = self.controller.findings.results
+        found = self.controller.findings.of_layer(self.controller.layer)
+        titles = [r.title for r in found]
+        self.findings_panel.set_results(titles, found.index(shown) if shown in found else -1)
+        self._show_scheme()
+        self.findings_panel.show_error_rate(self.state.error_rate)
+        self.findings_panel.show_measures(self.state.measures)
+
+    def _show_scheme(self) -> None:
+        shown, card = self.controller.findings.results, self.state.card
+        scheme = None if card is None else card.scheme
+        if shown is not None:
+            scheme = shown.store.manifest.scheme
+        self.findings_panel.set_scheme(scheme, dict(self.state.thresholds))
 
     def _show_status(self) -> None:
         state = self.state

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
+from napari_liverdx.core.errors import ResultError
 from napari_liverdx.core.measure import measure
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.plugin.layers import SLIDE_KEY
 from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.plugin.reopen import relative_place
 from napari_liverdx.session.runner import save_report
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.widgets.workers import Workers, once
@@ -23,13 +29,19 @@ if TYPE_CHECKING:
 __all__ = ["FindingsController"]
 
 _REFRESH_MS = 300
+_SAVE_MS = 800
+_LOG = logging.getLogger(__name__)
 
 
 class FindingsController(QObject):
     """Shows one result and keeps layers, table and thresholds together.
 
+    Results stay on a shelf while their layers are in the viewer, so that several slides and
+    several runs stand side by side; one of them is the shown one.
+
     Signals: ``changed()`` when another result is shown, or none; ``filled()`` when the shown one
-    holds more tiles or is measured anew, a few times a second at most.
+    holds more tiles or is measured anew, a few times a second at most; ``viewed()`` when opacity,
+    colormap, visibility or what is measured changed.
 
     Parameters
     ----------
@@ -45,6 +57,7 @@ class FindingsController(QObject):
 
     changed = Signal()
     filled = Signal()
+    viewed = Signal()
 
     def __init__(
         self, viewer: ViewerModel, state: SessionState, workers: Workers, parent: QObject
@@ -53,34 +66,112 @@ class FindingsController(QObject):
         self.viewer = viewer
         self.state = state
         self.results: ResultLayers | None = None
+        self.shelf: list[ResultLayers] = []
         self._workers = workers
         self._dirty = False
         self._timer = QTimer(self)
         self._timer.setInterval(_REFRESH_MS)
         self._timer.timeout.connect(self.refresh)
+        self._saving = QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(_SAVE_MS)
+        self._saving.timeout.connect(self.save_view)
 
     # -- which result --
 
-    def show(self, store: ResultStore, reference: Image) -> None:
-        """Show a result over its slide."""
-        self.results = ResultLayers(self.viewer, store, reference, self.state.thresholds)
-        self.results.quantile = self._quantile("tile")
+    def show(self, store: ResultStore, reference: Image, view: ViewState | None = None) -> None:
+        """Make layers of a result over its slide, and show it."""
+        path = store.path
+        self.shelf = [r for r in self.shelf if r.store.path != path and r.is_in(self.viewer)]
+        if view is not None:
+            self.state.view = view
+        results = ResultLayers(
+            self.viewer, store, reference, self.state.thresholds, self.state.view
+        )
+        self.shelf.append(results)
+        self.activate(results)
+
+    def activate(self, results: ResultLayers) -> None:
+        """Show a result from the shelf: table, thresholds and review are about it from now on."""
+        self.save_view()
+        self.results = results
+        self.state.thresholds = dict(results.thresholds)
+        self.state.view = results.view
+        results.quantile = self._quantile("tile")
         self._dirty = True
         self.changed.emit()
+        self.viewed.emit()
+        QTimer.singleShot(0, self._measure)
+
+    def of_layer(self, reference: Image | None) -> list[ResultLayers]:
+        """Results on the shelf of one slide, newest last."""
+        self.shelf = [r for r in self.shelf if r.is_in(self.viewer)]
+        return [r for r in self.shelf if r.reference is reference]
+
+    def knows(self, path: str) -> bool:
+        """Whether the result at a path is on the shelf."""
+        return any(str(r.store.path) == path for r in self.shelf)
 
     def drop(self) -> None:
         """Show no result any more; layers stay where they are."""
         had = self.results is not None
+        self.save_view()
         self.results = None
         self.state.measures = ()
         if had:
             self.changed.emit()
 
-    def remove(self) -> None:
-        """Take the layers of the shown result away, and show none."""
-        if self.results is not None:
-            self.results.remove(self.viewer)
+    def remove(self, reference: Image | None) -> None:
+        """Take the layers of all results of a slide away, and show none."""
+        for results in self.of_layer(reference):
+            results.remove(self.viewer)
         self.drop()
+
+    # -- how it looks --
+
+    def set_view(self, **changes: Any) -> None:
+        """Change opacity, colormap, visibility or what is measured."""
+        self.state.view = self.state.view.model_copy(update=changes)
+        if self.results is not None:
+            self.results.set_view(self.state.view)
+            self._saving.start()
+            if "basis" in changes:
+                self._dirty = True
+                self._measure()
+        self.viewed.emit()
+
+    def toggle(self) -> None:
+        """Show or hide the probability layers."""
+        self.set_view(visible=not self.state.view.visible)
+
+    def save_view(self) -> None:
+        """Keep with the shown result how it is looked at."""
+        self._saving.stop()
+        results = self.results
+        if results is None:
+            return
+        slide = results.reference.metadata.get(SLIDE_KEY)
+        place = relative_place(slide.path, results.store.path) if slide is not None else ""
+        view = results.view.model_copy(
+            update={
+                "thresholds": dict(results.thresholds),
+                "error_rate": self.state.error_rate,
+                "slide": place,
+            }
+        )
+        try:
+            view.save(results.store.path)
+        except ResultError as error:
+            # The result is whole; only its view is not kept.
+            _LOG.warning("%s", error)
+
+    def close(self) -> None:
+        """Keep the view, and let go of all results."""
+        # The timers belong to the window and may be gone with it.
+        with suppress(RuntimeError):
+            self.rest()
+            self.save_view()
+        self.results, self.shelf = None, []
 
     # -- following a run --
 
@@ -120,6 +211,7 @@ class FindingsController(QObject):
         self.state.thresholds = {**self.state.thresholds, name: value}
         if self.results is not None:
             self.results.set_threshold(name, value)
+            self._saving.start()
             self._dirty = True
             if not self._timer.isActive():
                 QTimer.singleShot(0, self._measure)
@@ -129,6 +221,7 @@ class FindingsController(QObject):
         self.state.error_rate = rate or None
         if self.results is not None:
             self.results.set_quantile(self._quantile("tile"))
+            self._saving.start()
             self._dirty = True
             self._measure()
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -22,6 +24,7 @@ from superqt import QLabeledDoubleSlider
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_COLOUR
+from napari_liverdx.widgets.look_panel import LookPanel
 from napari_liverdx.widgets.parts import Panel, quiet_label, swatch
 
 __all__ = ["FindingsPanel"]
@@ -33,16 +36,20 @@ class FindingsPanel(Panel):
     """A slider per pathological class and a table of areas.
 
     Signals: ``threshold_moved(str, float)``, ``error_rate_chosen(float)`` (0 is off),
-    ``report_requested()``.
+    ``report_requested()``, ``result_chosen(int)`` (position in the list), ``open_requested()``.
     """
 
     threshold_moved = Signal(str, float)
     error_rate_chosen = Signal(float)
     report_requested = Signal()
+    result_chosen = Signal(int)
+    open_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Findings", parent)
         self.sliders: dict[str, QLabeledDoubleSlider] = {}
+        self.body.addLayout(self._build_choice())
+        self.look = LookPanel()
         self._rows = QVBoxLayout()
         self.body.addLayout(self._rows)
         self.error_rate = QDoubleSpinBox()
@@ -56,6 +63,7 @@ class FindingsPanel(Panel):
         sure.addWidget(QLabel("Not sure, at error rate"), 1)
         sure.addWidget(self.error_rate)
         self.body.addLayout(sure)
+        self.body.addWidget(self.look)
         self.allow_error_rate(False)
 
         self.table = QTableWidget(0, 4)
@@ -82,6 +90,31 @@ class FindingsPanel(Panel):
         self.body.addWidget(self.report_button)
         self._scheme: ClassScheme | None = None
         self._fit_table()
+
+    def _build_choice(self) -> QHBoxLayout:
+        self.result = QComboBox()
+        self.result.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.result.setToolTip("Results of this slide in the viewer")
+        self.result.setPlaceholderText("No result yet")
+        self.result.activated.connect(self.result_chosen)
+        self.open_button = QPushButton("Open result…")
+        self.open_button.setToolTip("Show a stored result (.liverdx.zarr) as it was left")
+        self.open_button.clicked.connect(self.open_requested)
+        row = QHBoxLayout()
+        row.addWidget(self.result, 1)
+        row.addWidget(self.open_button)
+        return row
+
+    def set_results(self, titles: Sequence[str], current: int) -> None:
+        """List the results of the slide; ``current`` is -1 where none is shown."""
+        self.result.clear()
+        self.result.addItems(list(titles))
+        self.result.setCurrentIndex(current)
+
+    def show_error_rate(self, rate: float | None) -> None:
+        """Show the chosen error rate without a signal."""
+        with QSignalBlocker(self.error_rate):
+            self.error_rate.setValue(rate or 0)
 
     def set_scheme(self, scheme: ClassScheme | None, thresholds: dict[str, float]) -> None:
         """Make a slider for each pathological class."""
@@ -111,9 +144,7 @@ class FindingsPanel(Panel):
 
     def allow_error_rate(self, allowed: bool) -> None:
         """Switch the error rate off, and let it be chosen where the model can promise one."""
-        self.error_rate.blockSignals(True)
-        self.error_rate.setValue(0)
-        self.error_rate.blockSignals(False)
+        self.show_error_rate(None)
         self.error_rate.setEnabled(allowed)
         self.error_rate.setToolTip(
             "Cells where more than one class, or none, is plausible at this error rate are "

@@ -263,8 +263,9 @@ class ReviewController(QObject):
         return True
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading and let go of the result."""
         self._reading.set()
+        self.shown, self.review, self._drawn = None, None, None
 
 
 def _title(scheme: Any, name: str) -> str:

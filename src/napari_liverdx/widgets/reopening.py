@@ -1,0 +1,142 @@
+"""Results that are on disk or on the shelf, shown again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.layers import Image, Layer
+from napari.utils.notifications import show_error, show_warning
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.measure import DEFAULT_THRESHOLD
+from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.view import ViewState
+from napari_liverdx.models.zoo import available_models
+from napari_liverdx.plugin.layers import RESULT_KEY, slide_layer_data
+from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.plugin.reopen import find_layer, find_slide, stand_in
+
+if TYPE_CHECKING:
+    from napari_liverdx.widgets.controller import DockController
+
+__all__ = ["Reopener"]
+
+
+class Reopener:
+    """Opens stored results and brings results of the chosen slide back.
+
+    Parameters
+    ----------
+    control : DockController
+        The dock's logic.
+    """
+
+    def __init__(self, control: DockController) -> None:
+        self._control = control
+
+    def open(self, path: Path, slide: Path | None = None) -> bool:
+        """Show a stored result over its slide as it was left.
+
+        Parameters
+        ----------
+        path : Path
+            A ``.liverdx.zarr`` folder.
+        slide : Path, optional
+            Where the slide lies, if that is known.
+
+        Returns
+        -------
+        bool
+            False, and a notification, if it cannot be shown.
+        """
+        control = self._control
+        if control.state.status.is_active:
+            show_warning("A run is under way; open results when it has finished")
+            return False
+        try:
+            store = ResultStore.open(path)
+            layer = self._slide_layer(store, slide)
+        except LiverDxError as error:
+            show_error(str(error))
+            return False
+        view = ViewState.load(path)
+        if layer is None:
+            show_warning(
+                f"{store.manifest.slide_name} was not found beside the result; open it to see "
+                "tissue and to review tiles"
+            )
+            layer = stand_in(store)
+        else:
+            control.choose_layer(layer)
+            control.take_mpp(store.mpp)
+        self._take_model(store, view)
+        control.findings.show(store, layer, view)
+        control.state.message = f"Opened {path.name}"
+        return True
+
+    def _slide_layer(self, store: ResultStore, place: Path | None) -> Image | None:
+        # The oldest: one that was open before keeps its results.
+        layer = find_layer(reversed(self._control.slide_layers()), store)
+        if layer is not None:
+            return layer
+        slide = find_slide(store, place)
+        if slide is None:
+            return None
+        data, meta, _ = slide_layer_data(slide)
+        layer = Image(data, **meta)
+        viewer = self._control.viewer
+        viewer.add_layer(layer)
+        viewer.reset_view()
+        return layer
+
+    def _take_model(self, store: ResultStore, view: ViewState) -> None:
+        """Choose the model that made a result, and the thresholds it was left with."""
+        state, manifest = self._control.state, store.manifest
+        made = (manifest.model_name, manifest.model_version)
+        if state.card is None or (state.card.name, state.card.version) != made:
+            for name, card in available_models().items():
+                if (card.name, card.version) == made:
+                    state.choose_card(name, card)
+                    break
+        scheme = manifest.scheme
+        state.thresholds = {
+            scheme[i].name: view.thresholds.get(scheme[i].name, DEFAULT_THRESHOLD)
+            for i in scheme.pathological
+        }
+        can = state.card is not None and bool(state.card.conformal)
+        state.error_rate = view.error_rate if can else None
+
+    def show(self, results: ResultLayers) -> None:
+        """Show a result from the shelf."""
+        view = results.view.model_copy(update={"thresholds": dict(results.thresholds)})
+        self._take_model(results.store, view)
+        self._control.findings.activate(results)
+
+    def restore(self, layer: Image) -> None:
+        """Show the newest result of a slide, if there is one on the shelf."""
+        found = self._control.findings.of_layer(layer)
+        if found:
+            self.show(found[-1])
+
+    def adopt(self, layer: Layer) -> None:
+        """Take over a layer that a dropped result brought into the viewer."""
+        control = self._control
+        path = layer.metadata.get(RESULT_KEY)
+        known = path is None or control.findings.knows(path)
+        if known or control.closed or layer not in control.viewer.layers:
+            return
+        if self.open(Path(path)):
+            self._drop_copies()
+
+    def _drop_copies(self) -> None:
+        """Take the slide away that came with the result, if it was open before."""
+        control = self._control
+        results = control.findings.results
+        if results is None:
+            return
+        for layer in control.slide_layers():
+            if layer is results.reference or control.findings.of_layer(layer):
+                continue
+            if find_layer([layer], results.store) is not None:
+                control.viewer.layers.remove(layer)
