@@ -5,9 +5,11 @@ Usage: python benchmarks/bench.py [SLIDE]   (default: the Aperio test slide)
 
 from __future__ import annotations
 
+import json
 import platform
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +19,20 @@ import openslide
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy.ndimage import gaussian_filter
 
-from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.engine.analyze import slide_tissue
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.engine.plan import RunPlan, plan_run
 from napari_liverdx.engine.predict import predict, read_tile
 from napari_liverdx.io.cache import TileCache
+from napari_liverdx.io.exports import export
 from napari_liverdx.io.lazy import dask_levels
+from napari_liverdx.io.manifest import RunManifest
+from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.sample import sample_path
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.models.zoo import load_model
@@ -118,6 +125,51 @@ def running(device: str) -> dict[str, float]:
     return rates
 
 
+def exporting() -> dict[str, float]:
+    """100,000 tiles to GeoJSON: streamed to a file, and json.dumps of the same features."""
+    side, classes = 317, load_model("liver-steatosis").card.classes
+    grid = TileGrid(0, 1.0, 1.0, 0, 0, side * 224, side * 224, 224, 224, 224, 224, 224)
+    manifest = RunManifest(
+        slide_name="bench.svs",
+        slide_format="none",
+        slide_fingerprint="0" * 64,
+        slide_size=(side * 224, side * 224),
+        mpp=(0.5, 0.5),
+        mpp_source="bench",
+        model_name="bench",
+        model_version="1",
+        model_sha256="0" * 64,
+        classes=classes,
+        grid=grid,
+        cells=7,
+        overlap=0.0,
+        regions_sha256="",
+    )
+    tissue = TissueMask(np.ones((side, side), bool), 224.0, 224.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.liverdx.zarr"
+        store = ResultStore.create(path, manifest, tissue, tuple(grid))
+        # Patches of several cells, as tissue has them, and not salt and pepper.
+        noise = np.random.default_rng(0).random((len(classes), side * 7, side * 7), np.float32)
+        soft = np.stack([gaussian_filter(n, 4) for n in noise]) ** 30
+        cells = (soft / soft.sum(0)).reshape(len(classes), side, 7, side, 7)
+        cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, len(classes), 7, 7)
+        store.add(tuple(grid), cells.mean((2, 3)), cells)
+
+        def ours() -> int:
+            export(store, "geojson", Path(folder) / "a.geojson")
+            return len(grid)
+
+        ours()
+        content = json.loads((Path(folder) / "a.geojson").read_text("utf-8"))
+
+        def peer() -> int:
+            (Path(folder) / "b.geojson").write_text(json.dumps(content), "utf-8")
+            return len(grid)
+
+        return {"export, from the result": rate(ours), "json.dumps": rate(peer)}
+
+
 def show(title: str, rates: dict[str, float], peer: str) -> None:
     """A table with the ratio to the peer."""
     table = Table(title=title, title_justify="left", box=None)
@@ -137,6 +189,7 @@ def main() -> None:
         highlight=False,
     )
     show(f"Reading 224 px tiles of {path.name}", reading(path), "OpenSlide")
+    show("GeoJSON of 100,000 tiles and their regions", exporting(), "json.dumps")
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
         show(f"liver-steatosis on {device}", running(device), "one tile at a time")

@@ -115,11 +115,14 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def result_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
-    """An identifier of something in a result, the same each time (RFC 4122, version 5)."""
+def result_uuid(manifest: RunManifest) -> uuid.UUID:
+    """An identifier of a result, the same each time (RFC 4122, version 5).
+
+    What is in the result gets its own by ``uuid.uuid5`` with this as the name space.
+    """
     m = manifest
     grid = (repr(m.grid), repr(m.mpp), m.regions_sha256)
-    return uuid.uuid5(_NAMESPACE, "\n".join((m.slide_fingerprint, m.model_sha256, *grid, what)))
+    return uuid.uuid5(_NAMESPACE, "\n".join((m.slide_fingerprint, m.model_sha256, *grid)))
 
 
 def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import uuid
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ _THICKNESS_MM = 0.004
 
 def derived_uid(store: ResultStore, what: str) -> str:
     """A UID under 2.25 (ISO/IEC 9834-8) of something in a result, the same each time."""
-    return f"2.25.{result_uuid(store.manifest, what).int}"
+    return f"2.25.{uuid.uuid5(result_uuid(store.manifest), what).int}"
 
 
 def _slide_uid(store: ResultStore, what: str) -> str:
@@ -75,7 +76,7 @@ def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
 
     picture = _picture(store, options.overview)
     frames = list(_frames(picture))
-    content = uuid.uuid5(uuid.NAMESPACE_OID, picture.tobytes().hex())
+    content = hashlib.sha256(picture.tobytes()).hexdigest()
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = JPEGBaseline8Bit

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +96,7 @@ def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
     rows, cols = labels.shape
     (x, y), (width, height) = store.origin, store.cell_size
     xs, ys = _edges(x, width, cols + 1), _edges(y, height, rows + 1)
+    space = result_uuid(store.manifest)
     for focus in outline(labels):
         n = int(cells[focus.label])
         properties = {
@@ -112,7 +115,7 @@ def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
         col, row = focus.polygons[0][0][0]
         where = f"region {tissue_class.name} {threshold!r} {row} {col}"
         yield (
-            f'{{"type":"Feature","id":"{result_uuid(store.manifest, where)}","geometry":'
+            f'{{"type":"Feature","id":"{uuid5(space, where)}","geometry":'
             f'{_geometry(focus, xs, ys)},"properties":{told}}}'
         )
 
@@ -142,26 +145,31 @@ def _tiles(store: ResultStore) -> Iterator[str]:
     tops, bottoms = _edges(first.y, step_y, grid.n_rows), _edges(first.bottom, step_y, grid.n_rows)
     kinds = [json.dumps(_classification(c), ensure_ascii=False) for c in classes]
     names = [json.dumps(f"Probability {c.name}", ensure_ascii=False) for c in classes]
-    called = store.tile_probabilities.argmax(axis=0)
+    pattern = ",".join(name.replace("%", "%%") + ":%.6f" for name in names)
     decisions: Mapping[TileIndex, Decision] = store.decisions
-    for row, col in np.argwhere(store.state == TileState.DONE).tolist():
-        left, right, top, bottom = lefts[col], rights[col], tops[row], bottoms[row]
-        values = store.tile_probabilities[:, row, col].tolist()
-        numbers = ",".join([f"{n}:{v:.6f}" for n, v in zip(names, values, strict=True)])
-        domain = float(store.domain[row, col])
-        if np.isfinite(domain):
-            numbers += f',"Unlike training data":{domain:.4f}'
-        more = ""
-        if decisions and (decision := decisions.get(TileIndex(row, col))) is not None:
-            numbers += f',"Review accepted":{int(decision.verdict is Verdict.ACCEPTED)}'
-            more = ',"metadata":' + json.dumps(_review(decision), ensure_ascii=False)
-        yield (
-            f'{{"type":"Feature","id":"{result_uuid(store.manifest, f"tile {row} {col}")}",'
-            f'"geometry":{{"type":"Polygon","coordinates":[[[{left},{top}],[{right},{top}],'
-            f'[{right},{bottom}],[{left},{bottom}],[{left},{top}]]]}},"properties":'
-            f'{{"objectType":"tile","classification":{kinds[called[row, col]]},'
-            f'"measurements":{{{numbers}}}{more}}}}}'
-        )
+    space = result_uuid(store.manifest)
+    for row, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
+        done = np.flatnonzero(store.state[row] == TileState.DONE)
+        values = store.tile_probabilities[:, row, done]
+        called = values.argmax(axis=0).tolist()
+        domains = store.domain[row, done].tolist()
+        each = zip(done.tolist(), values.T.tolist(), called, domains, strict=True)
+        for col, probabilities, call, domain in each:
+            numbers = pattern % tuple(probabilities)
+            if isfinite(domain):
+                numbers += f',"Unlike training data":{domain:.4f}'
+            more = ""
+            if decisions and (decision := decisions.get(TileIndex(row, col))) is not None:
+                numbers += f',"Review accepted":{int(decision.verdict is Verdict.ACCEPTED)}'
+                more = ',"metadata":' + json.dumps(_review(decision), ensure_ascii=False)
+            left, right = lefts[col], rights[col]
+            yield (
+                f'{{"type":"Feature","id":"{uuid5(space, f"tile {row} {col}")}",'
+                f'"geometry":{{"type":"Polygon","coordinates":[[[{left},{top}],[{right},{top}],'
+                f'[{right},{bottom}],[{left},{bottom}],[{left},{top}]]]}},"properties":'
+                f'{{"objectType":"tile","classification":{kinds[call]},'
+                f'"measurements":{{{numbers}}}{more}}}}}'
+            )
 
 
 def _review(decision: Decision) -> dict[str, str]:

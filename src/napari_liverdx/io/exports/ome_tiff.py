@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _metadata(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "axes": "CYX",
         "Name": f"{slide_label(manifest, options)} {manifest.model_name}",
         "Description": f"Probabilities. {manifest.notice}",
-        "UUID": str(result_uuid(manifest, "ome-tiff")),
+        "UUID": str(uuid.uuid5(result_uuid(manifest), "ome-tiff")),
         "PhysicalSizeX": width * mpp.x,
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": height * mpp.y,
