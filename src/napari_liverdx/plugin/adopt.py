@@ -22,7 +22,14 @@ from napari_liverdx.plugin.layers import SLIDE_KEY
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["bare", "is_slide_layer", "regions_from_shapes", "slide_of_layer", "visible_region"]
+__all__ = [
+    "bare",
+    "is_slide_layer",
+    "named_regions",
+    "regions_from_shapes",
+    "slide_of_layer",
+    "visible_region",
+]
 
 _BLOCK = 1024
 
@@ -143,6 +150,24 @@ def _level0_polygon(layer: Image, world: Sequence[Any]) -> NDArray[np.float64]:
     return np.asarray(data[:, ::-1] + 0.5)
 
 
+def named_regions(shapes: Shapes, slide_layer: Image) -> list[tuple[str, NDArray[np.float64]]]:
+    """Closed shapes with their names, as polygons in level-0 pixels (x, y) of a slide.
+
+    A shape is called by its ``name`` or ``class`` feature, else by its number.
+    """
+    named = []
+    titles = [c for c in ("name", "class") if c in shapes.features]
+    for number, (kind, corners) in enumerate(zip(shapes.shape_type, shapes.data, strict=True)):
+        if kind in ("line", "path"):
+            continue
+        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+        world = [shapes.data_to_world(point) for point in outline]
+        given = [str(shapes.features[c].iloc[number]) for c in titles]
+        name = next((g for g in given if g and g != "nan"), f"Region {number + 1}")
+        named.append((name, _level0_polygon(slide_layer, world)))
+    return named
+
+
 def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.float64]]:
     """Closed shapes as polygons in level-0 pixels (x, y) of a slide.
 
@@ -151,13 +176,7 @@ def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.f
     PlanError
         If there is no closed shape.
     """
-    polygons = []
-    for kind, corners in zip(shapes.shape_type, shapes.data, strict=True):
-        if kind in ("line", "path"):
-            continue
-        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
-        world = [shapes.data_to_world(point) for point in outline]
-        polygons.append(_level0_polygon(slide_layer, world))
+    polygons = [polygon for _, polygon in named_regions(shapes, slide_layer)]
     if not polygons:
         raise PlanError("no closed shape was drawn; draw a rectangle, ellipse or polygon first")
     return polygons

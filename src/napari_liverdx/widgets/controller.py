@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
 from napari_liverdx.core.mpp import Mpp
@@ -23,6 +23,7 @@ from napari_liverdx.plugin.adopt import (
     slide_of_layer,
     visible_region,
 )
+from napari_liverdx.plugin.drawing import drawing_layer
 from napari_liverdx.plugin.layers import place_slide_layer, slide_layer_data
 from napari_liverdx.plugin.overlay import ResultLayers
 from napari_liverdx.session.resolve import resolve
@@ -60,6 +61,8 @@ class DockController(QObject):
     parent : QObject
         Qt parent.
     """
+
+    about_to_run = Signal()
 
     def __init__(self, viewer: ViewerModel, state: SessionState, parent: QObject) -> None:
         super().__init__(parent)
@@ -196,6 +199,7 @@ class DockController(QObject):
         slide, layer, folder = self.slide, self.layer, self.state.out_folder
         if slide is None or layer is None or folder is None or self.state.status.is_active:
             return
+        self.about_to_run.emit()
         try:
             plan = resolve(self.state, self._regions(layer))
         except LiverDxError as error:
@@ -238,19 +242,7 @@ class DockController(QObject):
         """Offer a Shapes layer to draw on, and choose drawn shapes as the area."""
         if self.layer is None:
             return
-        if REGIONS not in self.viewer.layers:
-            shapes = Shapes(
-                name=REGIONS,
-                ndim=2,
-                units=self.layer.units[-2:],
-                edge_color="#1f6feb",
-                face_color="transparent",
-                edge_width=max(self.layer.extent.world[1] - self.layer.extent.world[0]) / 300,
-            )
-            self.viewer.add_layer(shapes)
-        layer = self.viewer.layers[REGIONS]
-        layer.mode = "add_polygon_lasso"
-        self.viewer.layers.selection.active = layer
+        drawing_layer(self.viewer, self.layer, REGIONS)
         self.state.extent = Extent.SHAPES
 
     def cancel(self) -> None:

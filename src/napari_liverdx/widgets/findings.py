@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -11,7 +14,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.core.measure import measure
+from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.io.view import ViewState
@@ -19,6 +22,8 @@ from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.plugin.layers import SLIDE_KEY
 from napari_liverdx.plugin.overlay import ResultLayers
 from napari_liverdx.plugin.reopen import relative_place
+from napari_liverdx.session.handing_on import write_export
+from napari_liverdx.session.measuring import Findings, Measurer, NamedPolygon
 from napari_liverdx.session.runner import save_report
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.widgets.workers import Workers, once
@@ -67,6 +72,9 @@ class FindingsController(QObject):
         self.state = state
         self.results: ResultLayers | None = None
         self.shelf: list[ResultLayers] = []
+        self.found: Findings | None = None
+        self._measurer: Measurer | None = None
+        self._regions: tuple[NamedPolygon, ...] = ()
         self._workers = workers
         self._dirty = False
         self._timer = QTimer(self)
@@ -94,7 +102,7 @@ class FindingsController(QObject):
     def activate(self, results: ResultLayers) -> None:
         """Show a result from the shelf: table, thresholds and review are about it from now on."""
         self.save_view()
-        self.results = results
+        self.results, self._measurer, self.found = results, Measurer(results.store), None
         self.state.thresholds = dict(results.thresholds)
         self.state.view = results.view
         results.quantile = self._quantile("tile")
@@ -116,7 +124,7 @@ class FindingsController(QObject):
         """Show no result any more; layers stay where they are."""
         had = self.results is not None
         self.save_view()
-        self.results = None
+        self.results, self._measurer, self.found = None, None, None
         self.state.measures = ()
         if had:
             self.changed.emit()
@@ -171,7 +179,7 @@ class FindingsController(QObject):
         with suppress(RuntimeError):
             self.rest()
             self.save_view()
-        self.results, self.shelf = None, []
+        self.results, self._measurer, self.shelf = None, None, []
 
     # -- following a run --
 
@@ -199,6 +207,8 @@ class FindingsController(QObject):
         clock = QElapsedTimer()
         clock.start()
         self.results.refresh(tiles=force)
+        if self._measurer is not None:
+            self._measurer.forget()
         self._dirty = True
         self._measure()
         # On large maps redraw less often, so that the viewer keeps most of its time.
@@ -229,31 +239,99 @@ class FindingsController(QObject):
         card = self.state.card
         return None if card is None else conformal_quantile(card, self.state.error_rate, what)
 
+    def set_regions(self, regions: Sequence[NamedPolygon]) -> None:
+        """Measure these regions too: names and corners (x, y) in level-0 pixels."""
+        self._regions = tuple(regions)
+        self._dirty = True
+        self._measure()
+
+    @property
+    def basis(self) -> Basis:
+        """What is measured."""
+        return Basis(self.state.view.basis or Basis.CELLS)
+
     def _measure(self) -> None:
-        if self.results is None or not self._dirty:
+        if self._measurer is None or not self._dirty:
             return
         self._dirty = False
-        store = self.results.store
-        self.state.measures = measure(
-            store.probabilities,
-            store.tissue_cells(),
-            store.manifest.scheme,
-            cell_area_um2=store.cell_area_um2,
-            thresholds=self.state.thresholds,
-            quantile=self._quantile("cell"),
+        self.found = self._measurer.take(
+            self.basis, self.state.thresholds, self._quantile("cell"), self._regions
         )
+        self.state.measures = self.found.measures
         self.filled.emit()
 
-    def save_report(self, slide: Slide | None) -> None:
-        """Write the report and table of the shown result, in the background."""
-        card = self.state.card
-        if self.results is None or slide is None or card is None:
+    # -- handing on --
+
+    def save_report(
+        self,
+        slide: Slide | None,
+        *,
+        hide_name: bool = False,
+        said: Callable[[str], object] | None = None,
+    ) -> None:
+        """Write the report and tables of the shown result, in the background.
+
+        Parameters
+        ----------
+        slide : Slide or None
+            The slide; without it, or without the model's card, nothing is written.
+        hide_name : bool
+            Whether a code stands in place of the slide's file name.
+        said : callable, optional
+            Told what came of it; by default the dock's message line is.
+        """
+        say = said or self._say
+        card, found = self.state.card, self.found
+        if self.results is None or found is None:
+            return
+        if slide is None or card is None:
+            say("The report needs the slide and the model that made the result")
             return
         work = once(
-            save_report, slide, self.results.store, self.state.measures, card, self.state.error_rate
+            save_report, slide, self.results.store, found.measures, card, self.state.error_rate
         )
+        self._workers.start(work, lambda path: say(f"Report saved: {path}"), self._not_written(say))
 
-        def saved(path: Any) -> None:
-            self.state.message = f"Report saved: {path}"
+    def export(
+        self,
+        name: str,
+        path: Path,
+        slide: Slide | None,
+        *,
+        hide_name: bool = False,
+        said: Callable[[str], object] | None = None,
+    ) -> None:
+        """Write the shown result in another program's format, in the background.
 
-        self._workers.start(work, saved, show_error)
+        Parameters
+        ----------
+        name : str
+            Key of `napari_liverdx.io.exports.EXPORTS`.
+        path : Path
+            File or folder to write.
+        slide, hide_name, said
+            As for `save_report`.
+        """
+        if self.results is None:
+            return
+        say = said or self._say
+        work = once(
+            partial(write_export, hide_name=hide_name),
+            self.results.store,
+            name,
+            path,
+            dict(self.results.thresholds),
+            slide,
+        )
+        self._workers.start(work, lambda _: say(f"Saved {path.name}"), self._not_written(say))
+
+    def _say(self, text: str) -> None:
+        self.state.message = text
+
+    @staticmethod
+    def _not_written(say: Callable[[str], object]) -> Callable[[str], None]:
+        def tell(problem: str) -> None:
+            say("Nothing was written")
+            show_error(problem)
+
+        return tell
