@@ -1,17 +1,26 @@
-"""From probabilities and thresholds to areas."""
+"""From probabilities and thresholds to areas and foci, of a slide and of regions of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme
+from napari_liverdx.core.foci import Foci, find_foci
+from napari_liverdx.core.region import Region
 from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_TITLE, not_sure
 
-__all__ = ["DEFAULT_THRESHOLD", "ClassMeasure", "measure"]
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "ClassMeasure",
+    "RegionMeasure",
+    "measure",
+    "measure_regions",
+    "region_cells",
+]
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -33,6 +42,11 @@ class ClassMeasure:
         That area as a percentage of the analysed tissue; NaN without tissue.
     mean_probability : float
         Mean probability over all analysed tissue; NaN without tissue and for "not sure".
+    foci : int or None
+        Number of connected foci of the area that counts; None but for pathological classes, and
+        where the size of a cell was not given.
+    largest_focus_mm : float or None
+        Longest diameter of any focus, mm; 0 without foci, None where ``foci`` is.
     """
 
     name: str
@@ -41,6 +55,28 @@ class ClassMeasure:
     area_mm2: float
     percent: float
     mean_probability: float
+    foci: int | None = None
+    largest_focus_mm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionMeasure:
+    """What was found in one region.
+
+    Attributes
+    ----------
+    name : str
+        Of the region.
+    area_mm2 : float
+        Analysed tissue in it, mm²; percentages refer to it.
+    measures : tuple of ClassMeasure
+        As `measure` gives them for this tissue alone; a focus that reaches beyond the region
+        counts with its part inside.
+    """
+
+    name: str
+    area_mm2: float
+    measures: tuple[ClassMeasure, ...]
 
 
 def measure(
@@ -51,6 +87,7 @@ def measure(
     cell_area_um2: float,
     thresholds: Mapping[str, float] | None = None,
     quantile: float | None = None,
+    cell_um: tuple[float, float] | None = None,
 ) -> tuple[ClassMeasure, ...]:
     """Measure every class on a probability map.
 
@@ -73,6 +110,8 @@ def measure(
     quantile : float, optional
         Of the calibration scores for the chosen error rate: cells whose prediction set does not
         hold exactly one class then form a last row of their own, and no class counts them.
+    cell_um : tuple of float, optional
+        Width and height of one cell in µm; with it the foci of pathological classes are counted.
 
     Returns
     -------
@@ -85,6 +124,9 @@ def measure(
     cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
     unsure = np.zeros(total, np.bool_) if quantile is None else not_sure(values, quantile)
     counted = {i: (values[i] >= cut) & ~unsure for i, cut in cuts.items()}
+    foci: dict[int, Foci] = {}
+    if cell_um is not None:
+        foci = {i: find_foci(_on_map(hits, tissue), cell_um) for i, hits in counted.items()}
     taken = np.zeros(total, dtype=np.bool_)
     for hits in counted.values():
         taken |= hits
@@ -92,22 +134,123 @@ def measure(
     if others and total:
         best = np.asarray(others)[np.argmax(values[others], axis=0)]
         counted |= {i: (best == i) & ~taken & ~unsure for i in others}
-    rows = []
-    for i, tissue_class in enumerate(scheme):
-        cells = int(np.count_nonzero(counted[i])) if i in counted else 0
-        rows.append(
-            ClassMeasure(
-                tissue_class.name,
-                tissue_class.title,
-                cuts.get(i),
-                cells * cell_area_um2 / 1e6,
-                100 * cells / total if total else float("nan"),
-                float(values[i].mean(dtype=np.float64)) if total else float("nan"),
-            )
-        )
-    if quantile is not None:
-        cells = int(np.count_nonzero(unsure))
+
+    def row(
+        name: str, title: str, cut: float | None, hits: NDArray[np.bool_] | None, mean: float
+    ) -> ClassMeasure:
+        cells = 0 if hits is None else int(np.count_nonzero(hits))
         share = 100 * cells / total if total else float("nan")
-        area = cells * cell_area_um2 / 1e6
-        rows.append(ClassMeasure(NOT_SURE, NOT_SURE_TITLE, None, area, share, float("nan")))
+        return ClassMeasure(name, title, cut, cells * cell_area_um2 / 1e6, share, mean)
+
+    rows = []
+    for i, c in enumerate(scheme):
+        mean = float(values[i].mean(dtype=np.float64)) if total else float("nan")
+        found = row(c.name, c.title, cuts.get(i), counted.get(i), mean)
+        if i in foci:
+            found = replace(found, foci=foci[i].count, largest_focus_mm=foci[i].largest_mm)
+        rows.append(found)
+    if quantile is not None:
+        rows.append(row(NOT_SURE, NOT_SURE_TITLE, None, unsure, float("nan")))
     return tuple(rows)
+
+
+def _on_map(hits: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Flags of tissue cells as a map of all cells."""
+    counted = np.zeros(tissue.shape, np.bool_)
+    counted[tissue] = hits
+    return counted
+
+
+def measure_regions(
+    probabilities: NDArray[np.float32],
+    tissue: NDArray[np.bool_],
+    scheme: ClassScheme,
+    regions: Sequence[tuple[str, NDArray[np.bool_]]],
+    *,
+    cell_area_um2: float,
+    thresholds: Mapping[str, float] | None = None,
+    quantile: float | None = None,
+    cell_um: tuple[float, float] | None = None,
+) -> tuple[RegionMeasure, ...]:
+    """Measure every class in each of several regions; see `measure`.
+
+    Parameters
+    ----------
+    probabilities, tissue, scheme
+        As for `measure`.
+    regions : sequence of (str, ndarray of bool, shape (rows, columns))
+        Names and the cells that belong to each, from `region_cells`; regions may overlap.
+    cell_area_um2, thresholds, quantile, cell_um
+        As for `measure`.
+
+    Returns
+    -------
+    tuple of RegionMeasure
+        In the order of the regions.
+    """
+    found = []
+    for name, cells in regions:
+        window = _window(cells)
+        inside = tissue[window] & cells[window]
+        measures = measure(
+            probabilities[(slice(None), *window)],
+            inside,
+            scheme,
+            cell_area_um2=cell_area_um2,
+            thresholds=thresholds,
+            quantile=quantile,
+            cell_um=cell_um,
+        )
+        area = int(np.count_nonzero(inside)) * cell_area_um2 / 1e6
+        found.append(RegionMeasure(name, area, measures))
+    return tuple(found)
+
+
+def _window(cells: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest window that holds all cells; an empty one without any."""
+    spans = []
+    for axis in (1, 0):
+        (used,) = np.nonzero(cells.any(axis=axis))
+        spans.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
+    return spans[0], spans[1]
+
+
+def region_cells(
+    polygon: NDArray[np.float64],
+    origin: tuple[float, float],
+    cell_size: tuple[float, float],
+    shape: tuple[int, int],
+) -> NDArray[np.bool_]:
+    """Cells of a map whose centres lie in a polygon.
+
+    Parameters
+    ----------
+    polygon : ndarray of float64, shape (n, 2)
+        Corners (x, y) in level-0 pixels, where (0, 0) is the upper-left corner of the first
+        pixel. Where a line crosses itself, what it goes round twice is outside.
+    origin : tuple of float
+        Upper-left corner (x, y) of the map in level-0 pixels.
+    cell_size : tuple of float
+        Width and height of a cell in level-0 pixels.
+    shape : tuple of int
+        Rows and columns of the map.
+
+    Returns
+    -------
+    ndarray of bool, shape (rows, columns)
+    """
+    region = Region("", (np.asarray(polygon, np.float64),))
+    bounds, spans = region.bounds, []
+    for low, high, start, step, count in (
+        (bounds.y, bounds.bottom, origin[1], cell_size[1], shape[0]),
+        (bounds.x, bounds.right, origin[0], cell_size[0], shape[1]),
+    ):
+        first, last = np.floor((np.array([low, high]) - start) / step)
+        spans.append(slice(int(np.clip(first, 0, count)), int(np.clip(last + 1, 0, count))))
+    rows, cols = spans
+    cells = np.zeros(shape, np.bool_)
+    if rows.start < rows.stop and cols.start < cols.stop:
+        ys = origin[1] + (np.arange(rows.start, rows.stop, dtype=np.float64) + 0.5) * cell_size[1]
+        xs = origin[0] + (np.arange(cols.start, cols.stop, dtype=np.float64) + 0.5) * cell_size[0]
+        cells[rows, cols] = region.contains(xs, ys)
+    return cells
