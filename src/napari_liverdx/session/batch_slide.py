@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
-from napari_liverdx.core.measure import measure
+from napari_liverdx.core.measure import ClassMeasure, measure
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.engine.analyze import RunProgress, result_location
 from napari_liverdx.engine.device import DeviceChoice
@@ -23,6 +23,7 @@ from napari_liverdx.io.manifest import stored_fingerprint
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.io.slide_list import ListedSlideFile
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.context_file import LoadedContext
 from napari_liverdx.models.modelfile import LoadedModel
@@ -281,6 +282,17 @@ def _progress_text(progress: RunProgress) -> str:
     return text
 
 
+def _keep_view(
+    store: ResultStore, measures: Sequence[ClassMeasure], error_rate: float | None
+) -> None:
+    """Let the result open with the thresholds it was measured with."""
+    view = ViewState.load(store.path)
+    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
+    kept = view.model_copy(update={"thresholds": thresholds, "error_rate": error_rate})
+    if kept != view:
+        kept.save(store.path)
+
+
 def _finished(
     tools: BatchTools,
     slide: Slide,
@@ -305,6 +317,7 @@ def _finished(
         quantile=conformal_quantile(card, request.error_rate, "cell"),
     )
     save_report(slide, store, measures, card, request.error_rate)
+    _keep_view(store, measures, request.error_rate)
     reading, call = read_result(store, card), store.slide_call
     failed = store.count(TileState.FAILED)
     message = "Was analysed before; measured again" if resumed else "Done"

@@ -298,7 +298,7 @@ class BatchDock(QWidget):
             show_warning(summary.table_problem)
             text += f" {summary.table_problem}"
         else:
-            text += f" Table: {summary.table}"
+            text += f" Table: {summary.table.name} in the folder of results."
         self._say(text, "warning" if summary.failed or summary.table_problem else "plain")
 
     def _failed(self, text: str) -> None:

@@ -98,7 +98,8 @@ class BatchModel(QAbstractTableModel):
     def add(self, found: Iterable[ListedSlideFile]) -> int:
         """Append slides that are not listed yet; the number of new ones."""
         known = {item.listed.path.absolute() for item in self.items}
-        new = [s for s in found if s.path.absolute() not in known]
+        once = {s.path.absolute(): s for s in reversed(list(found))}
+        new = [s for path, s in reversed(once.items()) if path not in known]
         if new:
             first = len(self.items)
             self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
@@ -262,8 +263,8 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
             lambda i: (list(SlideState).index(i.step.state), i.step.progress),
         ),
         _Column("µm/px", _mpp_text, _mpp, "Level-0 resolution", True),
-        _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
         *classes,
+        _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
         _text("Training data", lambda i: i.row.domain, "Whether it looks like the training data"),
         _text("Slide call", lambda i: i.row.slide_call, "Of a slide context"),
         _number(

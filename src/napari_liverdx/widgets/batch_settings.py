@@ -58,17 +58,17 @@ class BatchSettings(Panel):
         self.mpp.setDecimals(4)
         self.mpp.setSingleStep(0.05)
         self.mpp.setSuffix(" µm/px")
-        self.mpp.setSpecialValueText("not given: they fail")
+        self.mpp.setSpecialValueText("as the slides state")
         self.mpp.setToolTip(
-            "For slides that state no resolution: about 0.25 for a 40x scan, 0.5 for 20x. A "
-            "single slide gets its own in the table"
+            "For slides that state no resolution, which fail otherwise: about 0.25 for a 40x "
+            "scan, 0.5 for 20x. A single slide gets its own in the table"
         )
         self._form = QFormLayout()
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(4)
         self._form.addRow("Model", _line(self.choice, self.file_button))
         self._form.addRow("Results", _line(self.folder, self.folder_button))
-        self._form.addRow("If unstated", self.mpp)
+        self._form.addRow("µm/px", self.mpp)
         self.body.addLayout(self._form)
         self._fixed_rows = self._form.rowCount()
 
@@ -99,7 +99,7 @@ class BatchSettings(Panel):
             row.setContentsMargins(0, 0, 0, 0)
             row.addWidget(title, 1)
             row.addWidget(box)
-            self._form.addRow("From", line)
+            self._form.addRow("Threshold", line)
             self.thresholds[scheme[index].name] = box
 
     @property

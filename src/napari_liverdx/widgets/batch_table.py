@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from qtpy.QtCore import QModelIndex, QRectF, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, QRectF, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import (
     QColor,
     QDragEnterEvent,
@@ -39,7 +39,8 @@ from napari_liverdx.widgets.batch_model import (
 __all__ = ["BatchTable"]
 
 _HINT = "Drop slides, a folder\nor a list of slides here"
-_NARROW, _WIDE = 64, 150
+_NARROW, _WIDEST = 56, 94
+_SLIDE, _STATE, _REASON = 112, 74, 320
 _TRACK, _BAR = QColor(128, 128, 128, 70), QColor("#3b82d6")
 
 
@@ -96,6 +97,7 @@ class BatchTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         # In the order of the list until a header is clicked.
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicatorClearable(True)
         self.setSortingEnabled(True)
         self.setAccessibleName("Slides of the batch")
 
@@ -104,11 +106,11 @@ class BatchTable(QTableView):
         metrics = self.horizontalHeader().fontMetrics()
         for column in range(self.rows.columnCount()):
             title = str(self.rows.headerData(column, Qt.Orientation.Horizontal))
-            wide = max(metrics.horizontalAdvance(line) for line in title.split("\n")) + 26
-            self.setColumnWidth(column, max(_NARROW, wide))
-        self.setColumnWidth(0, _WIDE)
-        self.setColumnWidth(STATE_COLUMN, 84)
-        self.setColumnWidth(self.rows.columnCount() - 1, 320)
+            wide = max(metrics.horizontalAdvance(line) for line in title.split("\n")) + 18
+            self.setColumnWidth(column, min(max(_NARROW, wide), _WIDEST))
+        self.setColumnWidth(0, _SLIDE)
+        self.setColumnWidth(STATE_COLUMN, _STATE)
+        self.setColumnWidth(self.rows.columnCount() - 1, _REASON)
 
     # -- rows --
 
@@ -120,7 +122,8 @@ class BatchTable(QTableView):
     def choose(self, row: int) -> None:
         """Select a row of the model."""
         index = self._sorted.mapFromSource(self.rows.index(row, 0))
-        self.setCurrentIndex(index)
+        one = QItemSelectionModel.SelectionFlag.ClearAndSelect
+        self.selectionModel().setCurrentIndex(index, one)
         self.scrollTo(index)
 
     def copied(self) -> str:
