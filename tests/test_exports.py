@@ -413,9 +413,9 @@ def test_dicom_images_lie_on_one_another(store: ResultStore) -> None:
 
 
 ACCEPTED = (
-    # Optional in DICOM; an index of a disk would want them, but a slide's date is not known.
+    # Study date and time may be empty: when the slide was made is not known.
     "needed to build DICOMDIR",
-    # A term that the standard has and that the checker's list lacks (PS3.3 C.8.16.2.1.4).
+    # highdicom's term for maps of a quantity, which the checker's list lacks.
     "Unrecognized defined term <QUANTITY>",
 )
 
