@@ -421,11 +421,12 @@ ACCEPTED = (
 
 
 @pytest.mark.parametrize("fractional", [False, True])
-def test_dicom_is_valid(store: ResultStore, fractional: bool) -> None:
+def test_dicom_is_valid(tmp_path: Path, fractional: bool) -> None:
     pytest.importorskip("highdicom")
     checker = shutil.which("dciodvfy")
     if checker is None:
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
+    store = make_store(tmp_path, 3, 70, cells=8) if fractional else make_store(tmp_path)
     path = exported(store, "dicom", fractional=fractional, overview=overview_of(store))
     for name, kind in (
         ("source", "VLWholeSlideMicroscopyImage"),
@@ -441,13 +442,26 @@ def test_dicom_is_valid(store: ResultStore, fractional: bool) -> None:
         assert left == [], name
 
 
-def test_fractional_segments_hold_probabilities(store: ResultStore) -> None:
+def test_maps_of_several_frames_come_back(tmp_path: Path) -> None:
     hd = pytest.importorskip("highdicom")
+    store = make_store(tmp_path, 3, 70, cells=8)
     path = exported(store, "dicom", fractional=True)
     segmentation = hd.seg.segread(path / "segmentation.dcm")
+    assert segmentation.NumberOfFrames == 3
     values = segmentation.get_total_pixel_matrix(rescale_fractional=True)[..., 0]
     wanted = np.where(store.tissue_cells(), store.probabilities[2], 0)
     assert np.abs(values - wanted).max() <= 0.5 / 255 + 1e-6
+    probabilities = hd.imread(path / "parametric-map.dcm")
+    frames = probabilities.get_frames(dtype=np.float32, apply_real_world_transform=False)
+    whole = np.zeros((3, 256, 768), np.float32)
+    seen: dict[int, int] = {}
+    for frame, about in zip(frames, probabilities.PerFrameFunctionalGroupsSequence, strict=True):
+        place = about.PlanePositionSlideSequence[0]
+        col = place.ColumnPositionInTotalImagePixelMatrix - 1
+        assert place.RowPositionInTotalImagePixelMatrix == 1
+        whole[seen.setdefault(col, 0), :, col : col + 256] = frame
+        seen[col] += 1
+    assert (whole[:, :24, :560] == store.probabilities).all()
 
 
 def test_dicom_without_its_library_says_what_to_install(
