@@ -44,6 +44,15 @@ class Region:
         # A frozen dataclass sets a derived field only so.
         object.__setattr__(self, "bounds", Rect(float(x0), float(y0), x1 - x0, y1 - y0))
 
+    @property
+    def area(self) -> float:
+        """Area of the first ring less that of the others, level-0 pixels squared."""
+        sizes = []
+        for ring in self.rings:
+            (x, y), (next_x, next_y) = ring.T, np.roll(ring, -1, axis=0).T
+            sizes.append(abs(float((x * next_y - next_x * y).sum())) / 2)
+        return sizes[0] - sum(sizes[1:])
+
     def contains(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the crossings of ``xs`` and ``ys`` lie inside.
 

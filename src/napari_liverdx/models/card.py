@@ -105,6 +105,10 @@ class ModelCard(_Frozen):
         What made the file.
     versions : dict of str to str
         Software used in training.
+    created : str
+        When, ISO 8601, UTC; empty where it was not recorded.
+    parent : dict of str to str
+        The model this one was taught from, as `models.versions` records it; empty without.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -132,6 +136,8 @@ class ModelCard(_Frozen):
     slide: SlidePart | None = None
     command: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
+    created: str = ""
+    parent: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("classes")
     @classmethod

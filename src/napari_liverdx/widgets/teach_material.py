@@ -1,0 +1,250 @@
+"""What is taught on the slides in the viewer: drawn, corrected, kept and counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.region import Region
+from napari_liverdx.engine.taught_samples import TaughtSlide
+from napari_liverdx.io.taught import Taught, TaughtFolder, rectangle
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.versions import teaching_folder
+from napari_liverdx.plugin.adopt import slide_of_layer
+from napari_liverdx.plugin.teaching_layer import TeachingLayer
+from napari_liverdx.session.teaching import TaughtSummary, summarise
+from napari_liverdx.widgets.workers import once
+
+if TYPE_CHECKING:
+    from napari_liverdx.widgets.controller import DockController
+
+__all__ = ["TeachMaterial"]
+
+_REST_MS = 250
+
+
+class TeachMaterial(QObject):
+    """The layers one teaches on, and what they and the review hold.
+
+    Signals: ``changed()`` when something was drawn, undone or chosen; ``counted()`` when
+    ``summary`` or ``problem`` is new.
+
+    Parameters
+    ----------
+    control : DockController
+        The dock's logic.
+    parent : QObject
+        Qt parent.
+
+    Attributes
+    ----------
+    summary : TaughtSummary or None
+        None until something was counted.
+    problem : str
+        Why nothing could be counted.
+    with_kept : bool
+        Whether slides taught before count too.
+    """
+
+    changed = Signal()
+    counted = Signal()
+
+    def __init__(self, control: DockController, parent: QObject) -> None:
+        super().__init__(parent)
+        self._control = control
+        self._layers: list[TeachingLayer] = []
+        self._unsaved: list[TeachingLayer] = []
+        self._counts = 0
+        self.summary: TaughtSummary | None = None
+        self.problem = ""
+        self.with_kept = True
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REST_MS)
+        self._timer.timeout.connect(self.count)
+        control.viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def folder(self) -> TaughtFolder:
+        """Where what was taught is kept."""
+        return TaughtFolder(teaching_folder())
+
+    # -- layers --
+
+    @property
+    def current(self) -> TeachingLayer | None:
+        """The layer of the chosen slide, if there is one for its model's classes."""
+        card, layer = self._control.state.card, self._control.layer
+        for teaching in self._layers:
+            same = teaching.reference is layer
+            if same and card is not None and teaching.scheme == card.scheme:
+                return teaching
+        return None
+
+    def draw(self, name: str) -> None:
+        """Take up the lasso for a class on the chosen slide."""
+        teaching = self.current or self._make(())
+        if teaching is not None:
+            self._control.viewer.layers.selection.active = teaching.layer
+            teaching.layer.visible = True
+            teaching.draw(name)
+
+    def restore(self) -> None:
+        """Show what was taught on the chosen slide before."""
+        slide = self._control.slide
+        if slide is None or self.current is not None:
+            return
+        try:
+            folder = self.folder
+            taught = folder.of(slide) if folder.knows(slide) else None
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        if taught is not None and taught.shapes:
+            viewer = self._control.viewer
+            active = viewer.layers.selection.active
+            self._make(taught.shapes)
+            viewer.layers.selection.active = active
+        self.ask()
+
+    def _make(self, regions: tuple[Region, ...]) -> TeachingLayer | None:
+        card, layer = self._control.state.card, self._control.layer
+        if card is None or layer is None:
+            return None
+        for old in [t for t in self._layers if t.reference is layer]:
+            # Of another model's classes: its shapes stay where they are known.
+            regions = old.regions()
+            self._control.viewer.layers.remove(old.layer)
+        teaching = TeachingLayer(layer, card.scheme, self._on_drawn, self._on_chosen, regions)
+        self._layers.append(teaching)
+        self._control.viewer.add_layer(teaching.layer)
+        return teaching
+
+    def _on_drawn(self) -> None:
+        teaching = self.current
+        if teaching is not None and teaching not in self._unsaved:
+            self._unsaved.append(teaching)
+        self.changed.emit()
+        self.ask()
+
+    def _on_chosen(self, name: str) -> None:
+        self.changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        self.save()
+        for teaching in [t for t in self._layers if event.value in (t.layer, t.reference)]:
+            self._layers.remove(teaching)
+            teaching.close()
+            self.changed.emit()
+
+    # -- keeping --
+
+    def save(self) -> None:
+        """Write what was drawn since the last time."""
+        unsaved, self._unsaved = self._unsaved, []
+        for teaching in unsaved:
+            try:
+                slide = slide_of_layer(teaching.reference)
+                self.folder.keep(slide, teaching.regions())
+            except LiverDxError as error:
+                show_error(str(error))
+
+    def _keep_corrections(self, card: ModelCard) -> None:
+        results, slide = self._control.findings.results, self._control.slide
+        if results is None or slide is None:
+            return
+        store = results.store
+        names = card.scheme.names
+        tiles = []
+        for tile, decision in store.decisions.items():
+            if decision.correct in names:
+                r = store.manifest.grid.rect(tile)
+                tiles.append(rectangle(decision.correct, r.x, r.y, r.width, r.height))
+        folder = self.folder
+        if tiles or folder.knows(slide):
+            folder.keep(slide, tiles, result=store.path.name.removesuffix(".liverdx.zarr"))
+
+    # -- counting --
+
+    def ask(self) -> None:
+        """Count soon, once nothing has changed for a moment."""
+        self._timer.start()
+
+    def collect(self) -> tuple[tuple[TaughtSlide, ...], tuple[Taught, ...]]:
+        """What was taught: on open slides, and on others before.
+
+        Raises
+        ------
+        LiverDxError
+            If what was kept is damaged, or a slide is gone.
+        """
+        card = self._control.state.card
+        if card is None:
+            return (), ()
+        self.save()
+        self._keep_corrections(card)
+        kept = {t.key: t for t in self.folder.all()}
+        opened: list[TaughtSlide] = []
+        for layer in self._open_layers():
+            slide = slide_of_layer(layer)
+            if slide.mpp is None or not self.folder.knows(slide):
+                continue
+            taught = kept.pop(self.folder.key(slide), None)
+            if taught is not None and _fits(taught, card):
+                opened.append(TaughtSlide(slide, taught.key, taught.shapes, taught.tiles))
+        others = [t for t in kept.values() if _fits(t, card)] if self.with_kept else []
+        return tuple(opened), tuple(others)
+
+    def _open_layers(self) -> list[Image]:
+        """The chosen slide's layer and all others that are taught on."""
+        chosen = [] if self._control.layer is None else [self._control.layer]
+        return [*chosen, *(t.reference for t in self._layers if t.reference not in chosen)]
+
+    def count(self) -> None:
+        """Count what was taught, in the background."""
+        self._timer.stop()
+        card = self._control.state.card
+        if card is None or self._control.closed:
+            return
+        self._counts += 1
+        number = self._counts
+
+        def found(summary: Any) -> None:
+            if number == self._counts:
+                self.summary, self.problem = summary, ""
+                self.counted.emit()
+
+        def failed(problem: str) -> None:
+            if number == self._counts:
+                self.summary, self.problem = None, problem
+                self.counted.emit()
+
+        try:
+            opened, kept = self.collect()
+        except LiverDxError as error:
+            failed(str(error))
+            return
+        if not opened and not kept:
+            self.summary, self.problem = None, ""
+            self.counted.emit()
+            return
+        self._control.workers.start(once(summarise, opened, kept, card), found, failed)
+
+    def close(self) -> None:
+        """Keep what was drawn and let go of the viewer."""
+        self._counts += 1
+        self._timer.stop()
+        self.save()
+        self._control.viewer.layers.events.removed.disconnect(self._on_removed)
+        for teaching in self._layers:
+            teaching.close()
+        self._layers.clear()
+
+
+def _fits(taught: Taught, card: ModelCard) -> bool:
+    """Whether all of its classes are the model's."""
+    return {r.name for r in (*taught.shapes, *taught.tiles)} <= set(card.scheme.names)
