@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QModelIndex, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit, QScrollArea
+from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QScrollArea
 from typer.testing import CliRunner
 
 from napari_liverdx.cli import app
@@ -20,6 +20,7 @@ from napari_liverdx.io.slide_list import ListedSlideFile
 from napari_liverdx.session.batch_slide import SlideState, SlideStep
 from napari_liverdx.widgets.batch_dock import BatchDock
 from napari_liverdx.widgets.batch_model import MPP_COLUMN
+from napari_liverdx.widgets.batch_open import main_dock
 from napari_liverdx.widgets.dock import LiverDxDock
 
 from .test_batch import RESULT, read_csv, slides, table  # noqa: F401  (slides is a fixture)
@@ -182,6 +183,7 @@ def test_result_opens_in_the_other_dock_if_that_is_there(
     run(many)
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
     assert isinstance(dock, LiverDxDock)
+    assert main_dock(many) is dock
     many.table.choose(0)
     assert many.open_button.isEnabled()
     many.table.setFocus()
@@ -261,6 +263,26 @@ def test_lists_and_removal(
     click(many.remove_button)
     assert many.model.rowCount() == 0
     assert not many.run_button.isEnabled()
+
+
+def test_both_docks_share_one_place(
+    dock: LiverDxDock, viewer: ViewerModel, many: BatchDock
+) -> None:
+    """Above each other neither would have enough room."""
+    window = many.window()
+    held = {
+        w: next(d for d in window.findChildren(QDockWidget) if d.isAncestorOf(w))
+        for w in (dock, many)
+    }
+    wait(lambda: held[dock] in window.tabifiedDockWidgets(held[many]))
+
+
+def test_slides_of_one_name_show_their_folders(many: BatchDock, slides: Path) -> None:  # noqa: F811
+    many.add_paths([slides])
+    shown = [cell(many, r, 0).data() for r in range(4)]
+    assert shown == ["a/liver.tif", "b/liver.tif", "cut.svs", "no-mpp.tif"]
+    many.model.remove([1])
+    assert cell(many, 0, 0).data() == "liver.tif"
 
 
 def test_nothing_is_cut_off_in_a_narrow_dock(many: BatchDock, slides: Path) -> None:  # noqa: F811

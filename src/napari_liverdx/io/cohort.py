@@ -119,12 +119,11 @@ def _values(row: CohortRow, scheme: ClassScheme) -> list[str]:
         if found is None:
             values += [""] * len(_OF_CLASS)
             continue
-        foci, largest = getattr(found, "foci", None), getattr(found, "largest_focus_mm", None)
         values += [
             _number(found.area_mm2, 6),
             _number(found.percent, 4),
-            "" if foci is None else str(foci),
-            "" if largest is None else _number(largest, 4),
+            "" if found.foci is None else str(found.foci),
+            "" if found.largest_focus_mm is None else _number(found.largest_focus_mm, 4),
         ]
     counts = (row.tiles, row.failed_tiles) if row.result else ("", "")
     return [

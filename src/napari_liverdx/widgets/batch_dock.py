@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtGui import QCloseEvent, QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
@@ -28,8 +27,8 @@ from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
 from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.widgets.batch_model import BatchModel
-from napari_liverdx.widgets.batch_open import open_result
-from napari_liverdx.widgets.batch_settings import BatchSettings
+from napari_liverdx.widgets.batch_open import open_result, share_place
+from napari_liverdx.widgets.batch_settings import BatchSettings, folder_for_results
 from napari_liverdx.widgets.batch_table import BatchTable
 from napari_liverdx.widgets.notice import NOTICE
 from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
@@ -65,7 +64,7 @@ class BatchDock(QWidget):
         self.model = BatchModel(self)
         self.card: ModelCard | None = None
         self.chosen_model = ""
-        self._closed = False
+        self._closed = self._placed = False
         self._folder_chosen = False
         self._build()
         self._connect()
@@ -83,6 +82,7 @@ class BatchDock(QWidget):
         layout.setStretch(0, 1)
         layout.setStretch(layout.count() - 1, 0)
         fill_dock(self, (column,), NOTICE)
+        self.setMinimumHeight(300)
 
     def _build_slides(self) -> Panel:
         panel = Panel("Slides")
@@ -185,7 +185,7 @@ class BatchDock(QWidget):
             return
         new = self.model.add(found)
         if not self._folder_chosen:
-            self.settings.folder.setText(str(_default_folder(self.model.slides[0].path)))
+            self.settings.folder.setText(str(folder_for_results(self.model.slides[0].path)))
         self._say(f"{new} slides added" if new else "These slides are listed already")
 
     def remove_chosen(self) -> None:
@@ -225,11 +225,11 @@ class BatchDock(QWidget):
         path = item.step.result
         if path is None or item.step.state.is_active:
             why = item.row.problem or "it is not analysed yet"
-            self._say(f"{item.row.slide}: there is no result to open; {why}", "warning")
+            self._say(f"{item.name}: there is no result to open; {why}", "warning")
             return
         thresholds = self.settings.chosen_thresholds
         if open_result(self, self.viewer, path, item.listed.path, thresholds):
-            self._say(f"{item.row.slide} is shown in the viewer")
+            self._say(f"{item.name} is shown in the viewer")
 
     def save_table(self, path: Path) -> None:
         """Write the table as CSV; a failure becomes a notification."""
@@ -323,7 +323,7 @@ class BatchDock(QWidget):
         if item is None or item.step.state is SlideState.WAITING:
             self.reason.setText("")
         else:
-            self.reason.setText(f"{item.row.slide}: {item.step.message}")
+            self.reason.setText(f"{item.name}: {item.step.message}")
         failed = item is not None and item.step.state is SlideState.FAILED
         set_tone(self.reason, "error" if failed else "plain")
         self.open_button.setEnabled(item is not None and item.has_result)
@@ -362,7 +362,18 @@ class BatchDock(QWidget):
         else:
             self._update_buttons()
 
-    # -- leaving --
+    # -- coming and leaving --
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Find a place beside the main dock, once."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._take_place)
+
+    def _take_place(self) -> None:
+        if not self._closed:
+            share_place(self)
 
     def event(self, event: QEvent) -> bool:
         """Let go when napari takes the dock out of its window."""
@@ -379,11 +390,6 @@ class BatchDock(QWidget):
         """Stop the batch; calling it again does nothing."""
         self._closed = True
         self.stop.throw()
-
-
-def _default_folder(slide: Path) -> Path:
-    base = slide.parent if os.access(slide.parent, os.W_OK) else Path.home()
-    return base / "liverdx-results"
 
 
 def _row(*buttons: QPushButton) -> QHBoxLayout:

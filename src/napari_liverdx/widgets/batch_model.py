@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +27,6 @@ SORT_ROLE = Qt.ItemDataRole.UserRole + 1
 PROGRESS_ROLE = Qt.ItemDataRole.UserRole + 2
 
 _TONES = {SlideState.FAILED: QColor("#e5484d"), SlideState.STOPPED: QColor("#d98e04")}
-_WORDS = {
-    SlideState.LOOKING: "looking…",
-    SlideState.RESUMED: "done before",
-}
 
 
 @dataclass(slots=True)
@@ -41,10 +38,13 @@ class BatchItem:
     listed : ListedSlideFile
     step : SlideStep
         Where it stands.
+    name : str
+        The slide's, with its folder where another slide is called the same.
     """
 
     listed: ListedSlideFile
     step: SlideStep
+    name: str
 
     @property
     def row(self) -> CohortRow:
@@ -105,7 +105,7 @@ class BatchModel(QAbstractTableModel):
             self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
             rows = first_rows(new)
             self.items += [
-                BatchItem(s, SlideStep(SlideState.WAITING, r))
+                BatchItem(s, SlideStep(SlideState.WAITING, r), r.slide)
                 for s, r in zip(new, rows, strict=True)
             ]
             self.endInsertRows()
@@ -121,8 +121,11 @@ class BatchModel(QAbstractTableModel):
         self._name_folders()
 
     def _name_folders(self) -> None:
+        names = Counter(item.row.slide for item in self.items)
         for item, row in zip(self.items, first_rows(self.slides), strict=True):
             item.step = replace(item.step, row=replace(item.row, folder=row.folder))
+            several = names[row.slide] > 1 and row.folder
+            item.name = f"{row.folder}/{row.slide}" if several else row.slide
         self._tell(0, len(self.items) - 1)
         self.slides_changed.emit()
 
@@ -256,7 +259,7 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
     for index in () if scheme is None else scheme.pathological:
         classes += _class_columns(scheme[index].name, scheme[index].title)  # type: ignore[index]
     return (
-        _text("Slide", lambda i: i.row.slide),
+        _text("Slide", lambda i: i.name),
         _Column(
             "State",
             _state_text,
@@ -281,19 +284,20 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
 
 
 def _class_columns(name: str, title: str) -> list[_Column]:
-    def of(what: str) -> Callable[[BatchItem], float]:
+    def of(what: Callable[[ClassMeasure], float | None]) -> Callable[[BatchItem], float]:
         def value(item: BatchItem) -> float:
-            found: ClassMeasure | None = item.row.measure_of(name)
-            number = None if found is None else getattr(found, what, None)
+            found = item.row.measure_of(name)
+            number = None if found is None else what(found)
             return math.nan if number is None else float(number)
 
         return value
 
+    largest = of(lambda m: m.largest_focus_mm)
     return [
-        _number(f"{title}\n%", 1, of("percent"), "Share of the analysed tissue"),
-        _number(f"{title}\nmm²", 3, of("area_mm2"), "Area from the threshold on"),
-        _number(f"{title}\nfoci", 0, of("foci"), "Connected areas"),
-        _number(f"{title}\nlargest mm", 2, of("largest_focus_mm"), "Extent of the largest focus"),
+        _number(f"{title}\n%", 1, of(lambda m: m.percent), "Share of the analysed tissue"),
+        _number(f"{title}\nmm²", 3, of(lambda m: m.area_mm2), "Area from the threshold on"),
+        _number(f"{title}\nfoci", 0, of(lambda m: m.foci), "Connected areas"),
+        _number(f"{title}\nlargest mm", 2, largest, "Longest diameter of the largest focus"),
     ]
 
 
@@ -313,7 +317,7 @@ def _state_text(item: BatchItem) -> str:
     state = item.step.state
     if state is SlideState.RUNNING:
         return f"{100 * item.step.progress:.0f} %"
-    return _WORDS.get(state, state.value)
+    return f"{state.value}…" if state is SlideState.LOOKING else state.value
 
 
 def _mpp(item: BatchItem) -> float:

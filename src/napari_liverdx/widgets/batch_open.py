@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.io.result import ResultStore
@@ -22,16 +22,41 @@ from napari_liverdx.widgets.dock import LiverDxDock
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-__all__ = ["main_dock", "open_result"]
+__all__ = ["main_dock", "open_result", "share_place"]
 
 
 def main_dock(widget: QWidget) -> LiverDxDock | None:
     """The dock that analyses single slides in the same window; None if it is not open."""
-    top = widget
-    while (above := top.parentWidget()) is not None:
-        top = above
-    docks = top.findChildren(LiverDxDock)
+    docks = _above(widget)[-1].findChildren(LiverDxDock)
     return next((d for d in docks if not d.controller.closed), None)
+
+
+def _above(widget: QWidget) -> list[QWidget]:
+    """A widget and all that hold it, up to its window."""
+    chain = [widget]
+    while (above := chain[-1].parentWidget()) is not None:
+        chain.append(above)
+    return chain
+
+
+def share_place(widget: QWidget) -> None:
+    """Put the dock that holds a widget into one place with the main dock, as tabs.
+
+    Two tall docks above each other leave neither enough room.
+    """
+    main = main_dock(widget)
+    if main is None:
+        return
+    chain = _above(widget)
+    docks = [
+        next((w for w in c if isinstance(w, QDockWidget)), None) for c in (chain, _above(main))
+    ]
+    window = next((w for w in chain if isinstance(w, QMainWindow)), None)
+    if window is None or None in docks or docks[0].isFloating() or docks[1].isFloating():
+        return
+    if window.dockWidgetArea(docks[0]) == window.dockWidgetArea(docks[1]):
+        window.tabifyDockWidget(docks[1], docks[0])
+        docks[0].raise_()
 
 
 def open_result(

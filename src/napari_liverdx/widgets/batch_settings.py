@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from napari_liverdx.core.mpp import MPP_RANGE
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.widgets.parts import Panel
 
-__all__ = ["BatchSettings"]
+__all__ = ["BatchSettings", "folder_for_results"]
 
 
 class BatchSettings(Panel):
@@ -117,6 +118,12 @@ class BatchSettings(Panel):
         """Where results go."""
         text = self.folder.text().strip()
         return Path(text).expanduser() if text else None
+
+
+def folder_for_results(slide: Path) -> Path:
+    """Where results of a slide go unless a person chooses otherwise."""
+    base = slide.parent if os.access(slide.parent, os.W_OK) else Path.home()
+    return base / "liverdx-results"
 
 
 def _button(tip: str) -> QToolButton:
