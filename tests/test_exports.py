@@ -279,8 +279,9 @@ def test_table_of_tiles(store: ResultStore) -> None:
         assert [float(row[f"{k}_px"]) for k in ("x", "y", "width", "height")] == [
             rect.x, rect.y, rect.width, rect.height,
         ]  # fmt: skip
-        assert float(row["x_um"]) == rect.x * MPP[0]
-        assert float(row["height_um"]) == rect.height * MPP[1]
+        assert [float(row[f"{k}_um"]) for k in ("x", "y", "width", "height")] == [
+            rect.x * MPP[0], rect.y * MPP[1], rect.width * MPP[0], rect.height * MPP[1],
+        ]  # fmt: skip
         values = store.tile_probabilities[:, at.row, at.col]
         assert float(row["probability_fat"]) == pytest.approx(values[2], abs=1e-6)
         assert row["called"] == CLASSES[values.argmax()].name
