@@ -114,8 +114,9 @@ def card(model: Annotated[str, typer.Argument(help="Name or path of a model.")])
 def info(
     slide: Annotated[Path, typer.Argument(help="A slide.")],
 ) -> None:
-    """Say what a slide is: size, levels, resolution, tissue."""
-    from napari_liverdx.engine.analyze import slide_overview, slide_tissue
+    """Say what a slide is: size, levels, resolution, tissue and what spoils it."""
+    from napari_liverdx.core.tissue import TissueLabel
+    from napari_liverdx.engine.tissue import slide_overview, slide_tissue_map
     from napari_liverdx.io.slide import open_slide
 
     with open_slide(slide) as opened:
@@ -129,12 +130,17 @@ def info(
         out.print(f"levels      {len(opened.levels)}: {levels}", highlight=False)
         out.print(f"resolution  {opened.mpp or opened.info.mpp_note}", highlight=False)
         overview = slide_overview(opened)
-        area = slide_tissue(opened, overview).area_px
-        if opened.mpp is not None:
-            tissue = f"{area * opened.mpp.x * opened.mpp.y / 1e6:.3f} mm²"
-        else:
-            tissue = f"{100 * area / (width * height):.0f} % of the slide"
-        out.print(f"tissue      {tissue}", highlight=False)
+        found = slide_tissue_map(opened, overview)
+        for label in TissueLabel:
+            area = found.area_px(label)
+            if label == TissueLabel.GLASS or not (area or label == TissueLabel.TISSUE):
+                continue
+            if opened.mpp is not None:
+                text = f"{area * opened.mpp.x * opened.mpp.y / 1e6:.3f} mm²"
+            else:
+                text = f"{100 * area / (width * height):.1f} % of the slide"
+            note = "" if label == TissueLabel.TISSUE else ", left out by default"
+            out.print(f"{label.title.lower():11} {text}{note}", highlight=False)
         if overview.unreadable:
             err.print(f"{overview.unreadable} stored tiles are damaged and show as white")
 
@@ -175,21 +181,22 @@ def analyze(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Tiles at a time.")] = None,
+    keep_artefacts: Annotated[
+        bool,
+        typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
+    ] = False,
 ) -> None:
     """Analyse a slide: probabilities, areas and a report.
 
     A run that was stopped resumes when the same command is given again.
     """
     from napari_liverdx.core.mpp import Mpp
-    from napari_liverdx.engine.analyze import (
-        make_manifest,
-        result_location,
-        slide_picture,
-        slide_tissue,
-    )
+    from napari_liverdx.core.tissue import ARTEFACTS
+    from napari_liverdx.engine.analyze import make_manifest, result_location, slide_picture
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.plan import plan_run
     from napari_liverdx.engine.slide_context import apply_context
+    from napari_liverdx.engine.tissue import slide_tissue_map
     from napari_liverdx.io.result import ResultStore
     from napari_liverdx.io.slide import open_slide
     from napari_liverdx.models.conformal import conformal_quantile
@@ -208,7 +215,7 @@ def analyze(
         plan = plan_run(
             opened.levels,
             opened.mpp,
-            slide_tissue(opened),
+            slide_tissue_map(opened).keeping(ARTEFACTS if keep_artefacts else frozenset()),
             loaded.card,
             overlap=overlap,
             device=choose_device(device, precision),
@@ -238,6 +245,10 @@ def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) 
     out.print(
         f"tiles   {len(plan.tiles)} on tissue, read at {plan.read_mpp:.4g} µm/px", highlight=False
     )
+    for what, areas in plan.tissue_record.items():
+        if isinstance(areas, dict) and areas:
+            listed = ", ".join(f"{name} {area:.3f} mm²" for name, area in areas.items())
+            out.print(f"{what + ' ':8}{listed}", highlight=False)
     if done := store.count(TileState.DONE):
         out.print(f"resuming: {done} tiles are done already", highlight=False)
     for warning in plan.warnings:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,16 @@ from skimage.morphology import remove_small_objects
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
 
-__all__ = ["OVERVIEW_MPP", "TissueMask", "bounding_rect", "find_tissue", "restrict"]
+__all__ = [
+    "ARTEFACTS",
+    "OVERVIEW_MPP",
+    "TissueLabel",
+    "TissueMap",
+    "TissueMask",
+    "bounding_rect",
+    "find_tissue",
+    "restrict",
+]
 
 OVERVIEW_MPP = 8.0
 """Resolution at which tissue is sought, µm/px."""
@@ -74,6 +85,87 @@ class TissueMask:
     def area_px(self) -> float:
         """Tissue area in level-0 pixels squared."""
         return float(np.count_nonzero(self.mask)) * self.scale_x * self.scale_y
+
+
+class TissueLabel(IntEnum):
+    """What a pixel of a `TissueMap` shows."""
+
+    GLASS = 0
+    TISSUE = 1
+    PEN = 2
+    FOLD = 3
+    BLUR = 4
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return _TITLES[self]
+
+
+_TITLES = {
+    TissueLabel.GLASS: "Glass",
+    TissueLabel.TISSUE: "Tissue",
+    TissueLabel.PEN: "Pen marks",
+    TissueLabel.FOLD: "Folds",
+    TissueLabel.BLUR: "Out of focus",
+}
+
+ARTEFACTS = frozenset({TissueLabel.PEN, TissueLabel.FOLD, TissueLabel.BLUR})
+"""Labels that are left out of an analysis unless they are kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TissueMap:
+    """A picture of tissue and of what spoils it.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8, shape (rows, columns)
+        Values of `TissueLabel`; any other value counts as tissue.
+    scale_x, scale_y : float
+        Level-0 pixels per pixel of the picture.
+    kept : frozenset of TissueLabel
+        Artefacts that are analysed all the same.
+    edited : bool
+        Whether a person changed the labels that were found.
+    """
+
+    labels: NDArray[np.uint8]
+    scale_x: float
+    scale_y: float
+    kept: frozenset[TissueLabel] = frozenset()
+    edited: bool = False
+
+    @property
+    def analysed(self) -> TissueMask:
+        """What is analysed: tissue, and artefacts that are kept."""
+        left_out = [TissueLabel.GLASS, *(ARTEFACTS - self.kept)]
+        mask = ~np.isin(self.labels, np.array(left_out, np.uint8))
+        return TissueMask(mask, self.scale_x, self.scale_y)
+
+    def keeping(self, labels: AbstractSet[TissueLabel]) -> TissueMap:
+        """The same with these artefacts kept, and no others."""
+        return replace(self, kept=frozenset(labels) & ARTEFACTS)
+
+    def area_px(self, label: TissueLabel) -> float:
+        """Area of a label in level-0 pixels squared."""
+        return float(np.count_nonzero(self.labels == label)) * self.scale_x * self.scale_y
+
+    def areas_mm2(self, um2_per_px: float) -> dict[TissueLabel, float]:
+        """Area of each label but glass.
+
+        Parameters
+        ----------
+        um2_per_px : float
+            Area of a level-0 pixel in µm².
+        """
+        return {k: self.area_px(k) * um2_per_px / 1e6 for k in TissueLabel if k}
+
+    @property
+    def is_default(self) -> bool:
+        """Whether exactly what was found is analysed, without artefacts."""
+        present = {k for k in self.kept if np.any(self.labels == k)}
+        return not self.edited and not present
 
 
 def find_tissue(

@@ -16,13 +16,13 @@ import torch
 from napari_liverdx import __version__
 from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.core.tissue import OVERVIEW_MPP, TissueMask, find_tissue
 from napari_liverdx.engine.knowing import domain_record, read_result
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.engine.predict import predict
+from napari_liverdx.engine.tissue import slide_overview, slide_picture, slide_tissue
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.result import ResultStore, TileState, result_path
-from napari_liverdx.io.slide import Overview, Slide
+from napari_liverdx.io.slide import Slide
 from napari_liverdx.models.modelfile import LoadedModel
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 _FLUSH_SECONDS = 2.0
-_PICTURE_SIDE = 1400
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +70,6 @@ class RunProgress:
     domain: DomainReading | None = None
 
 
-def slide_overview(slide: Slide) -> Overview:
-    """The picture in which tissue is sought; without an mpp as if at 0.5 µm/px."""
-    mpp = slide.mpp.mean if slide.mpp is not None else 0.5
-    return slide.overview(max(1.0, OVERVIEW_MPP / mpp))
-
-
-def slide_picture(slide: Slide) -> Overview:
-    """A picture to look at, about 1400 px on its longer side."""
-    return slide.overview(max(1.0, max(slide.size) / _PICTURE_SIDE))
-
-
-def slide_tissue(slide: Slide, overview: Overview | None = None) -> TissueMask:
-    """Where the tissue of a slide is; without an mpp it is sought as if at 0.5 µm/px."""
-    overview = overview or slide_overview(slide)
-    mpp = slide.mpp.mean if slide.mpp is not None else 0.5
-    return find_tissue(
-        overview.rgb,
-        mpp=mpp * (overview.scale_x + overview.scale_y) / 2,
-        scale_x=overview.scale_x,
-        scale_y=overview.scale_y,
-    )
-
-
 def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
     """The manifest of a run that is about to start."""
     return RunManifest(
@@ -118,17 +94,19 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
             "python": platform.python_version(),
         },
         warnings=plan.warnings,
+        tissue=plan.tissue_record,
     )
 
 
 def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedModel) -> Path:
     """Where the result of a run lies.
 
-    The whole slide as it is has a plain name; other regions, overlaps and resolutions get a mark
-    of their own, so that several results of a slide stand side by side.
+    The whole slide as it is has a plain name; other regions, overlaps, resolutions and tissue that
+    a person chose get a mark of their own, so that several results of a slide stand side by side.
     """
     name = model.card.name
-    if plan.restricted or plan.overlap or plan.mpp != slide.info.mpp:
+    special = plan.restricted or plan.own_tissue or plan.overlap
+    if special or plan.mpp != slide.info.mpp:
         what = repr((plan.grid, plan.overlap, plan.mpp.x, plan.mpp.y)).encode()
         what += np.packbits(plan.tissue.mask).tobytes()
         name += f".{hashlib.sha256(what).hexdigest()[:6]}"

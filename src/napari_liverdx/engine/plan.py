@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from napari_liverdx.core.errors import MppError, NoTissueError, PlanError
 from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
-from napari_liverdx.core.tissue import TissueMask, bounding_rect, restrict
+from napari_liverdx.core.tissue import TissueLabel, TissueMap, TissueMask, bounding_rect, restrict
 from napari_liverdx.engine.device import DeviceChoice, choose_device
 from napari_liverdx.models.card import ModelCard
 
@@ -45,6 +46,10 @@ class RunPlan:
         Whether regions were given.
     warnings : tuple of str
         For the user.
+    own_tissue : bool
+        Whether a person edited the tissue or kept artefacts in it.
+    tissue_record : dict
+        For the manifest: whether the tissue was edited, and mm² of each artefact left out or kept.
     """
 
     grid: TileGrid
@@ -56,6 +61,8 @@ class RunPlan:
     device: DeviceChoice
     restricted: bool = False
     warnings: tuple[str, ...] = ()
+    own_tissue: bool = False
+    tissue_record: dict[str, Any] = field(default_factory=dict)
 
     @property
     def read_mpp(self) -> float:
@@ -66,7 +73,7 @@ class RunPlan:
 def plan_run(
     levels: Sequence[Level],
     mpp: Mpp | None,
-    tissue: TissueMask,
+    tissue: TissueMask | TissueMap,
     card: ModelCard,
     *,
     regions: Sequence[NDArray[np.float64]] | None = None,
@@ -82,8 +89,8 @@ def plan_run(
         Levels of the slide, finest first.
     mpp : Mpp or None
         None is an error here: the resolution must have been asked for before.
-    tissue : TissueMask
-        Where tissue is.
+    tissue : TissueMask or TissueMap
+        Where tissue is; of a map its artefacts are left out unless they are kept.
     card : ModelCard
         Card of the model.
     regions : sequence of ndarray of float, shape (n, 2), optional
@@ -110,6 +117,10 @@ def plan_run(
         )
     if batch_size is not None and batch_size < 1:
         raise PlanError(f"a batch holds at least one tile, not {batch_size}")
+    own, record = False, {}
+    if isinstance(tissue, TissueMap):
+        own, record = not tissue.is_default, _tissue_record(tissue, mpp)
+        tissue = tissue.analysed
     bounds = None
     if regions is not None:
         bounds = bounding_rect(regions)
@@ -137,11 +148,24 @@ def plan_run(
         device,
         regions is not None,
         _warnings(levels, mpp, card),
+        own,
+        record,
     )
 
 
 def _in_blocks(grid: TileGrid) -> list[TileIndex]:
     return sorted(grid, key=lambda t: (t.row // _BLOCK, t.col // _BLOCK, t.row, t.col))
+
+
+def _tissue_record(tissue: TissueMap, mpp: Mpp) -> dict[str, Any]:
+    """Of the whole slide, whatever regions are analysed."""
+    areas = tissue.areas_mm2(mpp.x * mpp.y)
+    found = {k: round(v, 6) for k, v in areas.items() if v and k != TissueLabel.TISSUE}
+    return {
+        "edited": tissue.edited,
+        "excluded": {k.name.lower(): v for k, v in found.items() if k not in tissue.kept},
+        "kept": {k.name.lower(): v for k, v in found.items() if k in tissue.kept},
+    }
 
 
 def _warnings(levels: Sequence[Level], mpp: Mpp, card: ModelCard) -> tuple[str, ...]:

@@ -38,6 +38,9 @@ class RunManifest(BaseModel):
         Of the tissue mask that was analysed.
     device, versions, timings, warnings, created, finished
         For the record; not part of the result's identity.
+    tissue : dict
+        Whether a person edited the tissue, and mm² of the artefacts ``excluded`` and ``kept``;
+        empty where none were sought.
     domain : dict
         Whether the slide looks like the training data; empty where the model cannot tell.
     """
@@ -65,6 +68,7 @@ class RunManifest(BaseModel):
     warnings: tuple[str, ...] = ()
     created: str = ""
     finished: str = ""
+    tissue: dict[str, Any] = {}
     domain: dict[str, Any] = {}
     notice: str = "For research use, not for diagnosis."
 

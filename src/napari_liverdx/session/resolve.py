@@ -50,7 +50,7 @@ def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None =
     return plan_run(
         slide.levels,
         slide.mpp,
-        slide.tissue,
+        state.tissue or slide.tissue_map or slide.tissue,
         card,
         regions=regions,
         overlap=state.overlap,

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from napari_liverdx.core.domain import DomainReading
-from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.engine.analyze import (
     RunProgress,
     analyze,
     make_manifest,
     result_location,
-    slide_overview,
-    slide_picture,
-    slide_tissue,
 )
 from napari_liverdx.engine.knowing import probe_domain
 from napari_liverdx.engine.plan import RunPlan
-from napari_liverdx.io.report import write_csv, write_report
+from napari_liverdx.engine.tissue import slide_overview, slide_tissue_map
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide
-from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.modelfile import LoadedModel
 from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.session.reporting import save_report
 from napari_liverdx.session.state import SlideFacts
 
 __all__ = [
@@ -67,16 +62,18 @@ def slide_facts(slide: Slide) -> SlideFacts:
 
 
 def look_at_slide(slide: Slide) -> SlideFacts:
-    """The facts with tissue; reads the slide's small levels."""
+    """The facts with tissue and artefacts; reads small levels, and fine ones where tissue is."""
     overview = slide_overview(slide)
+    found = slide_tissue_map(slide, overview)
     return SlideFacts(
         slide.name,
         slide.info.format,
         slide.levels,
         slide.mpp,
         slide.info.mpp_note,
-        slide_tissue(slide, overview),
+        found.analysed,
         overview.unreadable,
+        found,
     )
 
 
@@ -163,37 +160,3 @@ def run(
             yield Progressed(run_number, progress)
             if stop.is_set():
                 return
-
-
-def save_report(
-    slide: Slide,
-    store: ResultStore,
-    measures: Sequence[ClassMeasure],
-    card: ModelCard,
-    error_rate: float | None = None,
-) -> Path:
-    """Write report and table beside the result.
-
-    Returns
-    -------
-    Path
-        Of the HTML page.
-
-    Raises
-    ------
-    ResultError
-        If they cannot be written.
-    """
-    base = store.path.name.removesuffix(".liverdx.zarr")
-    page = store.path.with_name(f"{base}.html")
-    write_csv(store.path.with_name(f"{base}.csv"), measures)
-    write_report(
-        page,
-        store,
-        measures,
-        slide_picture(slide),
-        card.model_dump(),
-        error_rate=error_rate,
-        quantile=conformal_quantile(card, error_rate, "cell"),
-    )
-    return page

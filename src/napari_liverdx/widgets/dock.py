@@ -26,6 +26,8 @@ from napari_liverdx.widgets.review_tab import ReviewTab
 from napari_liverdx.widgets.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.slide_panel import SlidePanel
 from napari_liverdx.widgets.tab import Tab
+from napari_liverdx.widgets.tissue_control import TissueController
+from napari_liverdx.widgets.tissue_panel import TissuePanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -55,6 +57,8 @@ class LiverDxDock(QWidget):
         self.notice = NoticeBar()
         self.slide_panel = SlidePanel()
         self.model_panel = ModelPanel()
+        self.tissue_panel = TissuePanel()
+        self.tissue = TissueController(self.controller, self.tissue_panel)
         self.run_panel = RunPanel()
         self.findings_panel = FindingsPanel()
         self._build()
@@ -72,7 +76,13 @@ class LiverDxDock(QWidget):
             self.controller.reopener.adopt(layer)
 
     def _build(self) -> None:
-        panels = (self.slide_panel, self.model_panel, self.run_panel, self.findings_panel)
+        panels = (
+            self.slide_panel,
+            self.model_panel,
+            self.tissue_panel,
+            self.run_panel,
+            self.findings_panel,
+        )
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 7px; }")
@@ -281,6 +291,7 @@ class LiverDxDock(QWidget):
             return
         for page in self.pages:
             page.release()
+        self.tissue.release()
         self.controller.close()
         self.viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self.viewer.layers.events.removed.disconnect(self._on_layers_changed)
