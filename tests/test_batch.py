@@ -194,6 +194,8 @@ def test_a_batch_equals_the_slides_alone(
     assert float(row["fat_mm2"]) > 0
     assert row["fat_mm2"] == fat["area_mm2"]
     assert row["fat_percent_of_tissue"] == fat["percent_of_tissue"]
+    assert int(row["fat_foci"]) > 0
+    assert float(row["fat_largest_focus_mm"]) > 0
 
 
 def test_another_threshold_is_measured_without_a_run(

@@ -65,6 +65,10 @@ def batch(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Tiles at a time.")] = None,
+    keep_artefacts: Annotated[
+        bool,
+        typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
+    ] = False,
 ) -> None:
     """Analyse many slides one after another and keep a table of all (cohort.csv).
 
@@ -88,6 +92,7 @@ def batch(
         overlap,
         choose_device(device, precision),
         batch_size,
+        keep_artefacts,
     )
     stop = threading.Event()
     with _ctrl_c(stop):

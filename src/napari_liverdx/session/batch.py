@@ -268,6 +268,7 @@ class _Book:
             "thresholds": {c: float(given.get(c, DEFAULT_THRESHOLD)) for c in classes},
             "error_rate": request.error_rate,
             "overlap": request.overlap,
+            "keep_artefacts": request.keep_artefacts,
             "mpp_where_none_is_stated": request.mpp,
             "version": __version__,
             "began": self._began,

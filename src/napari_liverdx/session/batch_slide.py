@@ -11,13 +11,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
-from napari_liverdx.core.measure import ClassMeasure, measure
+from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.tissue import ARTEFACTS
 from napari_liverdx.engine.analyze import RunProgress, result_location
 from napari_liverdx.engine.device import DeviceChoice
 from napari_liverdx.engine.knowing import read_result
 from napari_liverdx.engine.plan import RunPlan, plan_run
 from napari_liverdx.engine.slide_context import apply_context
+from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.cohort import CohortRow
 from napari_liverdx.io.manifest import stored_fingerprint
 from napari_liverdx.io.result import ResultStore, TileState
@@ -27,6 +29,7 @@ from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.context_file import LoadedContext
 from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.session.measuring import Measurer
 from napari_liverdx.session.runner import Started, look_at_slide, run, save_report
 
 __all__ = ["BatchRequest", "BatchTools", "SlideState", "SlideStep", "slide_steps"]
@@ -82,6 +85,8 @@ class BatchRequest:
         Chosen automatically if None.
     batch_size : int or None
         Tiles at a time.
+    keep_artefacts : bool
+        Analyse pen marks, folds and blurred tissue too.
     """
 
     slides: tuple[ListedSlideFile, ...]
@@ -94,6 +99,7 @@ class BatchRequest:
     overlap: float = 0.0
     device: DeviceChoice | None = None
     batch_size: int | None = None
+    keep_artefacts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,13 +243,13 @@ def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
             f"no µm/px: {slide.info.mpp_note}; give it for this slide in the list, or for all "
             "that state none (about 0.25 for a 40x scan, 0.5 for 20x)"
         )
-    request, facts = tools.request, look_at_slide(slide)
-    if facts.tissue is None:
+    request, found = tools.request, look_at_slide(slide).tissue_map
+    if found is None:
         raise SlideReadError(f"{slide.path}: its tissue could not be sought")
     return plan_run(
-        facts.levels,
-        facts.mpp,
-        facts.tissue,
+        slide.levels,
+        slide.mpp,
+        found.keeping(ARTEFACTS if request.keep_artefacts else frozenset()),
         tools.model.card,
         overlap=request.overlap,
         device=request.device,
@@ -307,15 +313,9 @@ def _finished(
         raise SlideReadError(f"none of its tiles could be read; {failure or 'copy it again'}")
     if tools.context is not None:
         apply_context(store, tools.context)
-    tissue = store.tissue_cells()
-    measures = measure(
-        store.probabilities,
-        tissue,
-        store.manifest.scheme,
-        cell_area_um2=store.cell_area_um2,
-        thresholds=request.thresholds,
-        quantile=conformal_quantile(card, request.error_rate, "cell"),
-    )
+    quantile = conformal_quantile(card, request.error_rate, "cell")
+    findings = Measurer(store).take(Basis.CELLS, request.thresholds, quantile)
+    measures = findings.measures
     save_report(slide, store, measures, card, request.error_rate)
     _keep_view(store, measures, request.error_rate)
     reading, call = read_result(store, card), store.slide_call
@@ -326,7 +326,7 @@ def _finished(
     return replace(step, progress=1.0).to(
         SlideState.RESUMED if resumed else SlideState.DONE,
         message,
-        tissue_mm2=float(tissue.sum()) * store.cell_area_um2 / 1e6,
+        tissue_mm2=findings.tissue_mm2,
         measures=measures,
         domain="" if reading is None else reading.state.value,
         domain_numbers="" if reading is None else reading.numbers,
