@@ -23,19 +23,27 @@ from napari_liverdx import (
     cli_explain,
     cli_export,
     cli_reproduce,
+    cli_result,
     cli_slide,
     cli_test,
     cli_train,
 )
 from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.cli_result import (
+    BasisOption,
+    HideNameOption,
+    MeasuredOn,
+    PdfOption,
+    TopOption,
+    say_domain,
+    say_result,
+)
 from napari_liverdx.core.errors import LiverDxError
 
 if TYPE_CHECKING:
-    from napari_liverdx.core.domain import DomainReading
-    from napari_liverdx.core.measure import ClassMeasure
     from napari_liverdx.engine.plan import RunPlan
     from napari_liverdx.io.result import ResultStore
-    from napari_liverdx.io.slide import Overview, Slide
+    from napari_liverdx.io.slide import Slide
     from napari_liverdx.models.modelfile import LoadedModel
 
 __all__ = ["app", "main"]
@@ -55,6 +63,7 @@ for commands in (
     cli_domain,
     cli_explain,
     cli_export,
+    cli_result,
     cli_reproduce,
 ):
     commands.register(app)
@@ -185,6 +194,10 @@ def analyze(
         bool,
         typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
     ] = False,
+    basis: BasisOption = MeasuredOn.CELLS,
+    pdf: PdfOption = False,
+    hide_name: HideNameOption = False,
+    top: TopOption = None,
 ) -> None:
     """Analyse a slide: probabilities, areas and a report.
 
@@ -192,7 +205,7 @@ def analyze(
     """
     from napari_liverdx.core.mpp import Mpp
     from napari_liverdx.core.tissue import ARTEFACTS
-    from napari_liverdx.engine.analyze import make_manifest, result_location, slide_picture
+    from napari_liverdx.engine.analyze import make_manifest, result_location
     from napari_liverdx.engine.device import choose_device
     from napari_liverdx.engine.plan import plan_run
     from napari_liverdx.engine.slide_context import apply_context
@@ -229,11 +242,20 @@ def analyze(
         _say_plan(opened.path.name, plan, loaded, store)
         _say_probe(plan, opened, loaded)
         _run(plan, opened, loaded, store)
-        picture = slide_picture(opened)
-    if around is not None:
-        for name, value in apply_context(store, around).lines():
-            out.print(f"{name:24} {value}", highlight=False)
-    _say_result(store, thresholds, picture, loaded, error_rate)
+        if around is not None:
+            for name, value in apply_context(store, around).lines():
+                out.print(f"{name:24} {value}", highlight=False)
+        say_result(
+            store,
+            opened,
+            loaded.card,
+            thresholds,
+            error_rate,
+            basis=basis,
+            pdf=pdf,
+            hide_name=hide_name,
+            top=top,
+        )
 
 
 def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) -> None:
@@ -258,16 +280,7 @@ def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) 
 def _say_probe(plan: RunPlan, slide: Slide, model: LoadedModel) -> None:
     from napari_liverdx.engine.knowing import probe_domain
 
-    _say_domain(probe_domain(plan, slide, model), "before the run")
-
-
-def _say_domain(reading: DomainReading | None, when: str) -> None:
-    from napari_liverdx.core.domain import NO_STATISTICS, DomainState
-
-    text = NO_STATISTICS if reading is None else f"{when}: {reading}"
-    quiet = reading is None or reading.state in (DomainState.FAMILIAR, DomainState.UNKNOWN)
-    style = None if quiet else "yellow"
-    out.print(f"domain  {text}", style=style, highlight=False, soft_wrap=True, markup=False)
+    say_domain(probe_domain(plan, slide, model), "before the run")
 
 
 @contextmanager
@@ -307,64 +320,3 @@ def _run(plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore) ->
             soft_wrap=True,
             highlight=False,
         )
-
-
-def _say_result(
-    store: ResultStore,
-    thresholds: dict[str, float],
-    overview: Overview,
-    model: LoadedModel,
-    error_rate: float | None,
-) -> None:
-    from napari_liverdx.core.measure import measure
-    from napari_liverdx.engine.knowing import read_result
-    from napari_liverdx.io.report import write_csv, write_report
-    from napari_liverdx.models.conformal import conformal_quantile
-
-    _say_domain(read_result(store, model.card), "whole run")
-    tissue = store.tissue_cells()
-    quantile = conformal_quantile(model.card, error_rate, "cell")
-    rows = measure(
-        store.probabilities,
-        tissue,
-        model.card.scheme,
-        cell_area_um2=store.cell_area_um2,
-        thresholds=thresholds,
-        quantile=quantile,
-    )
-    table = Table(box=None, header_style="bold")
-    table.add_column("class")
-    for column in ("threshold", "mm²", "% of tissue", "mean probability"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(
-            row.title,
-            _rule(row, error_rate),
-            f"{row.area_mm2:.3f}",
-            f"{row.percent:.1f}",
-            "" if math.isnan(row.mean_probability) else f"{row.mean_probability:.3f}",
-        )
-    out.print(table)
-    base = store.path.name.removesuffix(".liverdx.zarr")
-    csv_path, html_path = (store.path.with_name(f"{base}.{end}") for end in ("csv", "html"))
-    write_csv(csv_path, rows)
-    write_report(
-        html_path,
-        store,
-        rows,
-        overview,
-        model.card.model_dump(),
-        error_rate=error_rate,
-        quantile=quantile,
-    )
-    for what, path in (("result", store.path), ("table", csv_path), ("report", html_path)):
-        out.print(f"{what:7} {path}", highlight=False, soft_wrap=True)
-    out.print(store.manifest.notice, style="dim", highlight=False)
-
-
-def _rule(row: ClassMeasure, error_rate: float | None) -> str:
-    from napari_liverdx.core.uncertain import NOT_SURE
-
-    if row.name == NOT_SURE:
-        return f"error rate {error_rate:g}"
-    return "most probable" if row.threshold is None else f"{row.threshold:.2f}"
