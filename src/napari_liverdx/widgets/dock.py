@@ -16,9 +16,11 @@ from napari_liverdx.plugin.adopt import is_slide_layer
 from napari_liverdx.plugin.layers import RESULT_KEY
 from napari_liverdx.session.resolve import obstacle
 from napari_liverdx.session.state import Extent, SessionState
+from napari_liverdx.widgets.compare_tab import CompareTab
 from napari_liverdx.widgets.controller import DockController
 from napari_liverdx.widgets.explain_tab import ExplainTab
 from napari_liverdx.widgets.findings_panel import FindingsPanel
+from napari_liverdx.widgets.measure_tab import MeasureTab
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts import fill_dock, scroll_column
@@ -26,6 +28,7 @@ from napari_liverdx.widgets.review_tab import ReviewTab
 from napari_liverdx.widgets.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.slide_panel import SlidePanel
 from napari_liverdx.widgets.tab import Tab
+from napari_liverdx.widgets.teach_tab import TeachTab
 from napari_liverdx.widgets.tissue_control import TissueController
 from napari_liverdx.widgets.tissue_panel import TissuePanel
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiverDxDock"]
 
-_PAGES: tuple[type[Tab], ...] = (ReviewTab, ExplainTab)
+_PAGES: tuple[type[Tab], ...] = (ReviewTab, MeasureTab, ExplainTab, TeachTab, CompareTab)
 _DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
@@ -130,6 +133,7 @@ class LiverDxDock(QWidget):
         events.measures.connect(self._on_measures)
         events.domain.connect(self._on_domain)
         events.out_folder.connect(self._on_folder)
+        events.thresholds.connect(self.findings_panel.show_thresholds)
         events.extent.connect(self._on_extent)
 
     def _connect_viewer(self) -> None:

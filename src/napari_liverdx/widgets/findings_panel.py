@@ -142,6 +142,13 @@ class FindingsPanel(Panel):
                 self._rows.addWidget(line)
         self.show_measures(())
 
+    def show_thresholds(self, thresholds: dict[str, float]) -> None:
+        """Move the sliders to these, without a signal."""
+        for name, slider in self.sliders.items():
+            if name in thresholds and slider.value() != thresholds[name]:
+                with QSignalBlocker(slider):
+                    slider.setValue(thresholds[name])
+
     def allow_error_rate(self, allowed: bool) -> None:
         """Switch the error rate off, and let it be chosen where the model can promise one."""
         self.show_error_rate(None)

@@ -31,6 +31,7 @@ class HistogramPlot(QWidget):
         self._histogram: Histogram | None = None
         self._colour = QColor("#4aa3df")
         self.threshold = 0.5
+        self._dragging = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(130)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -133,14 +134,19 @@ class HistogramPlot(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Take the threshold to the cursor."""
+        self._dragging = True
         self._move_to(event.position().x())
         event.accept()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag the threshold."""
-        if event.buttons() & Qt.MouseButton.LeftButton:
+        if self._dragging:
             self._move_to(event.position().x())
             event.accept()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Let go of the threshold."""
+        self._dragging = False
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Move by a hundredth with the arrow keys."""

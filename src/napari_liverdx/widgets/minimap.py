@@ -28,6 +28,7 @@ class Minimap(QWidget):
         self._picture: QPixmap | None = None
         self._size = (1.0, 1.0)
         self._view: NDArray[np.float64] | None = None
+        self._dragging = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(_HEIGHT)
         self.setCursor(Qt.CursorShape.CrossCursor)
@@ -118,12 +119,17 @@ class Minimap(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Look there."""
+        self._dragging = True
         self._ask(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Look along while the button is held."""
-        if event.buttons() & Qt.MouseButton.LeftButton:
+        if self._dragging:
             self._ask(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Stay there."""
+        self._dragging = False
 
     def _ask(self, event: QMouseEvent) -> None:
         area = self.area

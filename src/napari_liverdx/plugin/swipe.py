@@ -1,0 +1,162 @@
+"""Two probability maps over one slide, left and right of a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Shapes
+from napari.utils.colormaps import Colormap, DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_liverdx.io.view import ViewState
+from napari_liverdx.plugin.camera import camera_of
+from napari_liverdx.plugin.layers import placement, probability_layer
+from napari_liverdx.session.comparing import BOTH, ONLY_A, ONLY_B, Comparison, Side
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = [
+    "A_COLOUR",
+    "BOTH_COLOUR",
+    "B_COLOUR",
+    "COMPARE_KEY",
+    "Swipe",
+    "difference_layer",
+    "side_layer",
+]
+
+COMPARE_KEY = "liverdx_compare"
+A_COLOUR, B_COLOUR, BOTH_COLOUR = "#e69f00", "#56b4e9", "#009e73"
+"""Okabe & Ito 2008: told apart with every kind of colour vision."""
+
+
+def side_layer(side: Side, reference: Image, letter: str, colour: str) -> Image:
+    """The map of one side in the side's colour, with pixels of its own."""
+    index = side.store.manifest.scheme.index(side.class_name)
+    layer = probability_layer(side.store, index, reference, side.threshold, ViewState(opacity=0.65))
+    layer.data = layer.data.copy()
+    layer.colormap = _side_colormap(colour)
+    layer.name = f"{letter} · {reference.name}"
+    layer.metadata = {COMPARE_KEY: letter}
+    return layer
+
+
+def _side_colormap(colour: str) -> Colormap:
+    rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return Colormap(
+        [[*rgb, 0.4], [*rgb, 1.0]],
+        name=f"liverdx side {colour}",
+        low_color=(0, 0, 0, 0),
+        nan_color=(0, 0, 0, 0),
+    )
+
+
+def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Labels:
+    """Where only A, only B and both count."""
+    layer = Labels(
+        comparison.where,
+        name=f"A and B · {reference.name}",
+        opacity=0.6,
+        metadata={COMPARE_KEY: "difference"},
+        **placement(reference, a.store.origin, a.store.cell_size),
+    )
+    colours = {BOTH: BOTH_COLOUR, ONLY_A: A_COLOUR, ONLY_B: B_COLOUR}
+    layer.colormap = DirectLabelColormap(
+        color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **colours}
+    )
+    layer.editable = False
+    return layer
+
+
+class Swipe:
+    """A left of a line, B right of it; the line is moved by `move` or dragged on the canvas.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    reference : Image
+        The slide's layer.
+    a, b : Side
+        What is compared.
+    moved : callable
+        Told the new position, 0 to 1, when the line was dragged.
+    """
+
+    def __init__(self, viewer: ViewerModel, reference: Image, a: Side, b: Side, moved: Any) -> None:
+        self._viewer, self._reference, self._moved = viewer, reference, moved
+        self.layers = (
+            side_layer(a, reference, "A", A_COLOUR),
+            side_layer(b, reference, "B", B_COLOUR),
+        )
+        self._whole: tuple[NDArray[np.float32], ...] = tuple(
+            np.array(layer.data) for layer in self.layers
+        )
+        self.position = 0.5
+        self.line = self._make_line()
+        for layer in self.layers:
+            viewer.add_layer(layer)
+        viewer.add_layer(self.line)
+        self.line.editable = False
+        viewer.layers.selection.active = reference
+        viewer.mouse_drag_callbacks.append(self._drag)
+        self.move(0.5)
+
+    def _corners(self) -> NDArray[np.float64]:
+        """Upper left and lower right of the slide in world coordinates, (y, x)."""
+        return np.asarray(self._reference.extent.world)[:, -2:]
+
+    def _make_line(self) -> Shapes:
+        return Shapes(
+            [self._line_at(0.5)],
+            shape_type="line",
+            edge_color="#1b1b3a",
+            edge_width=float(np.ptp(self._corners()[:, 1])) / 400,
+            name=f"Swipe · {self._reference.name}",
+            units=tuple(self._reference.units)[-2:],
+            metadata={COMPARE_KEY: "line"},
+        )
+
+    def _line_at(self, position: float) -> NDArray[np.float64]:
+        (top, left), (bottom, right) = self._corners()
+        x = left + position * (right - left)
+        return np.array([[top, x], [bottom, x]])
+
+    def move(self, position: float) -> None:
+        """Put the line at a share of the slide's width."""
+        self.position = min(1.0, max(0.0, position))
+        self.line.data = [self._line_at(self.position)]
+        x = self._line_at(self.position)[0, 1]
+        for layer, whole, left in zip(self.layers, self._whole, (True, False), strict=True):
+            columns = np.arange(whole.shape[1])
+            places = np.array([layer.data_to_world((0, c))[-1] for c in columns])
+            shown = places < x if left else places >= x
+            layer.data[...] = np.where(shown[None, :], whole, np.nan)
+            layer.refresh()
+
+    def set_threshold(self, letter: str, value: float) -> None:
+        """Move the threshold of A or B."""
+        layer = self.layers["AB".index(letter)]
+        layer.contrast_limits = (min(value, 0.999), 1.0)
+
+    def _drag(self, viewer: Any, event: Any) -> Any:
+        (_, left), (_, right) = self._corners()
+        near = abs(event.position[-1] - self._line_at(self.position)[0, 1])
+        # Ten screen pixels to either side.
+        if near * camera_of(self._viewer).zoom > 10:
+            return
+        yield
+        while event.type == "mouse_move":
+            event.handled = True
+            self._moved((event.position[-1] - left) / (right - left))
+            yield
+
+    def remove(self) -> None:
+        """Take layers and callback away; calling it again does nothing."""
+        if self._drag in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._drag)
+        for layer in (*self.layers, self.line):
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
