@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_liverdx.core.domain import NO_STATISTICS
-from napari_liverdx.core.errors import ResultError
-from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_COLOUR, not_sure
-from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.core.histogram import Histogram
+from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
+from napari_liverdx.core.uncertain import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
+from napari_liverdx.io.basis import Basis, measured_map
+from napari_liverdx.io.measurements import COLUMNS, measurement_values
+from napari_liverdx.io.report_facts import (
+    all_facts,
+    manifest_json,
+    measuring_note,
+    shown_name,
+    warnings_of,
+)
+from napari_liverdx.io.report_parts import (
+    Picture,
+    Report,
+    TileGroup,
+    findings_table,
+    histogram_parts,
+    metrics_table,
+    regions_table,
+)
+from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Overview
+from napari_liverdx.io.storage import storage_errors
 
-__all__ = ["overlay_picture", "write_csv", "write_report"]
+__all__ = [
+    "gather_report",
+    "overlay_picture",
+    "render_report",
+    "small_picture",
+    "write_csv",
+    "write_report",
+]
 
 _LONGEST_SIDE = 1400
 
@@ -32,6 +58,7 @@ def overlay_picture(
     *,
     opacity: float = 0.6,
     quantile: float | None = None,
+    basis: Basis = Basis.CELLS,
 ) -> NDArray[np.uint8]:
     """The slide with each pathological class drawn over it where it reaches its threshold.
 
@@ -47,6 +74,8 @@ def overlay_picture(
         Of a cell with probability 1.
     quantile : float, optional
         See `napari_liverdx.core.measure.measure`; cells that are not sure are grey.
+    basis : Basis
+        What is drawn.
 
     Returns
     -------
@@ -54,53 +83,61 @@ def overlay_picture(
     """
     rows, cols = overview.rgb.shape[:2]
     (width, height), (x, y) = store.cell_size, store.origin
+    shown = measured_map(store, basis)
     map_rows = np.floor(((np.arange(rows) + 0.5) * overview.scale_y - y) / height).astype(int)
     map_cols = np.floor(((np.arange(cols) + 0.5) * overview.scale_x - x) / width).astype(int)
-    n_rows, n_cols = store.probabilities.shape[1:]
+    n_rows, n_cols = shown.tissue.shape
     inside = ((map_rows >= 0) & (map_rows < n_rows))[:, None] & (
         (map_cols >= 0) & (map_cols < n_cols)
     )[None, :]
     place = np.ix_(np.clip(map_rows, 0, n_rows - 1), np.clip(map_cols, 0, n_cols - 1))
-    analysed = store.tissue_cells()[place] & inside
+    analysed = shown.tissue[place] & inside
     picture = overview.rgb.astype(np.float32)
     if quantile is not None:
-        unsure = analysed & not_sure(store.probabilities, quantile)[place]
+        unsure = analysed & not_sure(shown.probabilities, quantile)[place]
         grey = [int(NOT_SURE_COLOUR[i : i + 2], 16) for i in (1, 3, 5)]
         picture[unsure] = 0.3 * picture[unsure] + 0.7 * np.array(grey, np.float32)
         analysed &= ~unsure
     for index in store.manifest.scheme.pathological:
         tissue_class = store.manifest.classes[index]
-        values = store.probabilities[index][place]
-        shown = analysed & (values >= thresholds[tissue_class.name])
-        alpha = (np.where(shown, values, 0) * opacity)[..., None]
+        values = shown.probabilities[index][place]
+        drawn = analysed & (values >= thresholds[tissue_class.name])
+        alpha = (np.where(drawn, values, 0) * opacity)[..., None]
         picture = picture * (1 - alpha) + np.multiply(tissue_class.rgb, 255) * alpha
     return picture.round().astype(np.uint8)
 
 
-def _png(picture: NDArray[np.uint8]) -> str:
+def small_picture(picture: NDArray[np.uint8], longest: int = _LONGEST_SIDE) -> Image.Image:
+    """A picture no larger than ``longest`` pixels on a side; it carries no metadata."""
     image = Image.fromarray(picture)
-    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    image.thumbnail((longest, longest))
+    return image
+
+
+def _base64(picture: NDArray[np.uint8], kind: str, **options: Any) -> str:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
+    small_picture(picture).save(buffer, format=kind, **options)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def write_report(
-    path: Path,
+def gather_report(
     store: ResultStore,
     measures: Sequence[ClassMeasure],
     overview: Overview,
-    card: Mapping[str, object],
+    card: Mapping[str, Any],
     *,
     error_rate: float | None = None,
     quantile: float | None = None,
-) -> None:
-    """Write the report; it refers to no other file and names no patient.
+    regions: Sequence[RegionMeasure] = (),
+    histograms: Mapping[str, Histogram] | None = None,
+    tiles: Sequence[TileGroup] = (),
+    basis: Basis = Basis.CELLS,
+    hide_name: bool = False,
+) -> Report:
+    """All that a report says; it names no folder and no patient and shows no label.
 
     Parameters
     ----------
-    path : Path
-        File to write.
     store : ResultStore
         The result.
     measures : sequence of ClassMeasure
@@ -111,45 +148,112 @@ def write_report(
         The model card as plain data.
     error_rate, quantile : float, optional
         The chosen error rate and its quantile of the calibration scores.
+    regions : sequence of RegionMeasure
+        Findings in regions.
+    histograms : mapping of str to Histogram, optional
+        Per pathological class.
+    tiles : sequence of TileGroup
+        The most suspicious tiles.
+    basis : Basis
+        What was measured.
+    hide_name : bool
+        Whether eight digits of the slide's fingerprint stand in place of its file name, which
+        may hold a person's name.
     """
-    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
     manifest = store.manifest
+    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
     tissue_mm2 = float(store.tissue_cells().sum()) * store.cell_area_um2 / 1e6
+    legend = tuple(
+        (manifest.classes[i].colour, f"{manifest.classes[i].title}, probability ≥ {cut:.2f}")
+        for i in manifest.scheme.pathological
+        if (cut := thresholds.get(manifest.classes[i].name)) is not None
+    )
+    if quantile is not None:
+        legend += ((NOT_SURE_COLOUR, NOT_SURE_TITLE),)
+    overlay = overlay_picture(overview, store, thresholds, quantile=quantile, basis=basis)
+    subtitle = (card["title"], f"version {card['version']}", manifest.finished or manifest.created)
+    foci = any(m.foci is not None for m in measures)
+    return Report(
+        title=shown_name(manifest, hide_name),
+        subtitle=" · ".join(part for part in subtitle if part),
+        notice=manifest.notice,
+        warnings=warnings_of(store, hide_name),
+        pictures=(
+            Picture("The slide", overview.rgb),
+            Picture("With the findings", overlay, legend),
+        ),
+        findings=findings_table(measures, manifest, error_rate),
+        note=measuring_note(store, basis, foci=foci, regions=bool(regions)),
+        regions=regions_table(regions, manifest, error_rate),
+        histograms=histogram_parts(histograms or {}, thresholds, manifest),
+        tiles=tuple(tiles),
+        facts=all_facts(store, card, tissue_mm2, error_rate, quantile),
+        metrics=metrics_table(card),
+        manifest_json=manifest_json(manifest, hide_name),
+    )
+
+
+def render_report(path: Path, report: Report) -> None:
+    """Write a report as one HTML file that refers to no other.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written.
+    """
     environment = Environment(
-        loader=PackageLoader("napari_liverdx.io", "templates"), autoescape=True
+        loader=PackageLoader("napari_liverdx.io", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     page = environment.get_template("report.html").render(
-        manifest=manifest,
-        measures=measures,
-        error_rate=error_rate,
-        not_sure=NOT_SURE,
-        colours={NOT_SURE: NOT_SURE_COLOUR, **{c.name: c.colour for c in manifest.classes}},
-        no_statistics=NO_STATISTICS,
-        card=card,
-        tissue_mm2=tissue_mm2,
-        size_mm=[s * m / 1000 for s, m in zip(manifest.slide_size, manifest.mpp, strict=True)],
-        slide_call=store.slide_call,
-        counts={s.name.lower(): store.count(s) for s in TileState},
-        plain=_png(overview.rgb),
-        overlay=_png(overlay_picture(overview, store, thresholds, quantile=quantile)),
-        manifest_json=json.dumps(manifest.model_dump(mode="json"), indent=1),
+        report=report,
+        png=lambda picture: _base64(picture, "PNG", optimize=True),
+        jpeg=lambda picture: _base64(picture, "JPEG", quality=90),
     )
     _write(path, page)
 
 
-def write_csv(path: Path, measures: Sequence[ClassMeasure]) -> None:
-    """Write the table of measurements as CSV."""
-    lines = ["class,threshold,area_mm2,percent_of_tissue,mean_probability"]
-    lines += [
-        f"{m.name},{'' if m.threshold is None else m.threshold},{m.area_mm2:.6f},"
-        f"{m.percent:.4f},{'' if m.name == NOT_SURE else f'{m.mean_probability:.6f}'}"
-        for m in measures
-    ]
-    _write(path, "\n".join(lines) + "\n")
+def write_report(
+    path: Path,
+    store: ResultStore,
+    measures: Sequence[ClassMeasure],
+    overview: Overview,
+    card: Mapping[str, Any],
+    **choices: Any,
+) -> None:
+    """Write the report as HTML; see `gather_report` for all but ``path``.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written.
+    """
+    render_report(path, gather_report(store, measures, overview, card, **choices))
+
+
+def write_csv(path: Path, measures: Sequence[ClassMeasure], *, basis: Basis = Basis.CELLS) -> None:
+    """Write the table of measurements of all analysed tissue as CSV.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS[1:])
+    table.writerows(measurement_values(m, basis) for m in measures)
+    _write(path, text.getvalue())
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with storage_errors(path, "the result itself is whole"):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written ({error.strerror or error})") from error

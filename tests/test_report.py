@@ -1,0 +1,318 @@
+"""Reports as a page and as a PDF, and the command that writes them again."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_liverdx.cli import app
+from napari_liverdx.core.errors import PlanError, ResultError
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.core.uncertain import NOT_SURE
+from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
+from napari_liverdx.engine.plan import plan_run
+from napari_liverdx.io.basis import Basis
+from napari_liverdx.io.decisions import Decision
+from napari_liverdx.io.measurements import COLUMNS
+from napari_liverdx.io.report import gather_report
+from napari_liverdx.io.report_parts import HistogramPart
+from napari_liverdx.io.report_pdf import render_pdf
+from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.models.card import Interval
+from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.session.measuring import Findings, Measurer
+from napari_liverdx.session.reporting import report_paths, save_report, suspicious_tiles
+
+from .conftest import make_card
+
+RUN = CliRunner()
+NAME = "Doe_John_1950.tif"
+SQUARE = np.array([[100, 100], [800, 100], [800, 700], [100, 700]], float)
+
+
+@pytest.fixture
+def slide(small_slide: Path):
+    """A slide whose file name names a person."""
+    path = small_slide.with_name(NAME)
+    small_slide.rename(path)
+    with open_slide(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(tmp_path: Path, slide: Slide, tiny: LoadedModel) -> ResultStore:
+    """A whole result with probabilities that spread from 0 to 1."""
+    plan = plan_run(slide.levels, slide.mpp, slide_tissue(slide), tiny.card)
+    manifest = make_manifest(plan, slide, tiny)
+    path = tmp_path / "out" / f"{Path(NAME).stem}.tiny.liverdx.zarr"
+    found = ResultStore.create(path, manifest, plan.tissue, plan.tiles)
+    rng = np.random.default_rng(0)
+    values = rng.dirichlet([0.5, 0.5, 0.5], len(plan.tiles)).astype(np.float32)
+    cells = rng.dirichlet([0.5] * 3, (len(plan.tiles), 7, 7)).transpose(0, 3, 1, 2)
+    found.add(plan.tiles, values, cells.astype(np.float32))
+    found.finish({"seconds": 1.0}, device="cpu", complete=True)
+    return found
+
+
+def findings(store: ResultStore, basis: Basis = Basis.CELLS, cut: float = 0.5) -> Findings:
+    return Measurer(store).take(basis, {"fat": cut}, None, [("Field <A> & B", SQUARE)])
+
+
+def text_of(page: Path) -> str:
+    """What a page says, without markup and pictures."""
+    content = page.read_text(encoding="utf-8")
+    content = re.sub(r"<style>.*?</style>|data:image/[^\"]*", " ", content, flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]*>", " ", content))
+
+
+def pdf_text(path: Path, *options: str) -> str:
+    """What a PDF says, by poppler; skips without it."""
+    try:
+        done = subprocess.run(
+            ["pdftotext", *options, str(path), "-"], capture_output=True, check=True
+        )
+    except FileNotFoundError:
+        pytest.skip("pdftotext is not on this machine")
+    return done.stdout.decode()
+
+
+def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
+    found = findings(store)
+    ranked, _ = suspicious_tiles(store, 2, 0.5, 3)
+    store.decisions.put(ranked[0], Decision.accept("fat"))
+    store.decisions.put(ranked[1], Decision.reject("fat", "liver"))
+    page = save_report(
+        slide, store, found.measures, tiny.card,
+        formats=("html", "csv", "pdf"), regions=found.regions, top=3,
+    )  # fmt: skip
+    fat = found.measures[2]
+    assert fat.foci
+    said = (
+        NAME,
+        "For research use, not for diagnosis.",
+        "Liver with fat",
+        f"{fat.area_mm2:.3f}",
+        f"{fat.percent:.1f}",
+        f"{fat.largest_focus_mm:.2f}",
+        "Field <A> & B",
+        f"{found.regions[0].area_mm2:.3f}",
+        "probability ≥ 0.50",
+        "mm²",
+        "µm/px",
+        "accepted in review",
+        "rejected in review: Liver without fat",
+        f"{store.tile_probabilities[2, ranked[0].row, ranked[0].col]:.3f}",
+        "The card states none: whether a probability of 0.8",
+        "The card holds no calibration scores",
+        "No domain statistics in this model",
+        store.manifest.slide_fingerprint,
+    )
+    for text in (text_of(page), pdf_text(page.with_suffix(".pdf"), "-raw")):
+        flat = " ".join(text.split())
+        for words in said:
+            assert words in flat, words
+    content = page.read_text(encoding="utf-8")
+    assert content.count("data:image/png;base64,") == 2
+    assert content.count("data:image/jpeg;base64,") == 3
+    assert content.count("<svg") == 1
+    rows = list(csv.reader(page.with_suffix(".csv").read_text().splitlines()))
+    assert rows[0] == list(COLUMNS)
+    assert {row[0] for row in rows[1:]} == {"all analysed tissue", "Field <A> & B"}
+
+
+@pytest.mark.parametrize("hide", [False, True])
+def test_what_a_report_must_not_name(
+    tmp_path: Path, store: ResultStore, slide: Slide, tiny: LoadedModel, hide: bool
+) -> None:
+    warned = store.manifest.model_copy(update={"warnings": (f"{NAME} is coarse",)})
+    store.manifest = warned
+    page = save_report(
+        slide, store, findings(store).measures, tiny.card,
+        formats=("html", "csv", "pdf"), hide_name=hide,
+    )  # fmt: skip
+    code = store.manifest.slide_fingerprint[:8]
+    assert page.name == (f"{code}.tiny.html" if hide else "Doe_John_1950.tiny.html")
+    pdf = page.with_suffix(".pdf")
+    facts = pdf_text(pdf, "-raw")
+    content = re.sub(r"data:image/[^\"]*", "", page.read_text(encoding="utf-8"))
+    texts = [content, page.with_suffix(".csv").read_text(), facts]
+    for text in texts:
+        assert str(tmp_path) not in text
+        assert tmp_path.name not in text
+        assert not (hide and "Doe" in text)
+    assert (code if hide else NAME) in facts
+    raw = pdf.read_bytes()
+    assert tmp_path.name.encode() not in raw
+    assert not (hide and b"Doe_John" in raw)
+    assert b"anonymous" not in raw
+    # Nothing is fetched from elsewhere, and nothing runs.
+    assert not re.search(r"https?://|<script|<link|url\(|@import", content)
+    manifest = json.loads(html.unescape(content.split("<pre>")[1].split("</pre>")[0]))
+    assert manifest["slide_name"] == (code if hide else NAME)
+    assert manifest["model_sha256"] == store.manifest.model_sha256
+
+
+def test_pdf_is_the_same_each_time_with_a_footer_on_each_page(
+    tmp_path: Path, store: ResultStore, slide: Slide, tiny: LoadedModel
+) -> None:
+    metrics = {f"metric {i}": Interval(value=0.5, low=0.4, high=0.6, how="x") for i in range(90)}
+    card = make_card(metrics=metrics)
+    found = findings(store)
+    report = gather_report(store, found.measures, slide.overview(8), card.model_dump())
+    one, two = tmp_path / "1.pdf", tmp_path / "2.pdf"
+    render_pdf(one, report)
+    render_pdf(two, report)
+    assert one.read_bytes() == two.read_bytes()
+    *pages, rest = pdf_text(one, "-raw").split("\f")
+    assert not rest.strip()
+    assert len(pages) >= 4
+    for number, page in enumerate(pages, 1):
+        assert "For research use, not for diagnosis." in page
+        assert f"Page {number}" in page
+    # Letters the font lacks do not stop it.
+    render_pdf(one, replace(report, title="肝臓 Ж µm²"))
+    assert "µm²" in pdf_text(one, "-raw")
+    with pytest.raises(ResultError, match="cannot be written"):
+        render_pdf(tmp_path / "none" / "r.pdf", report)
+
+
+def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> None:
+    rates, quantiles = [0.05, 0.1], [None, 0.4]
+    scores = {"groups": 9, "samples": 1234, "rates": rates, "quantiles": quantiles}
+    card = make_card(
+        conformal={"cell": scores},
+        temperature=1.5,
+        metrics={"expected calibration error, all": Interval(value=0.02, low=0.01, high=0.03)},
+    )
+    found = Measurer(store).take(Basis.CELLS, {}, 0.4)
+    page = save_report(slide, store, found.measures, card, 0.1)
+    text = " ".join(text_of(page).split())
+    assert "1,234 held-out cells of 9 groups" in text
+    assert "with a probability of 0.9 or more" in text
+    assert "expected calibration error, all 0.020 (0.010 to 0.030)" in text
+    assert "1.5: logits were divided by it" in text
+    assert "Not sure" in text
+    assert "error rate 0.1" in text
+    unsure = found.measures[-1]
+    assert unsure.name == NOT_SURE
+    assert f"{unsure.area_mm2:.3f}" in text
+
+
+def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
+    pages = {}
+    for basis in Basis:
+        found = findings(store, basis)
+        page = save_report(slide, store, found.measures, tiny.card, basis=basis)
+        pages[basis] = page.read_text(encoding="utf-8")
+        rows = list(csv.DictReader(page.with_suffix(".csv").read_text().splitlines()))
+        assert {row["basis"] for row in rows} == {basis.value}
+        assert float(rows[2]["area_mm2"]) == pytest.approx(found.measures[2].area_mm2, abs=1e-6)
+    assert "dense map" in pages[Basis.CELLS]
+    assert "cover the box" in pages[Basis.TILES_AVERAGED]
+    # The picture is of what was measured, too.
+    pictures = [re.findall(r'png;base64,([^"]*)"', page) for page in pages.values()]
+    assert pictures[0][0] == pictures[1][0]
+    assert pictures[0][1] != pictures[1][1]
+
+
+def test_without_its_slide_a_report_has_no_tile_pictures(
+    tmp_path: Path, store: ResultStore, tiny: LoadedModel
+) -> None:
+    page = save_report(
+        None, store, findings(store).measures, tiny.card, folder=tmp_path / "new" / "folder"
+    )
+    assert page.parent == tmp_path / "new" / "folder"
+    content = page.read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in content
+    assert "The slide was not at hand" in content
+
+
+def test_suspicious_tiles_reach_the_threshold_and_lie_apart(store: ResultStore) -> None:
+    rows, cols = store.state.shape
+    store.state[...] = TileState.DONE
+    store.state[0, 0] = TileState.FAILED
+    store.tile_probabilities[2] = np.arange(rows * cols).reshape(rows, cols)[::-1, ::-1] / 100
+    found, reached = suspicious_tiles(store, 2, 0.05, 4)
+    assert found[:2] == (TileIndex(0, 1), TileIndex(0, 2))
+    assert (len(found), reached) == (4, rows * cols - 6)
+    assert suspicious_tiles(store, 2, 0.9, 4) == ((), 0)
+    half = replace(
+        store.manifest.grid, stride_x=112, stride_y=112, width=(cols + 1) * 112,
+        height=(rows + 1) * 112,
+    )  # fmt: skip
+    store.manifest = store.manifest.model_copy(update={"grid": half})
+    found, _ = suspicious_tiles(store, 2, 0.05, 99)
+    assert found[:2] == (TileIndex(0, 1), TileIndex(0, 3))
+    for i, a in enumerate(found):
+        assert all(max(abs(a.row - b.row), abs(a.col - b.col)) > 1 for b in found[:i])
+
+
+def test_bars_are_cut_at_the_threshold() -> None:
+    part = HistogramPart("Fat", "#0a84ff", np.array([0.5, 0.0, 1.0, 0.25]), 0.625)
+    assert part.bars() == [
+        (0, 0.25, 0.5, False),
+        (0.5, 0.625, 1, False),
+        (0.625, 0.75, 1, True),
+        (0.75, 1, 0.25, True),
+    ]
+
+
+def test_unknown_formats_are_refused(store: ResultStore) -> None:
+    with pytest.raises(PlanError, match="no report as 'doc'"):
+        report_paths(store, ("html", "doc"))
+
+
+def test_command_writes_a_report_again(tmp_path: Path, small_slide: Path, tiny_file: Path) -> None:
+    out, again = tmp_path / "o", tmp_path / "again"
+    arguments = ["analyze", str(small_slide), "-o", str(out), "-m", str(tiny_file)]
+    first = RUN.invoke(app, [*arguments, "--pdf", "--top", "2", "--basis", "tiles"])
+    assert first.exit_code == 0, first.output
+    assert "foci" in first.output
+    page = out / "small.tiny.html"
+    assert page.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    result = out / "small.tiny.liverdx.zarr"
+    base = ["report", str(result), "-m", str(tiny_file), "-o", str(again), "--top", "2"]
+    second = RUN.invoke(app, [*base, "--basis", "tiles"])
+    assert second.exit_code == 0, second.output
+    # Beside the result or one folder up lies the slide, so that all is as at first.
+    assert (again / "small.tiny.html").read_text() == page.read_text()
+    assert (again / "small.tiny.csv").read_text() == page.with_suffix(".csv").read_text()
+    hidden = RUN.invoke(app, [*base, "--hide-name", "--slide", str(small_slide)])
+    assert hidden.exit_code == 0, hidden.output
+    (code,) = again.glob("????????.tiny.html")
+    assert "small" not in text_of(code)
+    other = tmp_path / "other.tif"
+    other.write_bytes(small_slide.read_bytes() + b"\0" * 9)
+    refused = RUN.invoke(app, [*base, "--slide", str(other)])
+    assert isinstance(refused.exception, PlanError)
+    assert "not the slide of this result" in str(refused.exception)
+    refused = RUN.invoke(app, ["report", str(result), "-m", "liver-steatosis"])
+    assert "made with another file" in str(refused.exception)
+    small_slide.unlink()
+    bare = RUN.invoke(app, base)
+    assert bare.exit_code == 0, bare.output
+    assert "slide   not found" in bare.output
+
+
+def test_a_running_analysis_gives_a_report_that_says_so(
+    tmp_path: Path, slide: Slide, tiny: LoadedModel
+) -> None:
+    plan = plan_run(slide.levels, slide.mpp, slide_tissue(slide), tiny.card, batch_size=4)
+    store = ResultStore.create(
+        tmp_path / "p.liverdx.zarr", make_manifest(plan, slide, tiny), plan.tissue, plan.tiles
+    )
+    steps = analyze(plan, slide, tiny, store)
+    next(steps)
+    steps.close()
+    page = save_report(slide, store, findings(store).measures, tiny.card)
+    assert "This run is not finished" in text_of(page)
