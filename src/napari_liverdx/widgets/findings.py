@@ -24,7 +24,7 @@ from napari_liverdx.plugin.overlay import ResultLayers
 from napari_liverdx.plugin.reopen import relative_place
 from napari_liverdx.session.handing_on import write_export
 from napari_liverdx.session.measuring import Findings, Measurer, NamedPolygon
-from napari_liverdx.session.runner import save_report
+from napari_liverdx.session.reporting import save_report
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.widgets.workers import Workers, once
 
@@ -274,7 +274,7 @@ class FindingsController(QObject):
         Parameters
         ----------
         slide : Slide or None
-            The slide; without it, or without the model's card, nothing is written.
+            The slide; without it the report shows no tissue.
         hide_name : bool
             Whether a code stands in place of the slide's file name.
         said : callable, optional
@@ -284,12 +284,17 @@ class FindingsController(QObject):
         card, found = self.state.card, self.found
         if self.results is None or found is None:
             return
-        if slide is None or card is None:
-            say("The report needs the slide and the model that made the result")
+        if card is None:
+            say("The report needs the model that made the result")
             return
-        work = once(
-            save_report, slide, self.results.store, found.measures, card, self.state.error_rate
+        write = partial(
+            save_report,
+            formats=("html", "csv", "pdf"),
+            regions=found.regions,
+            basis=found.basis,
+            hide_name=hide_name,
         )
+        work = once(write, slide, self.results.store, found.measures, card, self.state.error_rate)
         self._workers.start(work, lambda path: say(f"Report saved: {path}"), self._not_written(say))
 
     def export(
