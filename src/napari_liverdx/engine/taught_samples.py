@@ -87,11 +87,13 @@ def cell_targets(
 ) -> NDArray[np.float32]:
     """What the cells of a tile are to say.
 
-    A drawn shape is taken at its word: a cell with at least half its area in it is of its class. A
-    tile that a person called is not drawn so finely: if it has no disease, cells that were called
-    diseased get its class; if it has, the cells that said so already are confirmed and the others
-    stay untaught. Everywhere else the model is asked to say what it said before, so that teaching
-    one place does not unteach another (Li & Hoiem 2016, arXiv:1606.09282).
+    In a drawn shape without disease every cell is of its class. Of a shape with disease at least
+    half of the cells are: those most like it so far, and all that were called so already; which of
+    the others are, nobody said. A tile that a person called is not drawn so finely: if it has no
+    disease, cells that were called diseased get its class; if it has, the cells that said so
+    already are confirmed and the others stay untaught. Everywhere else the model is asked to say
+    what it said before, so that teaching one place does not unteach another (Li & Hoiem 2016,
+    arXiv:1606.09282).
 
     Parameters
     ----------
@@ -116,7 +118,10 @@ def cell_targets(
     shares = np.stack([_share(regions, rect, k) for regions in slide.regions])
     drawn = shares.max(axis=0) >= 0.5
     for label in range(len(scheme)):
-        _say(target, drawn & (shares.argmax(axis=0) == label), label)
+        here = drawn & (shares.argmax(axis=0) == label)
+        if scheme[label].kind is ClassKind.PATHOLOGICAL and here.any():
+            here &= (before[label] >= np.median(before[label][here])) | (called == label)
+        _say(target, here, label)
     for region, label in tiles:
         if region.bounds.intersection(rect).is_empty:
             continue

@@ -205,7 +205,7 @@ def _test(
         predict_examples(m.network.to(device), examples, device).logits.softmax(1).numpy()
         for m in (before, after)
     ]
-    how = _how(split, groups, len(np.unique(slides)))
+    how = _how(split, groups)
     intervals = [_interval(s.astype(np.float64), labels, groups, how) for s in scores]
     hits = [s.argmax(axis=1) == labels for s in scores]
     classes = tuple(
@@ -228,14 +228,14 @@ def _interval(
     return grouped_interval(balanced_accuracy, scores, labels, groups, how=how)
 
 
-def _how(split: TaughtSplit, groups: NDArray[np.str_], slides: int) -> str:
+def _how(split: TaughtSplit, groups: NDArray[np.str_]) -> str:
     n, count = len(split.held_out), len(np.unique(groups))
     drawn = count >= _GROUPS_FOR_INTERVAL
     where = (
         f"{n} tiles of {count} held-out slides"
         if split.by == "slide"
-        else f"{n} tiles of {count} held-out places on {slides} of the slides that taught; a "
-        "result from the same slide is optimistic"
+        else f"{n} tiles of {count} held-out places on the slides that taught; a result "
+        "from the same slide is optimistic"
     )
     units = "slides" if split.by == "slide" else "places"
     interval = (

@@ -36,8 +36,8 @@ _TICK_MS = 200
 _VIEWS = (("before", "Before"), ("after", "After"), ("both", "Both"))
 _HOW = (
     "Choose a class and draw around what it is with the mouse held down; keys 1 to 9 change the "
-    "class, Ctrl+Z undoes. Draw tightly: everything inside counts. Tiles whose class you gave in "
-    "the review count too."
+    "class, Ctrl+Z undoes. A shape without disease must hold none, of one with disease at least "
+    "half. Tiles whose class you gave in the review count too."
 )
 
 
@@ -209,6 +209,8 @@ class TeachTab(Tab):
         for button in self.class_buttons.values():
             self._group.removeButton(button)
             self._classes.removeWidget(button)
+            # Until it is deleted it would be drawn over the others.
+            button.hide()
             button.deleteLater()
         self.class_buttons = {}
         for number, c in enumerate(() if card is None else card.classes, 1):

@@ -1,0 +1,682 @@
+"""Teaching: what is held out, what cells learn, versions, and the page in a real window."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QComboBox
+
+from napari_liverdx.core.classes import ClassScheme
+from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.geometry import Rect
+from napari_liverdx.core.grid import plan_grid
+from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.pyramid import Level
+from napari_liverdx.engine.annotated import AnnotatedSlide
+from napari_liverdx.engine.taught_samples import (
+    TaughtSamples,
+    TaughtSlide,
+    answer_of,
+    cell_targets,
+    near_pairs,
+)
+from napari_liverdx.engine.taught_split import missing, taught_split
+from napari_liverdx.engine.teach import Lesson, teach, teach_config
+from napari_liverdx.engine.train_config import EpochResult
+from napari_liverdx.engine.tune_heads import _turned, _turned_back
+from napari_liverdx.io.annotations import read_geojson
+from napari_liverdx.io.decisions import Decision
+from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.io.taught import TaughtFolder, rectangle
+from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card
+from napari_liverdx.models.versions import discard_trial, keep_trial, trial_path, versions_of
+from napari_liverdx.models.zoo import available_models
+from napari_liverdx.session.teaching import TeachingRequest, run_teaching, summarise
+from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.widgets.model_panel import CardDialog
+from napari_liverdx.widgets.teach_tab import TeachTab
+
+from .conftest import CLASSES, make_card, write_pyramid
+from .window import analyze, click, open_in, wait, wait_paint
+
+TILE = 224
+SCHEME = ClassScheme(CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for models and for what is taught, of this test alone."""
+    folder = tmp_path / "own-models"
+    monkeypatch.setenv("LIVERDX_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> Path:
+    """Pink above and blue below, 8 × 7 tiles: anything can learn it."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((7 * TILE, 8 * TILE, 3), (215, 130, 175), np.uint8)
+    pixels[3 * TILE + TILE // 2 :] = (120, 110, 190)
+    pixels = np.clip(pixels + rng.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
+    path = tmp_path / "painted.tif"
+    write_pyramid(path, pixels)
+    return path
+
+
+REGIONS = (
+    ("liver", 0, 0, 3, 2),
+    ("liver", 4, 0, 3, 2),
+    ("fat", 0, 4, 3, 3),
+    ("fat", 4, 4, 3, 3),
+)
+"""Class, left, top, width and height in tiles; a tile lies between them."""
+
+
+def taught(slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()) -> TaughtSlide:
+    shapes, called = (
+        tuple(rectangle(name, *(TILE * v for v in box)) for name, *box in part)
+        for part in (regions, tiles)
+    )
+    return TaughtSlide(slide, slide.name, shapes, called)
+
+
+class _Blank:
+    """A slide with a size and a resolution, and no pixels."""
+
+    def __init__(self, width: int, height: int, mpp: float) -> None:
+        self.levels = (Level(width, height, 1.0, 1.0, 256, 256),)
+        self.mpp = Mpp.square(mpp)
+        self.path = Path("blank.tif")
+
+
+# -- what is held out --
+
+
+@st.composite
+def drawings(draw: st.DrawFn) -> tuple:
+    """Regions of two classes anywhere on a slide, and tiles a person called."""
+
+    def boxes(kind: str, most: int) -> list:
+        side = st.floats(1.0, 4.0)
+        place = st.floats(0, 12)
+        box = st.tuples(st.sampled_from(["liver", "fat"]), place, place, side, side)
+        if kind == "tile":
+            box = box.map(lambda b: (*b[:3], 1.0, 1.0))
+        return draw(st.lists(box, min_size=0, max_size=most))
+
+    return tuple(boxes("shape", 8)), tuple(boxes("tile", 4)), draw(st.sampled_from([0.25, 0.5]))
+
+
+@given(drawings(), st.integers(0, 2**31))
+@settings(max_examples=60)
+def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) -> None:
+    """Tiles moved and scaled for training never reach a held-out tile, at any resolution."""
+    regions, tiles, mpp = drawing
+    scale = 0.5 / mpp
+    slide = _Blank(round(16 * TILE * scale), round(16 * TILE * scale), mpp)
+    shapes, called = (
+        tuple(rectangle(n, *(TILE * scale * v for v in box)) for n, *box in part)
+        for part in (regions, tiles)
+    )
+    samples = TaughtSamples([TaughtSlide(slide, "blank", shapes, called)], make_card())
+    try:
+        split = taught_split(samples)
+    except DataError:
+        return
+    rng = np.random.default_rng(seed)
+    grid = samples.slides[0].grid
+    assert not set(split.train) & set(split.held_out)
+    assert not set(split.choose) & set(split.held_out)
+    assert not set(split.choose) & set(split.train)
+    held = [samples.rects[i] for i in split.held_out]
+    for i in (*split.train, *split.choose):
+        drawn = [Rect(*samples.drawn_place(int(i), rng)) for _ in range(3)]
+        for seen in (samples.rects[i], *(r.scaled(grid.scale_x, grid.scale_y) for r in drawn)):
+            assert all(seen.intersection(h).is_empty for h in held)
+    for part in (split.train, split.held_out):
+        assert set(samples.labels[part]) == set(samples.labels)
+
+
+def test_whole_slides_are_held_out_where_there_are_enough(painted: Path) -> None:
+    with open_slide(painted) as slide:
+        every = [
+            TaughtSlide(slide, f"slide {n}", *taught(slide).__getstate__()[2:]) for n in range(3)
+        ]
+        samples = TaughtSamples(every, make_card())
+        split = taught_split(samples)
+    assert split.by == "slide"
+    assert len(np.unique(samples.slide_of[split.held_out])) == 1
+    assert not set(samples.slide_of[split.held_out]) & set(samples.slide_of[split.train])
+
+
+def test_what_is_missing_is_said(painted: Path) -> None:
+    with open_slide(painted) as slide:
+
+        def problem(regions: tuple) -> str:
+            return summarise([taught(slide, regions)], (), make_card()).obstacle
+
+        assert "at least two classes" in problem(REGIONS[:2])
+        assert "Liver with fat has one" in problem(REGIONS[:3])
+        assert "at least 6 tiles" in problem(
+            (*REGIONS[:2], ("fat", 0, 4, 2, 1), ("fat", 4, 4, 1, 1))
+        )
+        touching = (("liver", 0, 0, 4, 2), ("fat", 0, 2, 4, 2), ("liver", 0, 6, 4, 1))
+        assert "separate" in problem(touching) or "parted" in problem(touching)
+        assert problem(REGIONS) == ""
+        none = np.array([], np.intp)
+        assert missing(none, none.astype(str), SCHEME, 112.0).startswith("Teach at least two")
+
+
+def test_tiles_a_whole_tile_apart_are_not_near() -> None:
+    tiles = [Rect(0, 0, 10, 10), Rect(10, 10, 10, 10), Rect(20, 0, 10, 10), Rect(30.5, 0, 10, 10)]
+    assert near_pairs(tiles, (10, 10)) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_called_tile_counts_more_than_the_shape_around_it(painted: Path) -> None:
+    with open_slide(painted) as slide:
+        plain = TaughtSamples([taught(slide)], make_card())
+        samples = TaughtSamples([taught(slide, REGIONS, (("fat", 1, 0, 1, 1),))], make_card())
+        assert len(samples) == len(plain)
+        (index,) = (i for i, r in enumerate(samples.rects) if (r.x, r.y) == (TILE, 0))
+        assert samples.labels[index] == SCHEME.index("fat")
+        assert samples.picture(index).shape == (TILE, TILE, 3)
+        rng = np.random.default_rng(0)
+        assert {samples.drawn_place(index, rng) for _ in range(5)} == {(TILE, 0, TILE, TILE)}
+        assert np.array_equal(
+            samples.picture(index), samples.look(index, (TILE, 0, TILE, TILE), TILE)
+        )
+
+
+def test_a_class_of_another_model_is_told(painted: Path) -> None:
+    with open_slide(painted) as slide, pytest.raises(DataError, match="'tumour' is no class"):
+        TaughtSamples([taught(slide, (("tumour", 0, 0, 2, 2),))], make_card())
+
+
+# -- what cells learn --
+
+_HERE = Rect(0, 0, TILE, TILE)
+
+
+def _annotated(regions: tuple) -> AnnotatedSlide:
+    grid = plan_grid(
+        (Level(8 * TILE, 8 * TILE, 1.0, 1.0, 256, 256),),
+        Mpp.square(0.5),
+        model_mpp=0.5,
+        tile_size=TILE,
+    )
+    shapes = [rectangle(n, *(TILE * v for v in box)) for n, *box in regions]
+    by_class = tuple(tuple(r for r in shapes if r.name == c) for c in SCHEME.names)
+    return AnnotatedSlide(Path("x"), "x", "x", "", None, grid, by_class)
+
+
+def test_cells_learn_shapes_and_keep_what_was_not_taught() -> None:
+    before = np.full((3, 7, 7), 0.1, np.float32)
+    before[0] = 0.8
+    slide = _annotated((("liver", 0, 0, 4 / 7, 1),))
+    target = cell_targets(slide, (), Rect(0, 0, TILE, TILE), before, SCHEME)
+    assert (target[:, :, :4] == np.array([0, 1, 0], np.float32)[:, None, None]).all()
+    assert np.array_equal(target[:, :, 4:], before[:, :, 4:])
+
+
+def test_a_shape_with_disease_is_not_diseased_in_every_cell() -> None:
+    """Half of its cells at least, those most like it so far, are; the others stay as they were."""
+    rng = np.random.default_rng(0)
+    before = rng.dirichlet((4, 4, 1), (7, 7)).transpose(2, 0, 1).astype(np.float32)
+    fat = SCHEME.index("fat")
+    target = cell_targets(_annotated((("fat", 0, 0, 1, 1),)), (), _HERE, before, SCHEME)
+    taught_fat = target[fat] == 1
+    assert 25 <= taught_fat.sum() <= 30
+    assert taught_fat[before.argmax(axis=0) == fat].all()
+    assert before[fat][taught_fat].min() >= before[fat][~taught_fat].max()
+    assert np.array_equal(target[:, ~taught_fat], before[:, ~taught_fat])
+
+
+def test_a_called_tile_teaches_cells_only_what_follows() -> None:
+    """Without disease no cell is diseased; with disease it is not said which cells are."""
+    fat, liver = SCHEME.index("fat"), SCHEME.index("liver")
+    before = np.full((3, 7, 7), 0.1, np.float32)
+    before[liver] = 0.8
+    before[:, :2] = np.array([0.2, 0.1, 0.7], np.float32)[:, None, None]
+    here = _HERE
+    tile = rectangle("any", 0, 0, TILE, TILE)
+    healthy = cell_targets(_annotated(()), [(tile, liver)], here, before, SCHEME)
+    assert (healthy[liver, :2] == 1).all()
+    assert (healthy[fat, :2] == 0).all()
+    assert np.array_equal(healthy[:, 2:], before[:, 2:])
+    sick = cell_targets(_annotated(()), [(tile, fat)], here, before, SCHEME)
+    assert np.array_equal(sick[:, :2], before[:, :2])
+    assert (sick[:, 2:] == 0).all()
+    away = cell_targets(_annotated(()), [(tile, fat)], Rect(TILE, 0, TILE, TILE), before, SCHEME)
+    assert np.array_equal(away, before)
+
+
+@given(st.integers(0, 3), st.integers(0, 1))
+def test_turning_back_undoes_turning(turn: int, flip: int) -> None:
+    grid = np.arange(2 * 5 * 5).reshape(2, 5, 5)
+    assert np.array_equal(_turned_back(_turned(grid, turn, flip), turn, flip), grid)
+
+
+# -- fine-tuning --
+
+
+def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_path: Path) -> None:
+    """Random weights call everything one class; two painted colours are learned, cells too."""
+    path = tmp_path / "taught.safetensors"
+    with open_slide(painted) as slide:
+        samples = TaughtSamples([taught(slide)], tiny.card, answer_of(tiny, torch.device("cpu")))
+        split = taught_split(samples)
+        steps = list(teach(tiny, samples, split, path, torch.device("cpu")))
+    lesson = steps[-1]
+    assert isinstance(lesson, Lesson)
+    epochs = [s for s in steps if isinstance(s, EpochResult)]
+    assert epochs[-1].train_loss < epochs[0].train_loss
+    assert lesson.test.by == "place"
+    assert lesson.test.tiles == len(split.held_out)
+    assert lesson.test.before.value < 0.75
+    assert lesson.test.after.value == 1.0
+    model = load_model_file(path)
+    encoder = tiny.network.encoder.state_dict()
+    for name, tensor in model.network.encoder.state_dict().items():
+        assert torch.allclose(tensor, encoder[name], atol=1e-3), name
+    card = model.card
+    assert (card.version, card.name) == ("2", "tiny-v2")
+    assert card.parent["sha256"] == tiny.sha256
+    assert card.parent["version"] == "1"
+    assert "optimistic" in card.metrics["balanced accuracy"].how
+    assert "is not known" in card.limitations
+    assert "Not taught: Background" in card.limitations
+    assert not card.domain
+    assert not card.conformal
+    assert card.temperature >= tiny.card.temperature
+    with torch.inference_mode(), open_slide(painted) as slide:
+        dense = []
+        for y in (0, 5 * TILE):
+            tile = torch.from_numpy(slide.read_region(0, 0, y, TILE, TILE)).permute(2, 0, 1)[None]
+            dense.append(model.network(tile).cell_scores.argmax(1))
+    assert (dense[0] == SCHEME.index("liver")).float().mean() > 0.8
+    assert (dense[1] == SCHEME.index("fat")).float().mean() > 0.8
+
+
+def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> None:
+    from napari_liverdx.models.modelfile import save_model_file
+    from napari_liverdx.models.registry import build_model
+
+    torch.manual_seed(0)
+    card = make_card(architecture="cnn", arguments={"encoder": "mobilenetv3_small_050"}, cells=1)
+    path = tmp_path / "cnn.safetensors"
+    save_model_file(path, build_model("cnn", 3, card.arguments, TILE), card, half=False)
+    model = load_model_file(path)
+    config = teach_config(1).model_copy(update={"tiles_per_epoch": 8, "batch_size": 4})
+    with open_slide(painted) as slide:
+        samples = TaughtSamples([taught(slide)], card)
+        split = taught_split(samples)
+        out = tmp_path / "out.safetensors"
+        steps = list(teach(model, samples, split, out, torch.device("cpu"), config=config))
+    assert isinstance(steps[-1], Lesson)
+    assert load_model_file(out).card.cells == 1
+
+
+def _request(slide: Slide, model: Path, epochs: int = 2) -> TeachingRequest:
+    card = read_card(model)
+    return TeachingRequest(str(model), (taught(slide),), (), trial_path(card), epochs)
+
+
+def test_a_stopped_lesson_leaves_no_model(painted: Path, tiny_file: Path) -> None:
+    stop = threading.Event()
+    with open_slide(painted) as slide:
+        request = _request(slide, tiny_file)
+        for event in run_teaching(request, stop, []):
+            assert not isinstance(event, EpochResult | Lesson)
+            stop.set()
+    assert not request.trial.exists()
+
+
+def test_versions_are_kept_numbered_and_discarded(
+    painted: Path, tiny_file: Path, own_models: Path
+) -> None:
+    card = read_card(tiny_file)
+    with open_slide(painted) as slide:
+        for _ in range(2):
+            assert list(run_teaching(_request(slide, tiny_file, 1), threading.Event(), []))
+            assert "tiny-v2" not in available_models() or own_models.exists()
+            kept = keep_trial(card)
+            assert not trial_path(card).exists()
+        assert kept.name == "tiny-v3.safetensors"
+        assert list(run_teaching(_request(slide, kept, 1), threading.Event(), []))
+    # The version taken meanwhile is not overwritten.
+    fourth = read_card(trial_path(card))
+    assert fourth.version == "4"
+    assert fourth.parent["name"] == "tiny-v3"
+    (own_models / "tiny-v4.safetensors").write_bytes(kept.read_bytes())
+    fifth = keep_trial(card)
+    assert fifth.name == "tiny-v5.safetensors"
+    assert read_card(fifth).title == "Tiny, version 5"
+    load_model_file(fifth)
+    listed = versions_of(card, (tiny_file,))
+    assert [v.card.version for v in listed if v.name != "tiny-v4"] == ["1", "2", "3", "5"]
+    assert [c.title for n, c in available_models().items() if n.startswith("tiny-v")][:2] == [
+        "Tiny, version 2",
+        "Tiny, version 3",
+    ]
+    discard_trial(card)
+    discard_trial(card)
+
+
+# -- keeping what was taught --
+
+
+def test_what_was_taught_is_kept_as_geojson(painted: Path, tmp_path: Path) -> None:
+    folder = TaughtFolder(tmp_path / "kept")
+    with open_slide(painted) as slide:
+        assert folder.all() == []
+        assert not folder.knows(slide)
+        shapes = taught(slide).shapes
+        folder.keep(slide, shapes)
+        folder.keep(slide, shapes[:1], result="painted.tiny")
+        folder.keep(slide, shapes[1:2], result="painted.tiny-v2")
+        found = folder.of(slide)
+        (only,) = folder.all()
+    assert only.key == found.key
+    assert only.path == painted
+    assert only.mpp == (0.5, 0.5)
+    assert [r.name for r in found.shapes] == ["liver", "liver", "fat", "fat"]
+    assert np.array_equal(found.shapes[2].rings[0], shapes[2].rings[0])
+    assert len(found.tiles) == 2
+    (file,) = folder.folder.glob("*.shapes.geojson")
+    assert len(read_geojson(file).regions) == 4
+    assert json.loads(file.read_text())["features"][0]["properties"]["objectType"] == "annotation"
+    with open_slide(painted) as slide:
+        folder.keep(slide, ())
+        assert folder.of(slide).shapes == ()
+        assert len(folder.of(slide).tiles) == 2
+    next(folder.folder.glob("*.tiles.geojson")).write_text('{"features": []}')
+    with pytest.raises(DataError, match="does not say of which slide"):
+        folder.all()
+
+
+def test_slides_taught_before_are_opened_or_named(painted: Path, tmp_path: Path) -> None:
+    folder = TaughtFolder(tmp_path / "kept")
+    with open_slide(painted) as slide:
+        folder.keep(slide, taught(slide).shapes)
+    found = summarise((), folder.all(), make_card())
+    assert found.slides == 1
+    assert found.tiles["fat"] == 18
+    assert found.areas_mm2["liver"] == pytest.approx(12 * 0.112**2)
+    painted.unlink()
+    gone = summarise((), folder.all(), make_card())
+    assert gone.left_out == ("painted.tif",)
+    assert gone.tiles["fat"] == 0
+
+
+# -- the page in a real window --
+
+gui = pytest.mark.gui
+
+
+@pytest.fixture
+def page(dock: LiverDxDock, painted: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TeachTab]:
+    """The page, with a slide open."""
+    (tab,) = (p for p in dock.pages if isinstance(p, TeachTab))
+    dock.tabs.setCurrentWidget(tab)
+    open_in(dock, painted)
+    tab.control.n_epochs = 2
+    yield tab
+    tab.control.stop.throw()
+    wait(lambda: not tab.control.workers.are_busy)
+
+
+def draw(page: TeachTab, regions: tuple = REGIONS) -> None:
+    """Shapes as a script or another plugin would add them."""
+    for name, *box in regions:
+        click(page.class_buttons[name])
+        x, y, w, h = (TILE * v for v in box)
+        corners = np.array([(y, x), (y, x + w), (y + h, x + w), (y + h, x)]) - 0.5
+        page.control.material.current.layer.add_polygons([corners])
+    counted(page)
+
+
+def counted(page: TeachTab) -> None:
+    page.control.material.count()
+    wait(lambda: not page.controller.workers.are_busy)
+
+
+def lasso(viewer: ViewerModel, corners: list[tuple[float, float]]) -> None:
+    """Press, drag and release along places in world coordinates."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    places = [_on_screen(viewer, canvas, c) for c in corners]
+    QTest.mouseMove(canvas, places[0])
+    wait_paint()
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=places[0])
+    for place in places[1:]:
+        QTest.mouseMove(canvas, place)
+        wait_paint()
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=places[-1])
+    wait_paint()
+
+
+def _on_screen(viewer: ViewerModel, canvas: object, world: tuple[float, float]) -> QPoint:
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    offset = (np.array(world) - np.array(camera.center[-2:])) * camera.zoom
+    ratio = canvas.devicePixelRatio()
+    x, y = offset[1] / ratio + canvas.width() / 2, offset[0] / ratio + canvas.height() / 2
+    return QPoint(round(x), round(y))
+
+
+@gui
+def test_a_shape_is_drawn_with_the_mouse(viewer: ViewerModel, page: TeachTab) -> None:
+    click(page.class_buttons["fat"])
+    layer = viewer.layers["Teach · painted"]
+    assert viewer.layers.selection.active is layer
+    assert layer.mode == "add_polygon_lasso"
+    um = TILE / 2
+    corners = [(4, 1), (4, 3), (5, 4), (6, 3), (6, 1), (5, 0.5)]
+    along = [
+        tuple(um * ((1 - t) * np.array(a) + t * np.array(b)))
+        for a, b in pairwise(corners)
+        for t in (0, 0.25, 0.5, 0.75)
+    ]
+    lasso(viewer, along)
+    assert len(layer.data) == 1
+    assert list(layer.features["class"]) == ["fat"]
+    (region,) = page.control.material.current.regions()
+    assert region.name == "fat"
+    assert region.contains(np.array([2.0 * TILE]), np.array([5.0 * TILE])).all()
+    assert abs(region.bounds.y - 4 * TILE) < 0.1 * TILE
+    blue = np.array([0x0A, 0x84, 0xFF]) / 255
+    assert np.allclose(layer.edge_color[0][:3], blue, atol=0.01)
+    key_z = Qt.Key.Key_Z
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, key_z, Qt.KeyboardModifier.ControlModifier)
+    wait_paint()
+    assert len(layer.data) == 0
+    both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(canvas, key_z, both)
+    wait_paint()
+    assert len(layer.data) == 1
+    assert np.allclose(layer.edge_color[0][:3], blue, atol=0.01)
+    QTest.keyClick(canvas, Qt.Key.Key_2)
+    wait_paint()
+    assert page.class_buttons["liver"].isChecked()
+    assert list(layer.features["class"]) == ["fat"], "a finished shape keeps its class"
+    counted(page)
+    assert "Liver with fat" in page.taught.text()
+
+
+@gui
+def test_undo_takes_back_every_kind_of_change(page: TeachTab) -> None:
+    draw(page, REGIONS[:2])
+    layer = page.control.material.current.layer
+    assert page.undo_button.isEnabled()
+    assert not page.redo_button.isEnabled()
+    layer.mode = "select"
+    layer.selected_data = {0}
+    click(page.class_buttons["fat"])
+    assert list(layer.features["class"]) == ["fat", "liver"]
+    layer.selected_data = {1}
+    layer.remove_selected()
+    assert len(layer.data) == 1
+    for left in (["fat", "liver"], ["liver", "liver"], ["liver"], []):
+        click(page.undo_button)
+        assert list(layer.features["class"]) == left
+    assert not page.undo_button.isEnabled()
+    for left in (["liver"], ["liver", "liver"], ["fat", "liver"], ["fat"]):
+        click(page.redo_button)
+        assert list(layer.features["class"]) == left
+    assert not page.redo_button.isEnabled()
+
+
+@gui
+def test_what_is_missing_stands_on_the_page(page: TeachTab) -> None:
+    assert not page.tune_button.isEnabled()
+    assert "two classes" in page.message.text()
+    draw(page, REGIONS[:3])
+    assert not page.tune_button.isEnabled()
+    assert "separate regions" in page.message.text()
+    draw(page, REGIONS[3:])
+    assert page.tune_button.isEnabled()
+    assert "4 regions and 0 tiles reviewed on 1 slide" in page.taught.text()
+    assert "optimistic" in page.taught.text()
+
+
+@gui
+def test_shapes_come_back_with_the_slide(
+    viewer: ViewerModel, dock: LiverDxDock, page: TeachTab, painted: Path
+) -> None:
+    draw(page)
+    viewer.layers.clear()
+    assert page.control.material.current is None
+    open_in(dock, painted)
+    layer = viewer.layers["Teach · painted"]
+    assert list(layer.features["class"]) == ["liver", "liver", "fat", "fat"]
+    assert not page.undo_button.isEnabled()
+    counted(page)
+    assert page.tune_button.isEnabled()
+
+
+@gui
+def test_tiles_of_the_review_count(dock: LiverDxDock, page: TeachTab) -> None:
+    analyze(dock)
+    store = dock.controller.results.store
+    done = [t for t in store.manifest.grid if store.state[t.row, t.col] == 1][:3]
+    store.decisions.put(done[0], Decision.reject("fat", "liver"))
+    store.decisions.put(done[1], Decision.accept("fat"))
+    store.decisions.put(done[2], Decision.reject("fat"))
+    counted(page)
+    assert "0 regions and 2 tiles reviewed" in page.taught.text()
+    store.decisions.put(done[0], None)
+    counted(page)
+    assert "1 tile reviewed" in page.taught.text()
+
+
+def names(combo: QComboBox) -> list[str]:
+    return [combo.itemText(i) for i in range(combo.count())]
+
+
+def tuned(page: TeachTab) -> Callable[[], bool]:
+    return lambda: not page.control.work and not page.control.workers.are_busy
+
+
+@gui
+def test_fine_tune_compare_and_keep(viewer: ViewerModel, dock: LiverDxDock, page: TeachTab) -> None:
+    draw(page)
+    analyze(dock)
+    click(page.tune_button)
+    assert page.cancel_button.isEnabled()
+    assert page.bar.isVisible()
+    wait(tuned(page))
+    assert [e.epoch for e in page.control.epochs] == [1, 2]
+    assert "epoch 2" in page.loss.accessibleDescription()
+    assert page.loss.isVisible()
+    assert page.test_table.rowCount() == 2
+    assert "optimistic" in page.test_note.text()
+    assert page.comparison.isVisible()
+    assert "Tiny, version 2" in page.trial_note.text()
+    assert "tiny-v2" not in available_models(), "an undecided version cannot be chosen"
+
+    click(page.both_button)
+    wait(tuned(page))
+    ((old, new),) = page.control.pairs
+    assert old is dock.controller.results.probabilities["fat"]
+    assert new.name == "Liver with fat · version 2 · painted"
+    assert np.allclose(old.extent.world, new.extent.world)
+    dock.findings_panel.sliders["fat"].setValue(0.3)
+    assert tuple(new.contrast_limits) == pytest.approx((0.3, 1.0))
+    new.opacity = 0.4
+    assert old.opacity == pytest.approx(0.4)
+    click(page.views["before"])
+    assert (old.visible, new.visible) == (True, False)
+    click(page.views["both"])
+    assert (old.visible, new.visible) == (True, True)
+    assert page.changes_table.rowCount() == 3
+    before, after, change = (float(page.changes_table.item(2, c).text()) for c in (1, 2, 3))
+    assert change == pytest.approx(after - before, abs=0.0011)
+
+    click(page.keep_button)
+    wait(lambda: not dock.controller.is_busy)
+    assert dock.state.model == "tiny-v2"
+    assert "Tiny, version 2" in names(dock.model_panel.choice)
+    assert not trial_path(dock.state.card).parent.exists()
+    assert new in viewer.layers
+    assert not page.comparison.isVisible()
+    rows = [page.versions.table.item(r, 0).text() for r in range(page.versions.table.rowCount())]
+    assert "2 · used" in rows
+    click(page.versions.card_button)
+    (dialog,) = page.findChildren(CardDialog)
+    assert dialog.windowTitle() == "Tiny, version 2"
+    dialog.reject()
+    # The result that was made for the comparison is the version's own.
+    runs = dock.state.run_number
+    analyze(dock)
+    assert dock.state.run_number == runs + 1
+    assert dock.state.progress.tiles_per_second == 0
+
+
+@gui
+def test_cancel_and_discard_leave_nothing(
+    viewer: ViewerModel, dock: LiverDxDock, page: TeachTab, own_models: Path
+) -> None:
+    draw(page)
+    page.control.n_epochs = 500
+    click(page.tune_button)
+    wait(lambda: len(page.control.epochs) > 0)
+    click(page.cancel_button)
+    wait(tuned(page))
+    assert "the model is as it was" in page.message.text()
+    assert not page.comparison.isVisible()
+    assert page.tune_button.isEnabled()
+    page.control.n_epochs = 1
+    click(page.tune_button)
+    wait(tuned(page))
+    click(page.both_button)
+    wait(tuned(page))
+    assert len(page.control.pairs) == 1
+    count = len(viewer.layers)
+    click(page.discard_button)
+    assert len(viewer.layers) == count - 1
+    assert "Discarded" in page.message.text()
+    assert not list(own_models.rglob("*.safetensors"))
+    assert not list(own_models.rglob("*.zarr"))
+    assert not page.comparison.isVisible()
+    assert "version 2" not in " ".join(names(dock.model_panel.choice))
+
+
+@gui
+def test_nothing_is_cut_off(page: TeachTab) -> None:
+    from qtpy.QtWidgets import QScrollArea
+
+    draw(page)
+    wait_paint()
+    area = page.findChild(QScrollArea)
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
