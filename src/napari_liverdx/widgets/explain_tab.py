@@ -82,7 +82,6 @@ class ExplainTab(Tab):
         self.meaning = quiet_label()
         self.table = _plain_table()
         self.notes = quiet_label()
-        self.notes.setEnabled(False)
         self.on_slide = QCheckBox("Show on the slide")
         self.on_slide.setToolTip("Grad-CAM and cells as layers, exactly over the tile")
         self.copy = QPushButton("Copy picture")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QHelpEvent, QImage, QPainter, QPaintEvent, QPalette, QPixmap
+from qtpy.QtGui import QHelpEvent, QImage, QPainter, QPaintEvent, QPalette, QPixmap, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_liverdx.engine.explain_picture import Picture, Scale, scales_of
@@ -33,9 +33,7 @@ class TileView(QWidget):
         self._pictures: list[Picture] = []
         self._shown: list[QPixmap] = []
         self._scales: list[Scale] = []
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.setVisible(False)
 
     def show_pictures(self, pictures: Sequence[Picture]) -> None:
@@ -45,19 +43,19 @@ class TileView(QWidget):
         self._scales = scales_of(pictures)
         self.setVisible(bool(pictures))
         self.setAccessibleDescription("; ".join(f"{p.caption}: {p.about}" for p in pictures))
-        self.updateGeometry()
+        self.setFixedHeight(self._height(self.width()))
         self.update()
 
     def sizeHint(self) -> QSize:
         """Two pictures wide."""
-        return QSize(320, self.heightForWidth(320))
+        return QSize(320, self._height(320))
 
-    def hasHeightForWidth(self) -> bool:
-        """Pictures are square."""
-        return True
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep pictures square."""
+        super().resizeEvent(event)
+        self.setFixedHeight(self._height(self.width()))
 
-    def heightForWidth(self, width: int) -> int:
-        """Room for all rows of pictures."""
+    def _height(self, width: int) -> int:
         rows = -(-(len(self._pictures) + bool(self._scales)) // 2)
         return int(rows * (self._side(width) + _CAPTION + _GAP))
 
