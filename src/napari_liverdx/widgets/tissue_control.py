@@ -46,14 +46,14 @@ class TissueController(QObject):
         self.panel = panel
         self.kept: frozenset[TissueLabel] = frozenset()
         self.layer: Labels | None = None
-        self._orphans: list[Labels] = []
         # One reading for the many events of a stroke.
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(30)
         self._timer.timeout.connect(self.read)
         self.state.events.slide.connect(self._on_slide)
-        self.viewer.layers.events.removed.connect(self._on_removed)
+        # Last, so that the viewer is done with one layer before another goes.
+        self.viewer.layers.events.removed.connect(self._on_removed, position="last")
         control.about_to_run.connect(self.read)
         panel.shown.connect(self.show)
         panel.edit_toggled.connect(self.edit)
@@ -142,7 +142,7 @@ class TissueController(QObject):
         active = layers.selection.active
         layer = tissue_layer(facts.tissue_map, reference)
         colour_kept(layer, self.kept)
-        layers.insert(layers.index(reference) + 1, layer)
+        layers.append(layer)
         layers.selection.active = active if active in layers else reference
         self._follow(layer)
 
@@ -183,22 +183,14 @@ class TissueController(QObject):
             self._follow(None)
             self.read()
             return
-        # Without its slide a tissue layer says nothing. The viewer must finish one removal first.
+        # Without its slide a tissue layer says nothing.
         layer = find_tissue_layer(self.viewer, gone)
         if layer is not None:
-            self._orphans.append(layer)
-            QTimer.singleShot(0, self._remove_orphans)
-
-    def _remove_orphans(self) -> None:
-        while self._orphans:
-            layer = self._orphans.pop()
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+            self.viewer.layers.remove(layer)
 
     def release(self) -> None:
         """Let go of the viewer; layers stay."""
         self._timer.stop()
-        self._orphans.clear()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.slide.disconnect(self._on_slide)
