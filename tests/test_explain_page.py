@@ -122,7 +122,13 @@ def test_key_explains_the_tile_under_the_pointer_and_the_last_request_wins(
         QTest.keyClick(native(viewer), "e")
     answered(page, 1, 3)
     assert answers[-1] == 3
-    assert len(answers) < 4
+    answers.clear()
+    for col in (0, 1, 2):
+        page.explain_at((168.0, (col * 224 + 100) * 0.5))
+    answered(page, 1, 2)
+    assert answers == [2]
+    page.explain_at((168.0, (3 * 224 + 100) * 0.5))
+    answered(page, 1, 3)
     outline = viewer.layers[OUTLINE]
     world = outline.data[:, 0] + outline.data[:, 1] / 2
     assert np.allclose(world.mean(axis=0), (np.array([336, 784]) - 0.5) * 0.5)
