@@ -28,8 +28,10 @@ def test_manifests_agree_and_are_valid() -> None:
     manifest = PluginManifest.from_file(SOURCE / "napari.yaml")
     manifest.validate_imports()
     commands = {c.id for c in manifest.contributions.commands}
-    names = ("read", "sample", "dock", "train")
-    assert commands == {f"napari-liverdx.{name}" for name in names}
+    saves = ("csv", "dicom", "geojson", "ome_tiff", "ome_zarr")
+    names = ("read", "reopen", "sample", "dock", "batch", "train", "classify", "measure", "review")
+    expected = {*names, *(f"save_{name}" for name in saves)}
+    assert commands == {f"napari-liverdx.{name}" for name in expected}
 
 
 def test_importing_the_package_is_cheap() -> None:

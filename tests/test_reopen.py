@@ -43,6 +43,7 @@ def test_a_result_opens_as_it_was_left(
     area = dock.findings_panel.table.item(2, 1).text()
     dock.controller.findings.save_view()
     viewer.layers.clear()
+    wait_paint()
     assert dock.controller.results is None
 
     viewer.open(str(path), plugin="napari-liverdx")
@@ -83,6 +84,7 @@ def test_a_result_without_its_slide_is_shown_and_told(
     shutil.copytree(result_of(dock), moved)
     (moved / "view.json").unlink(missing_ok=True)
     viewer.layers.clear()
+    wait_paint()
     with notes() as told:
         assert dock.controller.open_result(moved)
     assert any("was not found beside the result" in text for text in told)
@@ -111,6 +113,7 @@ def test_the_slide_is_found_only_if_it_is_the_same_file(
     assert slide.path.name == "small.tif"
     slide.close()
     dock.controller.viewer.layers.clear()
+    wait_paint()
     write_pyramid(small_slide, np.full((896, 1120, 3), 200, np.uint8))
     assert find_slide(store) is None
 

@@ -69,5 +69,10 @@ def canvas(viewer: ViewerModel) -> np.ndarray:
 
 
 def wait_paint() -> None:
+    """Let pending paints happen.
+
+    Between taking layers away and adding others there must be one: Mesa's software renderer
+    crashes in napari's draw otherwise.
+    """
     for _ in range(20):
         QApplication.processEvents()

@@ -105,6 +105,8 @@ class SessionState(EventedModel):
     message : str
         Last thing to tell the user.
     thresholds : dict of str to float
+    first_threshold : float
+        Where thresholds begin when a model is chosen.
     error_rate : float or None
         How often the true class may be missing from a prediction set; None: no "not sure" class.
     measures : tuple of ClassMeasure
@@ -129,6 +131,7 @@ class SessionState(EventedModel):
     run_number: int = 0
     message: str = ""
     thresholds: dict[str, float] = Field(default_factory=dict)
+    first_threshold: float = DEFAULT_THRESHOLD
     error_rate: float | None = None
     measures: tuple[ClassMeasure, ...] = ()
     domain: DomainReading | None = None
@@ -141,7 +144,7 @@ class SessionState(EventedModel):
         self.thresholds = (
             {}
             if scheme is None
-            else {scheme[i].name: DEFAULT_THRESHOLD for i in scheme.pathological}
+            else {scheme[i].name: self.first_threshold for i in scheme.pathological}
         )
         self.error_rate, self.domain = None, None
         # After the thresholds: who listens for the card reads them.

@@ -6,20 +6,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QTabWidget, QWidget
+from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QWidget
 
-from napari_liverdx.engine.device import choose_device
+from napari_liverdx.core.errors import PlanError
+from napari_liverdx.engine.device import DeviceChoice, choose_device
+from napari_liverdx.io.result import SUFFIX
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.domain import domain_rule
 from napari_liverdx.plugin.adopt import is_slide_layer
 from napari_liverdx.plugin.layers import RESULT_KEY
+from napari_liverdx.plugin.preferences import Preferences, preferences
 from napari_liverdx.session.resolve import obstacle
 from napari_liverdx.session.state import Extent, SessionState
 from napari_liverdx.widgets.compare_tab import CompareTab
 from napari_liverdx.widgets.controller import DockController
 from napari_liverdx.widgets.explain_tab import ExplainTab
 from napari_liverdx.widgets.findings_panel import FindingsPanel
+from napari_liverdx.widgets.keys_dialog import KeysDialog
 from napari_liverdx.widgets.measure_tab import MeasureTab
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
@@ -38,9 +44,16 @@ if TYPE_CHECKING:
 __all__ = ["LiverDxDock"]
 
 _PAGES: tuple[type[Tab], ...] = (ReviewTab, MeasureTab, ExplainTab, TeachTab, CompareTab)
-_DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
+
+
+def _device(wanted: str) -> DeviceChoice:
+    try:
+        return choose_device(wanted)
+    except PlanError as error:
+        show_warning(f"{error}; the device is chosen automatically")
+        return choose_device()
 
 
 class LiverDxDock(QWidget):
@@ -55,7 +68,12 @@ class LiverDxDock(QWidget):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.state = SessionState(device=choose_device())
+        chosen = preferences()
+        self.state = SessionState(
+            device=_device(chosen.device),
+            first_threshold=chosen.threshold,
+            view=ViewState(opacity=chosen.opacity, colormap=chosen.colormap_name),
+        )
         self.controller = DockController(napari_viewer, self.state, self)
         self.notice = NoticeBar()
         self.slide_panel = SlidePanel()
@@ -70,13 +88,23 @@ class LiverDxDock(QWidget):
         self._connect_viewer()
         # napari deletes a dock without closing it; a run must not go on unseen.
         self.destroyed.connect(self.controller.stop.throw)
-        self.controller.choose_model(_DEFAULT_MODEL)
+        self._begin(chosen)
         self.model_panel.set_models(self.controller.models(), self.state.model)
         self.run_panel.show_device(self.state.device)
         self._show_status()
         self._on_layers_changed()
         for layer in list(self.viewer.layers):
             self.controller.reopener.adopt(layer)
+
+    def _begin(self, chosen: Preferences) -> None:
+        """Take over what the person prefers."""
+        if not self.controller.choose_model(chosen.model):
+            self.controller.choose_model(Preferences().model)
+        if chosen.results_folder:
+            self.controller.choose_folder(Path(chosen.results_folder).expanduser())
+        for page in self.pages:
+            if isinstance(page, MeasureTab):
+                page.hide_name.setChecked(chosen.hide_names)
 
     def _build(self) -> None:
         panels = (
@@ -93,7 +121,12 @@ class LiverDxDock(QWidget):
         self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
         for page in self.pages:
             self.tabs.setTabToolTip(self.tabs.addTab(page, page.title), page.tip)
-        fill_dock(self, (self.notice, self.tabs), NOTICE)
+        self.keys_button = QToolButton()
+        self.keys_button.setText("Keys")
+        self.keys_button.setToolTip("Which key does what")
+        self.keys_button.clicked.connect(self._show_keys)
+        fill_dock(self, (self.notice, self.tabs), NOTICE, self.keys_button)
+        self.setAcceptDrops(True)
 
     def _connect_panels(self) -> None:
         control = self.controller
@@ -172,7 +205,33 @@ class LiverDxDock(QWidget):
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 
+    def _show_keys(self) -> None:
+        dialog = KeysDialog(self.controller.keys.listed, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
     # -- intentions --
+
+    def show_page(self, title: str) -> None:
+        """Bring the page with a title to the front."""
+        for index in range(self.tabs.count()):
+            if self.tabs.tabText(index) == title:
+                self.tabs.setCurrentIndex(index)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what is dropped: slides, and stored results."""
+        for url in event.mimeData().urls():
+            path = Path(url.toLocalFile())
+            if path.name.endswith(SUFFIX):
+                self.controller.open_result(path)
+            else:
+                self.controller.open_path(path)
+        event.acceptProposedAction()
 
     def _choose_by_name(self, name: str) -> None:
         if name in self.viewer.layers:

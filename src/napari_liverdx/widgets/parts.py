@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 __all__ = ["Panel", "fill_dock", "quiet_label", "scroll_column", "set_tone", "swatch"]
 
@@ -43,17 +51,36 @@ def scroll_column(panels: Sequence[QWidget]) -> QScrollArea:
     return scroll
 
 
-def fill_dock(dock: QWidget, parts: Sequence[QWidget], notice: str) -> None:
-    """Put parts below each other into a dock, the last of them tall, with a notice at its foot."""
+def fill_dock(
+    dock: QWidget, parts: Sequence[QWidget], notice: str, beside: QWidget | None = None
+) -> None:
+    """Put parts below each other into a dock, the last of them tall, with a notice at its foot.
+
+    Parameters
+    ----------
+    dock : QWidget
+        Has no layout yet.
+    parts : sequence of QWidget
+        From top to bottom.
+    notice : str
+        At the foot.
+    beside : QWidget, optional
+        At the right of the notice.
+    """
     footer = QLabel(notice)
     footer.setAlignment(Qt.AlignmentFlag.AlignCenter)
     footer.setEnabled(False)
+    foot = QHBoxLayout()
+    foot.setContentsMargins(8, 0, 8, 0)
+    foot.addWidget(footer, 1)
+    if beside is not None:
+        foot.addWidget(beside)
     layout = QVBoxLayout(dock)
     layout.setContentsMargins(0, 0, 0, 4)
     for part in parts:
         layout.addWidget(part)
     layout.setStretch(len(parts) - 1, 1)
-    layout.addWidget(footer)
+    layout.addLayout(foot)
     dock.setMinimumWidth(360)
 
 

@@ -1,0 +1,40 @@
+"""Entries in napari's Layers menu."""
+
+from __future__ import annotations
+
+from napari.utils.notifications import show_info
+from napari.viewer import Viewer
+
+from napari_liverdx.plugin.adopt import bare, is_slide_layer
+from napari_liverdx.widgets.dock import LiverDxDock
+
+__all__ = ["classify_layer", "measure_layer", "review_layer"]
+
+_PLUGIN, _WIDGET = "napari-liverdx", "Analyze slide"
+
+
+def _dock(viewer: Viewer) -> LiverDxDock:
+    """The dock, opened if need be, with the selected slide chosen."""
+    _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _WIDGET)
+    layer = bare(viewer.layers.selection.active)
+    if layer is not None and is_slide_layer(layer):
+        dock.controller.choose_layer(layer)
+    elif not dock.controller.slide_layers():
+        show_info("Open a slide, or select an RGB image layer, to analyse it")
+    found: LiverDxDock = dock
+    return found
+
+
+def classify_layer(viewer: Viewer) -> None:
+    """Layers ▸ Classify: open the dock with the selected slide."""
+    _dock(viewer).show_page("Analyze")
+
+
+def measure_layer(viewer: Viewer) -> None:
+    """Layers ▸ Measure: open the dock where it measures."""
+    _dock(viewer).show_page("Measure")
+
+
+def review_layer(viewer: Viewer) -> None:
+    """Layers ▸ Annotate: open the dock where tiles are reviewed."""
+    _dock(viewer).show_page("Review")
