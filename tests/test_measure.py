@@ -95,6 +95,14 @@ def test_a_cell_has_an_extent_and_nothing_has_none() -> None:
     assert find_foci(np.zeros((0, 0), bool), (1, 1)) == Foci()
 
 
+def test_the_longest_focus_need_not_have_the_largest_bounding_box() -> None:
+    counted = np.zeros((6, 12), bool)
+    counted[2, 0:5] = counted[0:5, 2] = True
+    counted[range(4), range(8, 12)] = True
+    found = find_foci(counted, (1000, 1000))
+    assert (found.count, found.largest_mm, found.largest_mm2) == (2, pytest.approx(32**0.5), 4)
+
+
 def test_many_like_foci_are_measured_once() -> None:
     # Each shape is longer than its sides and shorter than its diagonal, so none rules others out.
     shape = np.pad(np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool), 1)

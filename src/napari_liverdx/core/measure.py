@@ -118,7 +118,8 @@ def measure(
     tuple of ClassMeasure
         In the order of the scheme; "not sure" last where it was asked for.
     """
-    values = probabilities[:, tissue]
+    # Plane by plane, and below class by class: several times faster than along the first axis.
+    values = np.stack([plane[tissue] for plane in probabilities])
     total = values.shape[1]
     given = thresholds or {}
     cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
@@ -132,7 +133,10 @@ def measure(
         taken |= hits
     others = [i for i, c in enumerate(scheme) if c.kind is not ClassKind.PATHOLOGICAL]
     if others and total:
-        best = np.asarray(others)[np.argmax(values[others], axis=0)]
+        best, highest = np.full(total, others[0]), values[others[0]]
+        for i in others[1:]:
+            best[values[i] > highest] = i
+            highest = np.maximum(highest, values[i])
         counted |= {i: (best == i) & ~taken & ~unsure for i in others}
 
     def row(
