@@ -3,7 +3,7 @@
 set -eu
 packages="python3-venv xvfb xauth libgl1 libgl1-mesa-dri libegl1 libxkbcommon-x11-0 libxcb-cursor0
 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-xinerama0
-libxcb-xfixes0 libxcb-shape0 libdbus-1-3 libglib2.0-0 libfontconfig1 fonts-dejavu-core dicom3tools"
+libxcb-xfixes0 libxcb-shape0 libdbus-1-3 libglib2.0-0 libfontconfig1 fonts-dejavu-core dicom3tools poppler-utils"
 command -v dpkg-query >/dev/null 2>&1 || exit 0
 missing=""
 for package in $packages; do

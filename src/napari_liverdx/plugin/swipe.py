@@ -10,7 +10,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_liverdx.io.view import ViewState
-from napari_liverdx.plugin.camera import camera_of
+from napari_liverdx.plugin.camera import camera_of, canvas_size
 from napari_liverdx.plugin.layers import placement, probability_layer
 from napari_liverdx.session.comparing import BOTH, ONLY_A, ONLY_B, Comparison, Side
 
@@ -73,6 +73,8 @@ def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Label
 class Swipe:
     """A left of a line, B right of it; the line is moved by `move` or dragged on the canvas.
 
+    The line keeps its place on the screen while the camera moves.
+
     Parameters
     ----------
     viewer : napari.components.ViewerModel
@@ -82,7 +84,7 @@ class Swipe:
     a, b : Side
         What is compared.
     moved : callable
-        Told the new position, 0 to 1, when the line was dragged.
+        Told the new position, 0 (left) to 1 (right) of the canvas, when the line was dragged.
     """
 
     def __init__(self, viewer: ViewerModel, reference: Image, a: Side, b: Side, moved: Any) -> None:
@@ -94,45 +96,55 @@ class Swipe:
         self._whole: tuple[NDArray[np.float32], ...] = tuple(
             np.array(layer.data) for layer in self.layers
         )
+        self._places = tuple(
+            np.array([layer.data_to_world((0, c))[-1] for c in range(whole.shape[1])])
+            for layer, whole in zip(self.layers, self._whole, strict=True)
+        )
         self.position = 0.5
-        self.line = self._make_line()
+        self.line = Shapes(
+            [self._line()],
+            shape_type="line",
+            edge_color="#1b1b3a",
+            name=f"Swipe · {reference.name}",
+            units=tuple(reference.units)[-2:],
+            metadata={COMPARE_KEY: "line"},
+        )
         for layer in self.layers:
             viewer.add_layer(layer)
         viewer.add_layer(self.line)
         self.line.editable = False
         viewer.layers.selection.active = reference
         viewer.mouse_drag_callbacks.append(self._drag)
-        self.move(0.5)
+        self._camera = camera_of(viewer)
+        self._camera.events.center.connect(self._follow)
+        self._camera.events.zoom.connect(self._follow)
+        self._follow()
 
-    def _corners(self) -> NDArray[np.float64]:
-        """Upper left and lower right of the slide in world coordinates, (y, x)."""
-        return np.asarray(self._reference.extent.world)[:, -2:]
+    def _view(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Upper left and lower right of what the canvas shows, world coordinates (y, x)."""
+        camera = camera_of(self._viewer)
+        half = np.asarray(canvas_size(self._viewer)) / camera.zoom / 2
+        centre = np.asarray(camera.center[-2:])
+        return centre - half, centre + half
 
-    def _make_line(self) -> Shapes:
-        return Shapes(
-            [self._line_at(0.5)],
-            shape_type="line",
-            edge_color="#1b1b3a",
-            edge_width=float(np.ptp(self._corners()[:, 1])) / 400,
-            name=f"Swipe · {self._reference.name}",
-            units=tuple(self._reference.units)[-2:],
-            metadata={COMPARE_KEY: "line"},
-        )
-
-    def _line_at(self, position: float) -> NDArray[np.float64]:
-        (top, left), (bottom, right) = self._corners()
-        x = left + position * (right - left)
+    def _line(self) -> NDArray[np.float64]:
+        (top, left), (bottom, right) = self._view()
+        x = left + self.position * (right - left)
         return np.array([[top, x], [bottom, x]])
 
     def move(self, position: float) -> None:
-        """Put the line at a share of the slide's width."""
+        """Put the line at a share of the canvas' width."""
         self.position = min(1.0, max(0.0, position))
-        self.line.data = [self._line_at(self.position)]
-        x = self._line_at(self.position)[0, 1]
-        for layer, whole, left in zip(self.layers, self._whole, (True, False), strict=True):
-            columns = np.arange(whole.shape[1])
-            places = np.array([layer.data_to_world((0, c))[-1] for c in columns])
-            shown = places < x if left else places >= x
+        self._follow()
+
+    def _follow(self, event: Any = None) -> None:
+        line = self._line()
+        self.line.data = [line]
+        # Three screen pixels wide at every zoom.
+        self.line.edge_width = [3 / camera_of(self._viewer).zoom]
+        parts = zip(self.layers, self._whole, self._places, (True, False), strict=True)
+        for layer, whole, places, left in parts:
+            shown = places < line[0, 1] if left else places >= line[0, 1]
             layer.data[...] = np.where(shown[None, :], whole, np.nan)
             layer.refresh()
 
@@ -142,14 +154,14 @@ class Swipe:
         layer.contrast_limits = (min(value, 0.999), 1.0)
 
     def _drag(self, viewer: Any, event: Any) -> Any:
-        (_, left), (_, right) = self._corners()
-        near = abs(event.position[-1] - self._line_at(self.position)[0, 1])
+        near = abs(event.position[-1] - self._line()[0, 1])
         # Ten screen pixels to either side.
         if near * camera_of(self._viewer).zoom > 10:
             return
         yield
         while event.type == "mouse_move":
             event.handled = True
+            (_, left), (_, right) = self._view()
             self._moved((event.position[-1] - left) / (right - left))
             yield
 
@@ -157,6 +169,8 @@ class Swipe:
         """Take layers and callback away; calling it again does nothing."""
         if self._drag in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._drag)
+            self._camera.events.center.disconnect(self._follow)
+            self._camera.events.zoom.disconnect(self._follow)
         for layer in (*self.layers, self.line):
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

@@ -135,7 +135,7 @@ class CompareController(QObject):
         self.update()
 
     def swipe_to(self, position: float) -> None:
-        """Put the line at a share of the slide's width."""
+        """Put the line at a share of the canvas' width."""
         if self._swipe is not None:
             self._swipe.move(position)
 

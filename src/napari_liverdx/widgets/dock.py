@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.engine.device import DeviceChoice, choose_device
@@ -46,6 +46,17 @@ __all__ = ["LiverDxDock"]
 _PAGES: tuple[type[Tab], ...] = (ReviewTab, MeasureTab, ExplainTab, TeachTab, CompareTab)
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
+
+
+def _over(column: QWidget, foot: QWidget) -> QWidget:
+    """A page that scrolls but for its foot."""
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addWidget(column, 1)
+    layout.addWidget(foot)
+    return page
 
 
 def _device(wanted: str) -> DeviceChoice:
@@ -117,7 +128,7 @@ class LiverDxDock(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 7px; }")
-        self.tabs.addTab(scroll_column(panels), "Analyze")
+        self.tabs.addTab(_over(scroll_column(panels), self.run_panel.actions), "Analyze")
         self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
         for page in self.pages:
             self.tabs.setTabToolTip(self.tabs.addTab(page, page.title), page.tip)

@@ -238,6 +238,11 @@ class ExplainTab(Tab):
             height + len(e.classes) * table.verticalHeader().defaultSectionSize() + 4
         )
 
+    def hideEvent(self, event: Any) -> None:
+        """Clicks on the slide are another page's from now on."""
+        super().hideEvent(event)
+        self.pick.setChecked(False)
+
     def release(self) -> None:
         """Stop picking and let go of the viewer; calling it again does nothing."""
         self._on_pick(False)

@@ -12,7 +12,7 @@ from napari_liverdx.core.geometry import Rect
 
 __all__ = ["Minimap"]
 
-_HEIGHT = 150
+_HEIGHT = 125
 
 
 class Minimap(QWidget):

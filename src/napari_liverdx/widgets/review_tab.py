@@ -86,25 +86,25 @@ class ReviewTab(Tab):
         return panel
 
     def _build_buttons(self) -> QGridLayout:
-        self.accept = _button("Accept", "A", "The call is right")
-        self.reject = _button("Reject", "R", "The call is wrong")
-        self.previous = _button("Previous", "P", "The tile before")
-        self.next = _button("Next", "N", "The next tile")
-        self.undo = _button("Undo", "Ctrl+Z", "Take the last decision back")
-        self.redo = _button("Redo", "Ctrl+Shift+Z", "Make the decision again")
+        self.accept = _button("Accept  (A)", "The call is right; key A")
+        self.reject = _button("Reject  (R)", "The call is wrong; key R")
+        self.previous = _button("Previous", "The tile before; key P")
+        self.next = _button("Next", "The next tile; key N")
+        self.undo = _button("Undo", "Take the last decision back; Ctrl+Z")
+        self.redo = _button("Redo", "Make the decision again; Ctrl+Shift+Z")
         self.correct = QComboBox()
         self.correct.setToolTip("Say which class the tile is of; this teaches")
         self.correct.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         grid = QGridLayout()
         grid.setSpacing(4)
-        places = ((self.accept, self.reject), (self.previous, self.next), (self.undo, self.redo))
-        for row, pair in enumerate(places):
-            for col, button in enumerate(pair):
-                grid.addWidget(button, row, col)
+        grid.addWidget(self.accept, 0, 0, 1, 2)
+        grid.addWidget(self.reject, 0, 2, 1, 2)
+        for column, button in enumerate((self.previous, self.next, self.undo, self.redo)):
+            grid.addWidget(button, 1, column)
         line = QHBoxLayout()
         line.addWidget(QLabel("It is"))
         line.addWidget(self.correct, 1)
-        grid.addLayout(line, 3, 0, 1, 2)
+        grid.addLayout(line, 2, 0, 1, 4)
         return grid
 
     def _connect(self) -> None:
@@ -236,6 +236,11 @@ class ReviewTab(Tab):
         super().showEvent(event)
         QTimer.singleShot(0, self._catch_up)
 
+    def hideEvent(self, event: Any) -> None:
+        """Clicks on the slide are another page's from now on."""
+        super().hideEvent(event)
+        self.pick.setChecked(False)
+
     def _on_listed(self, cards: list[Card]) -> None:
         self.gallery.show_cards(cards)
         self._show_state()
@@ -288,7 +293,7 @@ class ReviewTab(Tab):
         self.overview.release()
 
 
-def _button(text: str, key: str, tip: str) -> QPushButton:
-    button = QPushButton(f"{text}  ({key})")
-    button.setToolTip(f"{tip}; key {key}")
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
     return button

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QToolButton,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -32,6 +33,11 @@ class RunPanel(Panel):
 
     Signals: ``analyze_requested()``, ``cancel_requested()``, ``draw_requested()``,
     ``folder_requested()``, ``extent_chosen(str)``, ``overlap_chosen(float)``.
+
+    Attributes
+    ----------
+    actions : QWidget
+        Buttons, progress and message; the dock puts them where they never scroll away.
     """
 
     analyze_requested = Signal()
@@ -92,15 +98,19 @@ class RunPanel(Panel):
         buttons = QHBoxLayout()
         buttons.addWidget(self.analyze_button, 2)
         buttons.addWidget(self.cancel_button, 1)
-        self.body.addLayout(buttons)
 
         self.bar = QProgressBar()
         self.bar.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
-        self.body.addWidget(self.bar)
         self.message = quiet_label()
-        self.body.addWidget(self.message)
+        self.actions = QWidget()
+        column = QVBoxLayout(self.actions)
+        column.setContentsMargins(8, 4, 8, 4)
+        column.setSpacing(6)
+        column.addLayout(buttons)
+        column.addWidget(self.bar)
+        column.addWidget(self.message)
 
     def show_device(self, device: DeviceChoice | None) -> None:
         """Name the device and why it is that one."""
