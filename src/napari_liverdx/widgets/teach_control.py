@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -14,6 +15,7 @@ from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.engine.teach import Lesson
 from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.engine.tune_heads import Looked
+from napari_liverdx.io.result import ResultStore
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.versions import (
@@ -102,6 +104,7 @@ class TeachController(QObject):
         self.maps: BothMaps | None = None
         self.rows: tuple[ClassChange, ...] = ()
         self.pairs: list[tuple[Image, Image]] = []
+        self._reference: Image | None = None
         self._work = ""
         self._closed = False
 
@@ -248,15 +251,12 @@ class TeachController(QObject):
         request = ComparisonRequest(slide, before, model, folder, trial_path(card))
         self._begin("compare", "Running both versions over the slide …")
         work = compare_on_slide(request, self.stop.renew())
-        layer = self.control.layer
-        self.workers.start(
-            work,
-            lambda event: self._on_compared(event, layer),
-            self._failed,
-            self._on_comparison_ended,
-        )
+        # Kept here, not by the worker: what that holds outlives the window.
+        self._reference = self.control.layer
+        self.workers.start(work, self._on_compared, self._failed, self._on_comparison_ended)
 
-    def _on_compared(self, event: Any, reference: Image | None) -> None:
+    def _on_compared(self, event: Any) -> None:
+        reference = self._reference
         if self._closed:
             return
         if isinstance(event, Compared):
@@ -292,9 +292,12 @@ class TeachController(QObject):
             if shown is not None and shown.store.path == maps.before.path:
                 old = shown.probabilities[c.name]
             new = probability_layer(maps.after, i, reference, threshold)
+            # Not an ordinary result before it is kept; such layers would become the shown one.
+            new.metadata.pop(RESULT_KEY)
             new.name = f"{c.title} · version {maps.after.manifest.model_version} · {reference.name}"
             if old is None or old not in viewer.layers:
                 old = probability_layer(maps.before, i, reference, threshold)
+                old.metadata.pop(RESULT_KEY)
                 version = maps.before.manifest.model_version
                 old.name = f"{c.title} · version {version} · {reference.name}"
                 viewer.add_layer(old)
@@ -336,23 +339,32 @@ class TeachController(QObject):
         except LiverDxError as error:
             show_error(str(error))
             return
-        folder, maps = self.control.state.out_folder, self.maps
+        folder, reference = self.control.state.out_folder, self.control.layer
+        name = path.name.removesuffix(".safetensors")
+        shown = None if self.maps is None else self.maps.after.path
+        self._take_maps_away()
         # With another number it is another file, and its results would not be resumed.
-        if folder is not None and results.is_dir() and path.name == f"{trial.name}.safetensors":
+        if folder is not None and results.is_dir() and name == trial.name:
             for made in sorted(results.iterdir()):
                 if not (folder / made.name).exists():
                     shutil.move(made, folder / made.name)
         shutil.rmtree(results.parent, ignore_errors=True)
-        name = path.name.removesuffix(".safetensors")
-        if maps is not None:
-            for _, new in self.pairs:
-                new.metadata[RESULT_KEY] = str(folder / maps.after.path.name) if folder else ""
-        # The maps stay to be looked at; they are an ordinary result now.
-        self.pairs, self.maps, self.rows, self.lesson = [], None, (), None
+        self.lesson = None
         self.control.choose_model(name)
+        if shown is not None and folder is not None and reference is not None:
+            self._show_kept(folder / shown.name, reference)
         show_info(f"Kept as {path.name}")
         self._say(f"Kept as {read_card(path).title}, which is used from now on.")
         self.changed.emit()
+
+    def _show_kept(self, path: Path, reference: Image) -> None:
+        """Show what was made for the comparison as the result of the version it now is."""
+        try:
+            self.control.findings.show(ResultStore.open(path), reference)
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        self.control.findings.refresh(force=True)
 
     def discard(self) -> None:
         """Remove the taught model and everything made with it."""
@@ -374,3 +386,4 @@ class TeachController(QObject):
         self._closed = True
         self.stop.throw()
         self.material.close()
+        self._reference, self.maps, self.pairs = None, None, []

@@ -89,8 +89,12 @@ class TeachMaterial(QObject):
         """Take up the lasso for a class on the chosen slide."""
         teaching = self.current or self._make(())
         if teaching is not None:
-            self._control.viewer.layers.selection.active = teaching.layer
-            teaching.layer.visible = True
+            selection = self._control.viewer.layers.selection
+            # Chosen or shown anew a layer would lose its mode, and with it what is selected.
+            if selection.active is not teaching.layer:
+                selection.active = teaching.layer
+            if not teaching.layer.visible:
+                teaching.layer.visible = True
             teaching.draw(name)
 
     def restore(self) -> None:
@@ -109,7 +113,6 @@ class TeachMaterial(QObject):
             active = viewer.layers.selection.active
             self._make(taught.shapes)
             viewer.layers.selection.active = active
-        self.ask()
 
     def _make(self, regions: tuple[Region, ...]) -> TeachingLayer | None:
         card, layer = self._control.state.card, self._control.layer

@@ -167,7 +167,7 @@ class TeachTab(Tab):
         events.card.connect(self._on_card)
         events.slide.connect(self._on_slide)
         events.thresholds.connect(control.measure)
-        self.controller.findings.changed.connect(material.ask)
+        self.controller.findings.changed.connect(self._ask)
 
     # -- intentions --
 
@@ -193,16 +193,22 @@ class TeachTab(Tab):
         if not self._released:
             self.control.material.count()
 
+    def _ask(self) -> None:
+        # Nothing is counted for a page that nobody sees.
+        if not self._released and self.isVisible():
+            self.control.material.ask()
+
     def _on_card(self) -> None:
         self._list_classes(self.controller.state.card)
         self.control.forget()
         self.control.material.restore()
-        self.control.material.ask()
+        self._ask()
 
     def _on_slide(self) -> None:
         if self.controller.slide is None:
             self.control.forget()
         self.control.material.restore()
+        self._ask()
         self._show_all()
 
     def _list_classes(self, card: ModelCard | None) -> None:
