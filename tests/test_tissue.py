@@ -119,6 +119,14 @@ def test_stains_and_blood_are_not_ink(stain: str) -> None:
     assert not find_pen(picture, tissue, mpp=8).any()
 
 
+def test_another_stain_is_not_ink_all_over() -> None:
+    picture = np.full((100, 100, 3), (40, 130, 80), np.uint8)
+    tissue = np.ones((100, 100), bool)
+    assert not find_pen(picture, tissue, mpp=8).any()
+    picture[:20] = STAINS["eosin"]
+    assert find_pen(picture, tissue, mpp=8)[22:].all()
+
+
 def test_a_fold_is_found_where_tissue_lies_on_itself(liver: np.ndarray, tmp_path: Path) -> None:
     # Where no vacuoles thin it out, as in most livers.
     solid = np.where((liver.min(axis=2) > 200)[..., None], (205, 150, 190), liver).astype(np.uint8)
@@ -245,7 +253,7 @@ def test_other_tissue_lies_elsewhere_and_is_recorded(small_slide: Path, tiny: Lo
 def test_commands_leave_artefacts_out_unless_told(
     liver: np.ndarray, tiny_file: Path, tmp_path: Path
 ) -> None:
-    path = written(tmp_path / "inked.tif", inked(liver[:700, :700], INKS["green"], np.s_[:400]))
+    path = written(tmp_path / "inked.tif", inked(liver[:700, :700], INKS["green"], np.s_[:300]))
     told = CliRunner().invoke(app, ["info", str(path)]).output
     assert "pen marks" in told
     assert "left out by default" in told

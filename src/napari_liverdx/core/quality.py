@@ -33,6 +33,7 @@ _SMALLEST_PEN_UM2 = 5_000.0
 _PEN_FRINGE_UM = 40.0
 _PEN_RIM_UM = 16.0
 _BLACK_BESIDE_UM = 300.0
+_LEAST_WITHOUT_INK = 0.05
 
 _FOLD_SMOOTHING_UM = 12.0
 _FOLD_SURROUNDINGS_UM = 200.0
@@ -115,6 +116,9 @@ def find_pen(
         seed = _without_small(core & allowed, 0.2 * _SMALLEST_PEN_UM2, mpp)
         ink |= seed | (_grown(seed, _PEN_FRINGE_UM, mpp) & fringe & tissue)
     ink = _without_small(ink, _SMALLEST_PEN_UM2, mpp)
+    if np.count_nonzero(tissue & ~ink) < _LEAST_WITHOUT_INK * np.count_nonzero(tissue):
+        # A slide that has hardly any other colour is stained so.
+        return np.zeros_like(tissue)
     return ink | (_grown(ink, _PEN_RIM_UM, mpp) & tissue)
 
 
