@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
@@ -116,17 +116,21 @@ class _Blank:
 
 @st.composite
 def drawings(draw: st.DrawFn) -> tuple:
-    """Regions of two classes anywhere on a slide, and tiles a person called."""
-
-    def boxes(kind: str, most: int) -> list:
-        side = st.floats(1.0, 4.0)
-        place = st.floats(0, 12)
-        box = st.tuples(st.sampled_from(["liver", "fat"]), place, place, side, side)
-        if kind == "tile":
-            box = box.map(lambda b: (*b[:3], 1.0, 1.0))
-        return draw(st.lists(box, min_size=0, max_size=most))
-
-    return tuple(boxes("shape", 8)), tuple(boxes("tile", 4)), draw(st.sampled_from([0.25, 0.5]))
+    """Two regions of each class, near or far, more of them anywhere, and tiles a person called."""
+    offset, size = st.floats(0, 1), st.floats(2.2, 4.0)
+    shapes = [
+        (name, draw(offset) + left, draw(offset) + top, draw(size), draw(size))
+        for name, top in (("liver", 0.0), ("fat", 8.0))
+        for left in (0.0, 3.0 + draw(st.floats(0, 3)))
+    ]
+    place, name = st.floats(0, 12), st.sampled_from(["liver", "fat"])
+    shapes += draw(st.lists(st.tuples(name, place, place, size, size), max_size=2))
+    called = st.tuples(name, place, place, st.just(1.0), st.just(1.0))
+    return (
+        tuple(shapes),
+        tuple(draw(st.lists(called, max_size=6))),
+        draw(st.sampled_from([0.25, 0.5])),
+    )
 
 
 @given(drawings(), st.integers(0, 2**31))
@@ -144,7 +148,7 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
     try:
         split = taught_split(samples)
     except DataError:
-        return
+        reject()
     rng = np.random.default_rng(seed)
     grid = samples.slides[0].grid
     assert not set(split.train) & set(split.held_out)
@@ -192,6 +196,18 @@ def test_what_is_missing_is_said(painted: Path) -> None:
 def test_tiles_a_whole_tile_apart_are_not_near() -> None:
     tiles = [Rect(0, 0, 10, 10), Rect(10, 10, 10, 10), Rect(20, 0, 10, 10), Rect(30.5, 0, 10, 10)]
     assert near_pairs(tiles, (10, 10)) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_called_tile_is_not_tested_on_beside_what_teaches(painted: Path) -> None:
+    """A tile a third of a tile away may be seen in training: it belongs to the same place."""
+    near, far = (("liver", 3.3, 0.5, 1, 1),), (("liver", 3.3, 3, 1, 1),)
+    with open_slide(painted) as slide:
+        groups = [
+            TaughtSamples([taught(slide, REGIONS[:1], tiles)], make_card()).groups
+            for tiles in (near, far)
+        ]
+    assert len(set(groups[0])) == 1
+    assert len(set(groups[1])) == 2
 
 
 def test_a_called_tile_counts_more_than_the_shape_around_it(painted: Path) -> None:

@@ -210,7 +210,7 @@ class TeachController(QObject):
             test = self.lesson.test
             self._say(
                 f"Held out: balanced accuracy {test.before.value:.3f} before, "
-                f"{test.after.value:.3f} after. Look at both on the slide, then keep or discard."
+                f"{test.after.value:.3f} after. See both on the slide, then keep or discard."
             )
         self.changed.emit()
 

@@ -14,14 +14,13 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
 )
 
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.teaching import TaughtSummary
 from napari_liverdx.widgets.curves import CurvePlot
-from napari_liverdx.widgets.parts import Panel, quiet_label, set_tone, swatch
+from napari_liverdx.widgets.parts import Panel, halt, quiet_label, set_tone, swatch
 from napari_liverdx.widgets.plain_table import fill_table, plain_table
 from napari_liverdx.widgets.tab import Tab
 from napari_liverdx.widgets.teach_control import TeachController
@@ -119,15 +118,14 @@ class TeachTab(Tab):
     def _build_comparison(self) -> Panel:
         self.comparison = Panel("The new version")
         self.trial_note = quiet_label()
-        self.both_button = QPushButton("See both on the slide")
+        self.both_button = QPushButton("See both")
         self.both_button.setToolTip("Runs both versions on the same tiles; their layers are linked")
-        self.views: dict[str, QToolButton] = {}
+        self.views: dict[str, QPushButton] = {}
         row = QHBoxLayout()
         row.addWidget(self.both_button, 1)
         group = QButtonGroup(self)
         for key, text in _VIEWS:
-            button = QToolButton()
-            button.setText(text)
+            button = QPushButton(text)
             button.setCheckable(True)
             button.clicked.connect(partial(self.control.look_at, key))
             group.addButton(button)
@@ -354,7 +352,7 @@ class TeachTab(Tab):
         if self._released:
             return
         self._released = True
-        self._clock.stop()
+        halt(self._clock)
         events = self.controller.state.events
         events.card.disconnect(self._on_card)
         events.slide.disconnect(self._on_slide)
