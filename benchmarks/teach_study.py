@@ -73,7 +73,8 @@ def study(name: str, boxes: Boxes, slide: Slide, folder: Path, epochs: int) -> N
     assert lesson is not None
     seconds, used = time.perf_counter() - start, time.process_time() - used
     test = lesson.test
-    out.print(f"  {seconds:.0f} s, {used:.0f} s of processor; balanced accuracy {test.before} before, {test.after} after")
+    out.print(f"  {seconds:.0f} s, {used:.0f} s of processor")
+    out.print(f"  balanced accuracy {test.before} before, {test.after} after")
     for c in test.classes:
         out.print(f"  {c.title}: {c.before} of {c.tiles} right before, {c.after} after")
     card = load_model(MODEL).card

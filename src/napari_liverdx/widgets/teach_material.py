@@ -17,6 +17,7 @@ from napari_liverdx.models.versions import teaching_folder
 from napari_liverdx.plugin.adopt import slide_of_layer
 from napari_liverdx.plugin.teaching_layer import TeachingLayer
 from napari_liverdx.session.teaching import TaughtSummary, summarise
+from napari_liverdx.widgets.parts import halt
 from napari_liverdx.widgets.workers import once
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ class TeachMaterial(QObject):
 
     def count(self) -> None:
         """Count what was taught, in the background."""
-        self._timer.stop()
+        halt(self._timer)
         card = self._control.state.card
         if card is None or self._control.closed:
             return
@@ -240,7 +241,7 @@ class TeachMaterial(QObject):
     def close(self) -> None:
         """Keep what was drawn and let go of the viewer."""
         self._counts += 1
-        self._timer.stop()
+        halt(self._timer)
         self.save()
         self._control.viewer.layers.events.removed.disconnect(self._on_removed)
         for teaching in self._layers:
