@@ -5,17 +5,34 @@ Usage: python scripts/screenshots.py [OUT_FOLDER]   (needs a display, for exampl
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
+import numpy as np
+import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.io.sample import sample_path
+from napari_liverdx.io.slide import open_slide
+from napari_liverdx.plugin.camera import fly_to, place_of
 from napari_liverdx.session.state import RunStatus
+from napari_liverdx.widgets.keys_dialog import KeysDialog
+
+_LESSON = (
+    ("fat", 1120, 291, 448, 269),
+    ("fat", 1120, 896, 448, 224),
+    ("background", 0, 0, 672, 224),
+    ("background", 0, 1120, 672, 224),
+)
+"""Class, left, top, width and height in µm."""
 
 
 def wait(condition: Callable[[], bool], seconds: float = 120) -> None:
@@ -34,44 +51,237 @@ def settle() -> None:
     wait(lambda: time.monotonic() > end)
 
 
-def main(folder: Path) -> None:
-    """Open, run, finish, and take a picture of each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(1440, 900)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+class Stage:
+    """A viewer with the dock on the sample slide, and the folder for pictures."""
 
-    def picture(name: str) -> None:
+    def __init__(self, folder: Path, size: tuple[int, int] = (1440, 900)) -> None:
+        self.folder = folder
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.window.resize(*size)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+        self.viewer.open_sample("napari-liverdx", "liver")
+        wait(lambda: self.dock.state.slide is not None and self.dock.state.slide.tissue is not None)
+        results = Path(tempfile.mkdtemp()) / "a-study" / "slides" / "liverdx-results"
+        self.dock.state.out_folder = results
         settle()
-        viewer.screenshot(str(folder / f"{name}.png"), canvas_only=False, flash=False)
+        self.viewer.reset_view()
 
-    viewer.open_sample("napari-liverdx", "liver")
-    wait(lambda: dock.state.slide is not None and dock.state.slide.tissue is not None)
-    folder_for_results = Path(tempfile.mkdtemp()) / "a-study" / "slides" / "liverdx-results"
-    dock.state.out_folder = folder_for_results
-    settle()
-    viewer.reset_view()
-    picture("open")
+    def picture(self, name: str) -> None:
+        """The whole window, in few colours so that the file stays small."""
+        settle()
+        path = self.folder / f"{name}.png"
+        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
+        shrink(path)
+
+    def analyze(self) -> None:
+        """Run to the end."""
+        self.dock.run_panel.analyze_button.click()
+        wait(lambda: self.dock.state.status is RunStatus.FINISHED)
+
+    def page(self, title: str) -> Any:
+        """Bring a page to the front."""
+        self.dock.show_page(title)
+        settle()
+        return self.dock.tabs.currentWidget()
+
+    def quiet(self) -> None:
+        """Let the workers finish."""
+        wait(lambda: not self.dock.controller.is_busy)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.dock.release()
+        self.quiet()
+        self.viewer.close()
+
+
+def shrink(path: Path) -> None:
+    """Store a picture with 256 colours."""
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
+def main(folder: Path) -> None:
+    """Every state of the docks, one picture each."""
+    os.environ.setdefault("LIVERDX_MODELS", tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
+    analysing(folder)
+    reviewing(folder)
+    teaching(folder)
+    small_screen(folder)
+    batch(folder)
+    training(folder)
+
+
+def analysing(folder: Path) -> None:
+    """Open, tissue, run, finish, threshold, tiles."""
+    stage = Stage(folder)
+    dock = stage.dock
+    stage.picture("open")
     dock.notice.hide()
+    dock.tissue_panel.edit_button.click()
+    stage.picture("tissue")
+    dock.tissue_panel.show_box.setChecked(False)
+    stage.viewer.layers.selection.active = stage.viewer.layers["liver-sample"]
     dock.run_panel.analyze_button.click()
     wait(lambda: (p := dock.state.progress) is not None and p.done > p.total * 0.45)
-    picture("running")
+    stage.picture("running")
     wait(lambda: dock.state.status is RunStatus.FINISHED)
-    picture("finished")
+    stage.picture("finished")
     dock.findings_panel.sliders["fat"].setValue(0.85)
-    picture("threshold")
+    stage.picture("threshold")
     dock.controller.results.tiles.visible = True
-    picture("tiles")
+    stage.picture("tiles")
+    stage.close()
+
+
+def reviewing(folder: Path) -> None:
+    """Review, measure, explain, compare, keys, preferences."""
+    stage = Stage(folder)
+    dock, viewer = stage.dock, stage.viewer
+    dock.notice.hide()
+    stage.analyze()
+    review = stage.page("Review")
+    wait(lambda: review.gallery.count() > 0)
+    wait(lambda: review.gallery.has_picture(review.gallery.tiles[-1]))
+    review.gallery.setCurrentRow(1)
+    for button in (review.accept, review.reject, review.accept):
+        button.click()
+    stage.picture("review")
+    viewer.reset_view()
+    measuring(stage)
+    explaining(stage)
+    viewer.reset_view()
+    comparing(stage)
+    dock.keys_button.click()
+    settle()
+    dialog = dock.findChildren(KeysDialog)[0]
+    dialog.grab().save(str(folder / "keys.png"))
+    dialog.reject()
+    settle()
+    stage.close()
+
+
+def measuring(stage: Stage) -> None:
+    """Drawn regions with their own figures."""
+    page = stage.page("Measure")
+    page.draw.click()
+    layer = stage.viewer.layers["Regions to measure · liver-sample"]
+    layer.add_polygons([np.array([[400, 950], [500, 1300], [800, 1350], [850, 1000]])])
+    layer.add_rectangles([np.array([[450, 200], [450, 460], [760, 460], [760, 200]])])
+    layer.mode = "pan_zoom"
+    wait(lambda: len(stage.dock.controller.findings.found.regions) == 2)
+    page.plot.threshold_moved.emit(0.7)
+    stage.picture("measure")
+    stage.viewer.layers.remove(layer)
+    page.plot.threshold_moved.emit(0.5)
+    settle()
+
+
+def explaining(stage: Stage) -> None:
+    """Why a tile was called what it was."""
+    page = stage.page("Explain")
+    results = stage.dock.controller.results
+    fat = results.store.tile_probabilities[2]
+    row, col = np.unravel_index(np.abs(fat - 0.75).argmin(), fat.shape)
+    tile = TileIndex(int(row), int(col))
+    fly_to(stage.viewer, results.reference, results.rect(tile))
+    page.control.ask_at(tuple(place_of(results.reference, results.rect(tile)).mean(axis=0)))
+    stage.quiet()
+    stage.dock.controller.findings.set_view(visible=False)
+    stage.picture("explain")
+    stage.dock.controller.findings.set_view(visible=True)
+    page.control.forget()
+
+
+def comparing(stage: Stage) -> None:
+    """Two thresholds, shown in three ways."""
+    page = stage.page("Compare")
+    page.boxes[1].threshold.setValue(0.9)
+    for mode, name in ((1, "swipe"), (2, "differences"), (3, "second-canvas"), (0, "")):
+        list(page.buttons.values())[mode].click()
+        if name == "swipe":
+            page.position.setValue(640)
+        if name:
+            stage.picture(f"compare-{name}")
+        settle()
+
+
+def teaching(folder: Path) -> None:
+    """Shapes with classes, a fine-tuning, both versions on the slide."""
+    stage = Stage(folder)
+    stage.dock.notice.hide()
+    stage.analyze()
+    page = stage.page("Teach")
+    for name, x, y, width, height in _LESSON:
+        page.class_buttons[name].click()
+        corners = [(y, x), (y, x + width), (y + height, x + width), (y + height, x)]
+        layer = page.control.material.current.layer
+        layer.add_polygons([np.array(corners) / 0.5 - 0.5])
+    page.control.material.count()
+    stage.quiet()
+    stage.picture("teach")
+    page.tune_button.click()
+    wait(lambda: page.control.trial is not None, 900)
+    stage.quiet()
+    stage.picture("teach-tuned")
+    page.both_button.click()
+    settle()
+    wait(lambda: not stage.dock.controller.is_busy, 600)
+    stage.picture("teach-compared")
+    page.discard_button.click()
+    settle()
+    stage.close()
+
+
+def small_screen(folder: Path) -> None:
+    """A light window on a small screen."""
+    stage = Stage(folder, (1366, 768))
+    stage.viewer.theme = "light"
+    stage.dock.notice.hide()
+    stage.analyze()
+    review = stage.page("Review")
+    wait(lambda: review.gallery.count() > 0)
+    wait(lambda: review.gallery.has_picture(review.gallery.tiles[-1]))
+    review.gallery.setCurrentRow(0)
+    stage.picture("small-light")
+    stage.close()
+
+
+def batch(folder: Path) -> None:
+    """Three slides, one of which states no resolution."""
+    place = Path(tempfile.mkdtemp()) / "a-study"
+    place.mkdir()
+    with open_slide(sample_path()) as slide:
+        for name, x, y, mpp in (
+            ("biopsy-01", 1800, 400, 0.5),
+            ("biopsy-02", 2300, 900, 0.5),
+            ("biopsy-03-no-resolution", 600, 900, None),
+        ):
+            pixels = slide.read_region(0, x, y, 1120, 896)
+            known = {"resolution": (1e4 / mpp,) * 2, "resolutionunit": "CENTIMETER"} if mpp else {}
+            tifffile.imwrite(
+                place / f"{name}.tif", pixels, tile=(256, 256), photometric="rgb", **known
+            )
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1440, 900)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
+    dock.add_paths([place])
+    dock.settings.folder.setText(str(place / "results"))
+    settle()
+    dock.run_button.click()
+    wait(lambda: not dock.is_busy, 300)
+    settle()
+    path = folder / "batch.png"
+    viewer.screenshot(str(path), canvas_only=False, flash=False)
+    shrink(path)
     dock.release()
     viewer.close()
-    training(folder)
 
 
 def training(folder: Path) -> None:
     """Train a small network on pieces of the sample slide and take a picture of its curves."""
-    from napari_liverdx.io.sample import sample_path
-    from napari_liverdx.io.slide import open_slide
-
     place = Path(tempfile.mkdtemp()) / "a-study"
     with open_slide(sample_path()) as slide:
         for i in range(48):
@@ -92,6 +302,7 @@ def training(folder: Path) -> None:
     wait(lambda: len(dock.epochs) >= 8, 600)
     settle()
     viewer.screenshot(str(folder / "training.png"), canvas_only=False, flash=False)
+    shrink(folder / "training.png")
     dock.release()
     wait(lambda: not dock.is_busy)
     viewer.close()

@@ -14,6 +14,7 @@ from napari_liverdx.plugin.linked import LinkedCanvas
 from napari_liverdx.plugin.overlay import ResultLayers
 from napari_liverdx.plugin.swipe import A_COLOUR, Swipe, difference_layer, side_layer
 from napari_liverdx.session.comparing import Comparison, Side, compare
+from napari_liverdx.widgets.parts import halt
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.controller import DockController
@@ -164,7 +165,7 @@ class CompareController(QObject):
 
     def clear(self) -> None:
         """Take what is drawn away and show the results' own maps again."""
-        self._later.stop()
+        halt(self._later)
         was = self.mode
         self.mode = Mode.OFF
         viewer = self._control.viewer

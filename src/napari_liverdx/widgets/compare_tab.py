@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -256,6 +257,10 @@ class CompareTab(Tab):
     def release(self) -> None:
         """Take away what is drawn; calling it again does nothing."""
         self.control.close()
+        # Items hold their results, and those their slide's file; the boxes may be gone already.
+        with suppress(RuntimeError):
+            for box in self.boxes:
+                box.result.clear()
 
 
 def _area(mm2: float, tissue_mm2: float) -> str:

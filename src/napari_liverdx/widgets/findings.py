@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from napari_liverdx.session.handing_on import write_export
 from napari_liverdx.session.measuring import Findings, Measurer, NamedPolygon
 from napari_liverdx.session.reporting import save_report
 from napari_liverdx.session.state import SessionState
+from napari_liverdx.widgets.parts import halt
 from napari_liverdx.widgets.workers import Workers, once
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class FindingsController(QObject):
 
     def save_view(self) -> None:
         """Keep with the shown result how it is looked at."""
-        self._saving.stop()
+        halt(self._saving)
         results = self.results
         if results is None:
             return
@@ -175,10 +175,8 @@ class FindingsController(QObject):
 
     def close(self) -> None:
         """Keep the view, and let go of all results."""
-        # The timers belong to the window and may be gone with it.
-        with suppress(RuntimeError):
-            self.rest()
-            self.save_view()
+        self.rest()
+        self.save_view()
         self.results, self._measurer, self.shelf = None, None, []
 
     # -- following a run --
@@ -198,7 +196,7 @@ class FindingsController(QObject):
 
     def rest(self) -> None:
         """Stop following."""
-        self._timer.stop()
+        halt(self._timer)
 
     def refresh(self, *, force: bool = False) -> None:
         """Draw and measure what is new."""

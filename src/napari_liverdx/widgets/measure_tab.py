@@ -34,7 +34,7 @@ from napari_liverdx.plugin.drawing import drawing_layer
 from napari_liverdx.plugin.review_layer import REVIEW_KEY
 from napari_liverdx.widgets.histogram_plot import HistogramPlot
 from napari_liverdx.widgets.measure_table import MeasureTable
-from napari_liverdx.widgets.parts import Panel, quiet_label, swatch
+from napari_liverdx.widgets.parts import Panel, halt, quiet_label, swatch
 from napari_liverdx.widgets.tab import Tab
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ class MeasureTab(Tab):
 
     def release(self) -> None:
         """Let go of the layers; calling it again does nothing."""
-        self._later.stop()
+        halt(self._later)
         if self._watched is not None:
             self._watched.events.data.disconnect(self._on_shapes)
             self._watched.events.features.disconnect(self._on_shapes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QFrame,
@@ -16,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Panel", "fill_dock", "quiet_label", "scroll_column", "set_tone", "swatch"]
+__all__ = ["Panel", "fill_dock", "halt", "quiet_label", "scroll_column", "set_tone", "swatch"]
 
 
 class Panel(QFrame):
@@ -82,6 +83,12 @@ def fill_dock(
     layout.setStretch(len(parts) - 1, 1)
     layout.addLayout(foot)
     dock.setMinimumWidth(360)
+
+
+def halt(timer: QTimer) -> None:
+    """Stop a timer; it belongs to the window and may be gone with it."""
+    with suppress(RuntimeError):
+        timer.stop()
 
 
 def quiet_label(text: str = "") -> QLabel:

@@ -41,7 +41,12 @@ class Tab(QWidget):
         """Put panels below each other."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll_column(panels))
+        self._column = scroll_column(panels)
+        layout.addWidget(self._column)
+
+    def reveal(self, part: QWidget) -> None:
+        """Scroll so that a part of the page is seen."""
+        self._column.ensureWidgetVisible(part, 0, 8)
 
     def release(self) -> None:
         """Stop what runs and let go of the viewer; calling it again does nothing."""

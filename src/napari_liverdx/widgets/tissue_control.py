@@ -17,6 +17,7 @@ from napari_liverdx.plugin.tissue_layer import (
     tissue_layer,
     was_edited,
 )
+from napari_liverdx.widgets.parts import halt
 from napari_liverdx.widgets.tissue_panel import TissuePanel
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class TissueController(QObject):
 
     def read(self) -> None:
         """Take the tissue as it is now for the next run."""
-        self._timer.stop()
+        halt(self._timer)
         facts = self.state.slide
         if facts is None or facts.tissue_map is None:
             self.state.tissue = None
@@ -190,7 +191,7 @@ class TissueController(QObject):
 
     def release(self) -> None:
         """Let go of the viewer; layers stay."""
-        self._timer.stop()
+        halt(self._timer)
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.slide.disconnect(self._on_slide)
