@@ -582,7 +582,13 @@ def test_shapes_come_back_with_the_slide(
     viewer: ViewerModel, dock: LiverDxDock, page: TeachTab, painted: Path
 ) -> None:
     draw(page)
+    # Deleting the layer loses nothing: drawing on brings back what was there.
+    viewer.layers.remove("Teach · painted")
+    wait_paint()
+    click(page.class_buttons["fat"])
+    assert len(viewer.layers["Teach · painted"].data) == 4
     viewer.layers.clear()
+    wait_paint()
     assert page.control.material.current is None
     open_in(dock, painted)
     layer = viewer.layers["Teach · painted"]

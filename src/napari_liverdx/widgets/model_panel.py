@@ -104,6 +104,7 @@ def card_html(card: ModelCard) -> str:
         f"<h3>Classes</h3><ul>{classes}</ul>",
     ]
     for title, text in (
+        ("Tuned from", _lineage(card)),
         ("Intended use", card.intended_use),
         ("What it cannot do", card.limitations),
         ("Trained on", card.training_data),
@@ -116,3 +117,12 @@ def card_html(card: ModelCard) -> str:
     if metrics:
         parts.append(f'<h3>Measured (95 % intervals)</h3><table cellpadding="3">{metrics}</table>')
     return "".join(parts)
+
+
+def _lineage(card: ModelCard) -> str:
+    """What a taught version came from and when; empty for a model that was not tuned."""
+    if not card.parent:
+        return ""
+    name, version = card.parent.get("name", ""), card.parent.get("version", "")
+    digest = card.parent.get("sha256", "")[:12]
+    return f"{name} version {version} (SHA-256 {digest}…), {card.created}".rstrip(", ")

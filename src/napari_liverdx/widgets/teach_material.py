@@ -88,6 +88,8 @@ class TeachMaterial(QObject):
 
     def draw(self, name: str) -> None:
         """Take up the lasso for a class on the chosen slide."""
+        # A layer that was taken away left its shapes on disk; a new one must not write over them.
+        self.restore()
         teaching = self.current or self._make(())
         if teaching is not None:
             selection = self._control.viewer.layers.selection

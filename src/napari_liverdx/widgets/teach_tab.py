@@ -310,7 +310,11 @@ class TeachTab(Tab):
 
     def _show_trial(self) -> None:
         trial = self.control.trial
+        appears = trial is not None and self.comparison.isHidden()
         self.comparison.setVisible(trial is not None)
+        if appears:
+            # It stands below the fold; laid out first, then shown.
+            QTimer.singleShot(0, partial(self.reveal, self.comparison))
         if trial is not None:
             after = trial.metrics.get("balanced accuracy")
             figure = "" if after is None else f", held-out balanced accuracy {after}"
@@ -365,7 +369,8 @@ def _summary_text(card: ModelCard, summary: TaughtSummary) -> str:
     for c in card.classes:
         tiles, area = summary.tiles[c.name], summary.areas_mm2[c.name]
         if tiles or area:
-            lines.append(f"{c.title}: {tiles} tiles, {area:.3f} mm² drawn")
+            word = "tile" if tiles == 1 else "tiles"
+            lines.append(f"{c.title}: {tiles} {word}, {area:.3f} mm² drawn")
     regions = f"{summary.regions} {'region' if summary.regions == 1 else 'regions'}"
     corrected = f"{summary.corrected} {'tile' if summary.corrected == 1 else 'tiles'} reviewed"
     slides = f"{summary.slides} {'slide' if summary.slides == 1 else 'slides'}"
