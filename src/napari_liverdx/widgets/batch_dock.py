@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QCloseEvent, QShowEvent
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QWidget,
 )
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
@@ -30,6 +29,7 @@ from napari_liverdx.widgets.batch_model import BatchModel
 from napari_liverdx.widgets.batch_open import open_result, share_place
 from napari_liverdx.widgets.batch_settings import BatchSettings, folder_for_results
 from napari_liverdx.widgets.batch_table import BatchTable
+from napari_liverdx.widgets.leaving import LeavingDock
 from napari_liverdx.widgets.notice import NOTICE
 from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
 from napari_liverdx.widgets.workers import StopSwitch, Workers
@@ -47,7 +47,7 @@ _MODELS = "Models (*.safetensors);;All files (*)"
 _TICK_MS = 100
 
 
-class BatchDock(QWidget):
+class BatchDock(LeavingDock):
     """List slides, run them all, read the table, open results.
 
     Parameters
@@ -374,17 +374,6 @@ class BatchDock(QWidget):
     def _take_place(self) -> None:
         if not self._closed:
             share_place(self)
-
-    def event(self, event: QEvent) -> bool:
-        """Let go when napari takes the dock out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop what runs before the window goes."""
-        self.release()
-        super().closeEvent(event)
 
     def release(self) -> None:
         """Stop the batch; calling it again does nothing."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_liverdx.core.errors import PlanError
@@ -26,6 +26,7 @@ from napari_liverdx.widgets.controller import DockController
 from napari_liverdx.widgets.explain_tab import ExplainTab
 from napari_liverdx.widgets.findings_panel import FindingsPanel
 from napari_liverdx.widgets.keys_dialog import KeysDialog
+from napari_liverdx.widgets.leaving import LeavingDock
 from napari_liverdx.widgets.measure_tab import MeasureTab
 from napari_liverdx.widgets.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.notice import NOTICE, NoticeBar
@@ -67,7 +68,7 @@ def _device(wanted: str) -> DeviceChoice:
         return choose_device()
 
 
-class LiverDxDock(QWidget):
+class LiverDxDock(LeavingDock):
     """Open a slide, analyse it, move thresholds, read areas.
 
     Parameters
@@ -347,17 +348,6 @@ class LiverDxDock(QWidget):
         if results is not None:
             text = results.describe(tuple(event.source.position))
             self.findings_panel.hover.setText(text or "Point at a tile to read its probabilities")
-
-    def event(self, event: QEvent) -> bool:
-        """Let go when napari takes the dock out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop what runs before the window goes."""
-        self.release()
-        super().closeEvent(event)
 
     def release(self) -> None:
         """Stop workers and let go of the viewer; calling it again does nothing."""

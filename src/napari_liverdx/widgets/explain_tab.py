@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_error
 from PIL import Image as PilImage
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
-    QHeaderView,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QTabWidget,
 )
 
@@ -29,6 +24,7 @@ from napari_liverdx.engine.explain_picture import explanation_pictures, explanat
 from napari_liverdx.session.explaining import Explained
 from napari_liverdx.widgets.explain_control import ExplainController
 from napari_liverdx.widgets.parts import Panel, quiet_label, set_tone, swatch
+from napari_liverdx.widgets.plain_table import PlainTable
 from napari_liverdx.widgets.tab import Tab
 from napari_liverdx.widgets.tile_view import TileView, qimage
 
@@ -80,7 +76,7 @@ class ExplainTab(Tab):
         self.answer = Panel("Why this answer")
         self.view = TileView()
         self.meaning = quiet_label()
-        self.table = _plain_table()
+        self.table = PlainTable("Class", "Probability")
         self.notes = quiet_label()
         self.on_slide = QCheckBox("Show on the slide")
         self.on_slide.setToolTip("Grad-CAM and cells as layers, exactly over the tile")
@@ -219,24 +215,11 @@ class ExplainTab(Tab):
             columns.append(("Without", e.alone.probabilities))
         if e.around is not None:
             columns.append(("In slide", e.around.refined))
-        table = self.table
-        table.setColumnCount(1 + len(columns))
-        table.setHorizontalHeaderLabels(["Class", *(name for name, _ in columns)])
-        table.setRowCount(len(e.classes))
+        self.table.head("Class", *(name for name, _ in columns))
         for row, tissue_class in enumerate(e.classes):
-            table.setItem(row, 0, QTableWidgetItem(swatch(tissue_class.colour), tissue_class.title))
-            for column, (_, values) in enumerate(columns, start=1):
-                item = QTableWidgetItem(f"{values[row]:.3f}")
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                table.setItem(row, column, item)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, table.columnCount()):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        height = header.sizeHint().height()
-        table.setFixedHeight(
-            height + len(e.classes) * table.verticalHeader().defaultSectionSize() + 4
-        )
+            title = self.table.add([tissue_class.title, *(f"{v[row]:.3f}" for _, v in columns)])
+            title.setIcon(swatch(tissue_class.colour))
+        self.table.fit()
 
     def hideEvent(self, event: Any) -> None:
         """Clicks on the slide are another page's from now on."""
@@ -247,15 +230,3 @@ class ExplainTab(Tab):
         """Stop picking and let go of the viewer; calling it again does nothing."""
         self._on_pick(False)
         self.control.release()
-
-
-def _plain_table() -> QTableWidget:
-    table = QTableWidget(0, 2)
-    table.verticalHeader().hide()
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setShowGrid(False)
-    return table

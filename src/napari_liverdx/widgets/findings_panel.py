@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPushButton,
     QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -23,9 +19,10 @@ from superqt import QLabeledDoubleSlider
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.core.uncertain import NOT_SURE, NOT_SURE_COLOUR
 from napari_liverdx.widgets.look_panel import LookPanel
+from napari_liverdx.widgets.measure_table import class_colour
 from napari_liverdx.widgets.parts import Panel, quiet_label, swatch
+from napari_liverdx.widgets.plain_table import PlainTable
 
 __all__ = ["FindingsPanel"]
 
@@ -66,19 +63,7 @@ class FindingsPanel(Panel):
         self.body.addWidget(self.look)
         self.allow_error_rate(False)
 
-        self.table = QTableWidget(0, 4)
-        self.table.setHorizontalHeaderLabels(["Class", "mm²", "% tissue", "Mean p"])
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setShowGrid(False)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, 2, 3):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.table = PlainTable("Class", "mm²", "% tissue", "Mean p")
         self.body.addWidget(self.table)
 
         self.hover = quiet_label("Point at a tile to read its probabilities")
@@ -89,7 +74,6 @@ class FindingsPanel(Panel):
         self.report_button.setEnabled(False)
         self.body.addWidget(self.report_button)
         self._scheme: ClassScheme | None = None
-        self._fit_table()
 
     def _build_choice(self) -> QHBoxLayout:
         self.result = QComboBox()
@@ -172,27 +156,16 @@ class FindingsPanel(Panel):
 
     def show_measures(self, measures: Sequence[ClassMeasure]) -> None:
         """Fill the table."""
-        self.table.setRowCount(len(measures))
         self.report_button.setEnabled(bool(measures))
+        values = [
+            (m.title, f"{m.area_mm2:.3f}", _number(m.percent, 1), _number(m.mean_probability, 3))
+            for m in measures
+        ]
+        self.table.fill(values)
         for row, m in enumerate(measures):
-            title = QTableWidgetItem(m.title)
-            if m.name == NOT_SURE:
-                title.setIcon(swatch(NOT_SURE_COLOUR))
-            elif self._scheme is not None:
-                title.setIcon(swatch(self._scheme[self._scheme.index(m.name)].colour))
-            self.table.setItem(row, 0, title)
-            values = (f"{m.area_mm2:.3f}", _number(m.percent, 1), _number(m.mean_probability, 3))
-            for column, text in enumerate(values, start=1):
-                item = QTableWidgetItem(text)
-                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                self.table.setItem(row, column, item)
-        self._fit_table()
-
-    def _fit_table(self) -> None:
-        rows = max(1, self.table.rowCount())
-        height = self.table.horizontalHeader().sizeHint().height()
-        row_height = self.table.verticalHeader().defaultSectionSize()
-        self.table.setFixedHeight(height + rows * row_height + 4)
+            title = self.table.item(row, 0)
+            if title is not None and self._scheme is not None:
+                title.setIcon(swatch(class_colour(m, self._scheme)))
 
 
 def _number(value: float, digits: int) -> str:

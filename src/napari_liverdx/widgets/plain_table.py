@@ -7,38 +7,61 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-__all__ = ["fill_table", "plain_table"]
+__all__ = ["PlainTable"]
 
 
-def plain_table(*headings: str) -> QTableWidget:
-    """A table to read, as tall as its rows, without a frame of its own."""
-    table = QTableWidget(0, len(headings))
-    table.setHorizontalHeaderLabels(list(headings))
-    table.verticalHeader().hide()
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    table.setShowGrid(False)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    for column in range(1, len(headings)):
-        header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-    fill_table(table, [])
-    return table
+class PlainTable(QTableWidget):
+    """A table to read, as tall as its rows, without a frame of its own.
 
+    Parameters
+    ----------
+    *headings : str
+        Of the columns; all but the first hold numbers and stand to the right.
+    """
 
-def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
-    """Show these rows; all columns but the first are numbers and stand to the right."""
-    with QSignalBlocker(table):
-        table.setRowCount(len(rows))
-        for row, values in enumerate(rows):
-            for column, value in enumerate(values):
-                item = QTableWidgetItem(value)
-                if column:
-                    right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    item.setTextAlignment(right)
-                table.setItem(row, column, item)
-    height = table.horizontalHeader().sizeHint().height() + 4
-    table.setFixedHeight(height + sum(table.rowHeight(r) for r in range(len(rows))))
+    def __init__(self, *headings: str) -> None:
+        super().__init__()
+        self.verticalHeader().hide()
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setShowGrid(False)
+        self.head(*headings)
+        self.fit()
+
+    def head(self, *headings: str) -> None:
+        """Take other columns; the rows go."""
+        self.setRowCount(0)
+        self.setColumnCount(len(headings))
+        self.setHorizontalHeaderLabels(list(headings))
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in range(1, len(headings)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+
+    def fill(self, rows: Sequence[Sequence[str]]) -> None:
+        """Show these rows and no others."""
+        with QSignalBlocker(self):
+            self.setRowCount(0)
+            for values in rows:
+                self.add(values)
+        self.fit()
+
+    def add(self, values: Sequence[str]) -> QTableWidgetItem:
+        """Add a row; its first item."""
+        row = self.rowCount()
+        self.insertRow(row)
+        items = [QTableWidgetItem(value) for value in values]
+        for column, item in enumerate(items):
+            if column:
+                right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                item.setTextAlignment(right)
+            self.setItem(row, column, item)
+        return items[0]
+
+    def fit(self) -> None:
+        """Become as tall as the rows."""
+        height = self.horizontalHeader().sizeHint().height() + 4
+        self.setFixedHeight(height + sum(self.rowHeight(r) for r in range(self.rowCount())))

@@ -21,7 +21,7 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.teaching import TaughtSummary
 from napari_liverdx.widgets.curves import CurvePlot
 from napari_liverdx.widgets.parts import Panel, halt, quiet_label, set_tone, swatch
-from napari_liverdx.widgets.plain_table import fill_table, plain_table
+from napari_liverdx.widgets.plain_table import PlainTable
 from napari_liverdx.widgets.tab import Tab
 from napari_liverdx.widgets.teach_control import TeachController
 from napari_liverdx.widgets.versions_panel import VersionsPanel
@@ -106,7 +106,7 @@ class TeachTab(Tab):
             [("val_balanced_accuracy", "choosing")],
             (0, 1),
         )
-        self.test_table = plain_table("Held out", "Tiles", "Right before", "Right after")
+        self.test_table = PlainTable("Held out", "Tiles", "Right before", "Right after")
         self.test_note = quiet_label()
         panel.body.addLayout(row)
         for widget in (self.bar, self.message, self.loss, self.accuracy):
@@ -131,7 +131,7 @@ class TeachTab(Tab):
             group.addButton(button)
             row.addWidget(button)
             self.views[key] = button
-        self.changes_table = plain_table("Class", "mm² before", "mm² after", "Change", "Tiles")
+        self.changes_table = PlainTable("Class", "mm² before", "mm² after", "Change", "Tiles")
         self.changes_table.horizontalHeaderItem(4).setToolTip("Tiles whose call changed")
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip("Becomes the next version and is used from now on")
@@ -301,7 +301,7 @@ class TeachTab(Tab):
             return
         test = lesson.test
         rows = [(c.title, str(c.tiles), str(c.before), str(c.after)) for c in test.classes]
-        fill_table(self.test_table, rows)
+        self.test_table.fill(rows)
         self.test_note.setText(
             f"Balanced accuracy {test.before} before, {test.after} after: {test.after.how}."
         )
@@ -331,8 +331,7 @@ class TeachTab(Tab):
             button.setVisible(bool(self.control.pairs))
             with QSignalBlocker(button):
                 button.setChecked(key == self._seen())
-        fill_table(
-            self.changes_table,
+        self.changes_table.fill(
             [
                 (
                     r.title,

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtGui import QCloseEvent
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -34,6 +33,7 @@ from napari_liverdx.session.training import (
     run_training,
 )
 from napari_liverdx.widgets.curves import CurvePlot
+from napari_liverdx.widgets.leaving import LeavingDock
 from napari_liverdx.widgets.notice import NOTICE
 from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
 from napari_liverdx.widgets.workers import StopSwitch, Workers
@@ -48,7 +48,7 @@ _RECIPES = "Recipes (*.toml *.yaml *.yml);;All files (*)"
 _MODELS = "Models (*.safetensors)"
 
 
-class TrainDock(QWidget):
+class TrainDock(LeavingDock):
     """Choose a recipe and labelled data, train, watch the curves, keep the model.
 
     Parameters
@@ -307,17 +307,6 @@ class TrainDock(QWidget):
             QTimer.singleShot(_TICK_MS, self._while_busy)
 
     # -- leaving --
-
-    def event(self, event: QEvent) -> bool:
-        """Let go when napari takes the dock out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.release()
-        return bool(super().event(event))
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop what runs before the window goes."""
-        self.release()
-        super().closeEvent(event)
 
     def release(self) -> None:
         """Stop the training; calling it again does nothing."""

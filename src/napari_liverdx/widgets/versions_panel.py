@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QPushButton, QWidget
 from napari_liverdx.models.versions import Version
 from napari_liverdx.widgets.model_panel import CardDialog
 from napari_liverdx.widgets.parts import Panel, quiet_label
-from napari_liverdx.widgets.plain_table import fill_table, plain_table
+from napari_liverdx.widgets.plain_table import PlainTable
 
 __all__ = ["VersionsPanel"]
 
@@ -27,7 +27,7 @@ class VersionsPanel(Panel):
         super().__init__("Versions", parent)
         self._versions: list[Version] = []
         self._current = ""
-        self.table = plain_table("Version", "Date", "Held out")
+        self.table = PlainTable("Version", "Date", "Held out")
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -62,7 +62,7 @@ class VersionsPanel(Panel):
                     str(figure) if taught else "see card",
                 )
             )
-        fill_table(self.table, rows)
+        self.table.fill(rows)
         names = [v.name for v in self._versions]
         if current in names:
             self.table.selectRow(names.index(current))
