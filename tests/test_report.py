@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_liverdx.cli import app
-from napari_liverdx.core.errors import PlanError, ResultError
+from napari_liverdx.core.errors import PlanError, ResultError, StorageFullError
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.uncertain import NOT_SURE
 from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
 from napari_liverdx.engine.plan import plan_run
 from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.decisions import Decision
+from napari_liverdx.io.decisions import Decision, write_decisions
 from napari_liverdx.io.measurements import COLUMNS
 from napari_liverdx.io.report import gather_report
 from napari_liverdx.io.report_parts import HistogramPart
@@ -184,6 +184,33 @@ def test_pdf_is_the_same_each_time_with_a_footer_on_each_page(
     assert "µm²" in pdf_text(one, "-raw")
     with pytest.raises(ResultError, match="cannot be written"):
         render_pdf(tmp_path / "none" / "r.pdf", report)
+
+
+def test_a_full_disk_keeps_the_old_files(
+    store: ResultStore, slide: Slide, tiny: LoadedModel, tmp_path: Path
+) -> None:
+    """The system refuses files beyond a size, as it refuses any file on a full disk."""
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "report"
+    found = findings(store)
+    choices = {"formats": ("html", "csv", "pdf"), "regions": found.regions, "folder": folder}
+    save_report(slide, store, found.measures, tiny.card, **choices)
+    write_decisions(folder / "review.csv", store.decisions, store.manifest.grid)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert len(before) == 4
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        for name in ("csv", "html", "pdf"):
+            with pytest.raises(StorageFullError):
+                save_report(
+                    slide, store, found.measures, tiny.card, **{**choices, "formats": (name,)}
+                )
+        with pytest.raises(StorageFullError):
+            write_decisions(folder / "review.csv", store.decisions, store.manifest.grid)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
 def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> None:

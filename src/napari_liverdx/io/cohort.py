@@ -6,14 +6,13 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import replacing
 
 __all__ = ["CohortRow", "cohort_columns", "cohort_text", "write_cohort", "write_cohort_manifest"]
 
@@ -171,11 +170,5 @@ def write_cohort_manifest(path: Path, facts: Mapping[str, object]) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with storage_errors(path, "what was there before is kept"):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with replacing(path, "what was there before is kept", make_folder=True) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.core.grid import TileGrid, TileIndex
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import replacing
 
 __all__ = ["Decision", "DecisionLog", "Reviewed", "Verdict", "write_decisions"]
 
@@ -134,10 +133,8 @@ class DecisionLog(Mapping[TileIndex, Decision]):
             for tile, decision in sorted(entries.items())
         ]
         file = self._path / _FILE
-        partial = file.with_name(_FILE + ".partial")
-        with storage_errors(file, "the decisions made before are kept"):
+        with replacing(file, "the decisions made before are kept") as partial:
             partial.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-            os.replace(partial, file)
 
 
 class Reviewed:
@@ -179,8 +176,8 @@ def write_decisions(path: Path, decisions: Mapping[TileIndex, Decision], grid: T
         r = grid.rect(tile)
         place = [round(v, 2) for v in (r.x, r.y, r.width, r.height)]
         table.writerow([tile.row, tile.col, *place, d.verdict.value, d.called, d.correct, d.at])
-    with storage_errors(path, "the review itself is kept with the result"):
-        path.write_text(text.getvalue(), encoding="utf-8")
+    with replacing(path, "the review itself is kept with the result") as partial:
+        partial.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _now() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
 from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import replacing
 
 __all__ = [
     "COLUMNS",
@@ -114,5 +114,5 @@ def write_measurements(
     """
     separator = "\t" if path.suffix.lower() in (".tsv", ".txt") else ","
     text = measurement_text(measurement_table(measures, regions, basis=basis), separator)
-    with storage_errors(path, "the result itself is whole"):
-        path.write_text(text, encoding="utf-8")
+    with replacing(path, "the result itself is whole") as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -37,7 +37,7 @@ from napari_liverdx.io.report_parts import (
 )
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Overview
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import replacing
 
 __all__ = [
     "gather_report",
@@ -255,5 +255,5 @@ def write_csv(path: Path, measures: Sequence[ClassMeasure], *, basis: Basis = Ba
 
 
 def _write(path: Path, text: str) -> None:
-    with storage_errors(path, "the result itself is whole"):
-        path.write_text(text, encoding="utf-8")
+    with replacing(path, "the result itself is whole") as partial:
+        partial.write_text(text, encoding="utf-8")

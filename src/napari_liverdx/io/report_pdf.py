@@ -40,7 +40,7 @@ from napari_liverdx.io.report_parts import (
     TileGroup,
     TilePicture,
 )
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import replacing
 
 __all__ = ["render_pdf"]
 
@@ -125,8 +125,8 @@ def render_pdf(path: Path, report: Report) -> None:
 
     document.addPageTemplates(PageTemplate("page", [frame], onPageEnd=draw_footer))
     document.build(_story(report))
-    with storage_errors(path, "the result itself is whole"):
-        path.write_bytes(buffer.getvalue())
+    with replacing(path, "the result itself is whole") as partial:
+        partial.write_bytes(buffer.getvalue())
 
 
 def _known(text: str) -> str:

@@ -1,10 +1,13 @@
-"""Zarr groups on disk: reading arrays, and what a failed write means."""
+"""Arrays of Zarr groups, files written whole or not at all, and what a failed write means."""
 
 from __future__ import annotations
 
 import errno
+import os
+import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,16 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import ResultError, StorageFullError
 
-__all__ = ["child_array", "fitting_chunks", "read_array", "storage_errors"]
+__all__ = [
+    "beside",
+    "child_array",
+    "fitting_chunks",
+    "free_name",
+    "read_array",
+    "remove",
+    "replacing",
+    "storage_errors",
+]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -76,3 +88,66 @@ def storage_errors(path: Path, kept: str) -> Iterator[None]:
         raise ResultError(
             f"{path}: cannot be written ({error.strerror or error}); {kept}"
         ) from error
+
+
+def free_name(path: Path) -> Path:
+    """A name in the folder of ``path`` that nobody else has."""
+    return path.with_name(f".liverdx-{uuid.uuid4().hex[:16]}.partial")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all it holds; nothing if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def beside(path: Path, kept: str, *, make_folder: bool = False) -> Iterator[Path]:
+    """A free name in the folder of ``path``; what is still under it after an error is removed.
+
+    Parameters
+    ----------
+    path : Path
+        What is to be written in the end.
+    kept : str
+        For the error: what is not lost.
+    make_folder : bool
+        Whether the folder is made where it is missing.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If writing fails otherwise.
+    """
+    partial = free_name(path)
+    with storage_errors(path, kept):
+        try:
+            if make_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+        except BaseException:
+            with suppress(OSError):
+                remove(partial)
+            raise
+
+
+@contextmanager
+def replacing(path: Path, kept: str, *, make_folder: bool = False) -> Iterator[Path]:
+    """`beside` for a file: it takes the place of ``path`` once all went well.
+
+    A reader finds the old file or the new one, never a part of it.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full; the old file is kept.
+    ResultError
+        If writing fails otherwise.
+    """
+    with beside(path, kept, make_folder=make_folder) as partial:
+        yield partial
+        os.replace(partial, path)

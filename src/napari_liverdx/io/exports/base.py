@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +17,7 @@ from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Overview
-from napari_liverdx.io.storage import storage_errors
+from napari_liverdx.io.storage import beside, free_name, remove, replacing
 
 __all__ = [
     "ExportOptions",
@@ -172,9 +170,8 @@ def writing(path: Path) -> Iterator[Path]:
     ResultError
         If writing fails otherwise.
     """
-    with _beside(path) as partial:
+    with replacing(path, _KEPT, make_folder=True) as partial:
         yield partial
-        os.replace(partial, path)
 
 
 @contextmanager
@@ -188,37 +185,26 @@ def writing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path
     ResultError
         If writing fails otherwise, or something else is there.
     """
-    if path.exists() and not (path.is_dir() and is_ours(path)):
-        raise ResultError(
-            f"{path}: something else is there, and it is left as it is; choose another name"
-        )
-    with _beside(path) as partial:
+
+    def refuse() -> None:
+        if path.exists() and not (path.is_dir() and is_ours(path)):
+            raise ResultError(
+                f"{path}: something else is there, and it is left as it is; choose another name"
+            )
+
+    refuse()
+    with beside(path, _KEPT, make_folder=True) as partial:
         yield partial
-        old = path.with_name(path.name + ".old")
+        # Somebody may have put something there meanwhile.
+        refuse()
+        old = free_name(path)
         if path.exists():
-            _remove(old)
             path.rename(old)
-        partial.rename(path)
-        with suppress(OSError):
-            _remove(old)
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    partial = path.with_name(path.name + ".partial")
-    with storage_errors(path, _KEPT):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove(partial)
-            yield partial
-        except BaseException:
-            with suppress(OSError):
-                _remove(partial)
+            partial.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
             raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(old)
