@@ -515,6 +515,65 @@ def test_exports_replace_their_own_and_nothing_else(store: ResultStore) -> None:
         ]
 
 
+def test_names_a_person_may_have_taken_are_left_alone(store: ResultStore) -> None:
+    for name in EXPORTS:
+        path = exported(store, name)
+        kept = [path.with_name(path.name + end) for end in (".partial", ".old")]
+        for other in kept:
+            other.write_text("mine")
+        exported(store, name)
+        assert [other.read_text() for other in kept] == ["mine", "mine"], name
+
+
+def test_dicom_files_of_others_are_not_replaced(store: ResultStore) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    path = exported(store, "dicom")
+    exported(store, "dicom", fractional=True)
+    foreign = pydicom.dcmread(path / "source.dcm")
+    foreign.Manufacturer = "Somebody else"
+    foreign.save_as(path / "source.dcm")
+    for damaged in (False, True):
+        if damaged:
+            (path / "source.dcm").write_bytes(b"no DICOM at all")
+        before = all_bytes(path)
+        with pytest.raises(ResultError, match="left as it is"):
+            exported(store, "dicom")
+        assert all_bytes(path) == before
+
+
+@pytest.mark.parametrize("name", list(EXPORTS))
+def test_the_slide_itself_is_never_replaced(tmp_path: Path, small_slide: Path, name: str) -> None:
+    store = make_store(tmp_path, slide=small_slide)
+    before = small_slide.read_bytes()
+    link = tmp_path / "link.tif"
+    link.symlink_to(small_slide)
+    for target in (small_slide, link):
+        with pytest.raises(ResultError, match="left as it is"):
+            export(store, name, target)
+    assert small_slide.read_bytes() == before
+    assert link.is_symlink()
+
+
+def test_a_folder_that_cannot_be_moved_comes_back(
+    store: ResultStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exported(store, "ome-zarr")
+    before, rename, refused = all_bytes(path), Path.rename, []
+
+    def failing(self: Path, target: Path) -> Path:
+        if target == path and not refused:
+            refused.append(self)
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(ResultError, match="kept"):
+        exported(store, "ome-zarr")
+    assert refused
+    assert all_bytes(path) == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_a_full_disk_leaves_what_was_there(store: ResultStore) -> None:
     """The system refuses files beyond a size, as it refuses any file on a full disk."""
     code = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_liverdx.core.errors import PlanError, ResultError
+from napari_liverdx.core.errors import LiverDxError, PlanError, ResultError
 from napari_liverdx.io.exports.base import ExportOptions
 from napari_liverdx.io.exports.dicom import write_dicom
 from napari_liverdx.io.exports.geojson import write_geojson
@@ -14,7 +14,7 @@ from napari_liverdx.io.exports.ome_tiff import write_ome_tiff
 from napari_liverdx.io.exports.ome_zarr import write_ome_zarr
 from napari_liverdx.io.exports.tables import write_tiles_csv
 from napari_liverdx.io.result import SUFFIX, ResultStore
-from napari_liverdx.io.slide import Overview
+from napari_liverdx.io.slide import Overview, open_slide
 
 __all__ = ["EXPORTS", "Export", "ExportOptions", "export", "export_path"]
 
@@ -105,7 +105,7 @@ def export(
     StorageFullError
         If the disk is full.
     ResultError
-        If it cannot be written, or would replace the result itself.
+        If it cannot be written, or would replace the result itself or its slide.
     """
     if name not in EXPORTS:
         raise PlanError(f"no export {name!r}; choose one of {', '.join(EXPORTS)}")
@@ -114,4 +114,16 @@ def export(
     target, own = path.resolve(), store.path.resolve()
     if own == target or own in target.parents or target in own.parents:
         raise ResultError(f"{path}: that is the result itself; choose another place")
+    if target.is_file() and _is_slide_of(store, target):
+        raise ResultError(
+            f"{path}: that is the slide itself, and it is left as it is; choose another name"
+        )
     EXPORTS[name].write(store, path, options)
+
+
+def _is_slide_of(store: ResultStore, path: Path) -> bool:
+    try:
+        with open_slide(path) as slide:
+            return slide.fingerprint() == store.manifest.slide_fingerprint
+    except LiverDxError:
+        return False

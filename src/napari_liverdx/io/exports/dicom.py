@@ -92,7 +92,22 @@ def write_dicom(store: ResultStore, path: Path, options: ExportOptions) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return {p.name for p in path.iterdir()} <= {SOURCE, SEGMENTATION, MAP}
+    files = list(path.iterdir())
+    known = {p.name for p in files} <= {SOURCE, SEGMENTATION, MAP}
+    return known and all(_has_our_mark(p) for p in files)
+
+
+def _has_our_mark(path: Path) -> bool:
+    """Whether a file says that it was made by this program."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        told = dcmread(path, specific_tags=["Manufacturer", "SeriesInstanceUID"])
+        maker, series = told.get("Manufacturer", ""), str(told.get("SeriesInstanceUID", ""))
+    except (InvalidDicomError, OSError, ValueError):
+        return False
+    return bool(maker == MANUFACTURER and series.startswith("2.25."))
 
 
 def _concept(tissue_class: TissueClass) -> Code:
