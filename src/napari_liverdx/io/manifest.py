@@ -84,6 +84,11 @@ class RunManifest(BaseModel):
         return [name for name, same in checks.items() if not same]
 
     @property
+    def slide_code(self) -> str:
+        """What stands in place of the slide's name where that must not be told."""
+        return self.slide_fingerprint[:8]
+
+    @property
     def scheme(self) -> ClassScheme:
         """The classes as a scheme."""
         return ClassScheme(self.classes)

@@ -8,7 +8,6 @@ from typing import Any
 
 from napari_liverdx.core.domain import NO_STATISTICS
 from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.exports.base import slide_code
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.report_parts import Facts
 from napari_liverdx.io.result import ResultStore, TileState
@@ -30,7 +29,7 @@ _BASIS_NOTES = {
 
 def shown_name(manifest: RunManifest, hide_name: bool) -> str:
     """The slide's file name, or eight digits of its fingerprint in its place."""
-    return slide_code(manifest) if hide_name else manifest.slide_name
+    return manifest.slide_code if hide_name else manifest.slide_name
 
 
 def _hidden(text: str, manifest: RunManifest, hide_name: bool) -> str:

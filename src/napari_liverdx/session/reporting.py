@@ -15,7 +15,6 @@ from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
 from napari_liverdx.engine.analyze import slide_picture
 from napari_liverdx.io.basis import Basis, measured_map
 from napari_liverdx.io.decisions import Decision, Verdict
-from napari_liverdx.io.exports.base import slide_code
 from napari_liverdx.io.measurements import write_measurements
 from napari_liverdx.io.report import gather_report, render_report, write_csv
 from napari_liverdx.io.report_parts import TileGroup, TilePicture
@@ -53,7 +52,7 @@ def report_paths(
     """
     base = store.path.name.removesuffix(SUFFIX)
     if hide_name:
-        base = f"{slide_code(store.manifest)}.{store.manifest.model_name}"
+        base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
     for name in formats:
         if name not in FORMATS:
             raise PlanError(f"no report as {name!r}; choose among {', '.join(FORMATS)}")

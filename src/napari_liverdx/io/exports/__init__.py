@@ -61,8 +61,7 @@ def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool 
     """A fitting path within ``folder``, named like the result or, on wish, by a code."""
     base = store.path.name.removesuffix(SUFFIX)
     if hide_name:
-        m = store.manifest
-        base = f"{m.slide_fingerprint[:8]}.{m.model_name}"
+        base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
     return folder / (base + EXPORTS[name].suffix)
 
 

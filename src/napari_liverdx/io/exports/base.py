@@ -25,7 +25,6 @@ __all__ = [
     "provenance",
     "result_uuid",
     "rgb_of",
-    "slide_code",
     "slide_label",
     "slide_uuid",
     "writing",
@@ -47,7 +46,7 @@ class ExportOptions:
     overview : Overview, optional
         Small picture of the slide, for formats that carry one.
     hide_name : bool
-        Whether `slide_code` stands in place of the slide's file name.
+        Whether `RunManifest.slide_code` stands in place of the slide's file name.
     as_bytes : bool
         Whether an OME-TIFF holds 0 to 255, a quarter of the size, instead of 0 to 1 as float32.
     fractional : bool
@@ -82,14 +81,9 @@ class ExportOptions:
                 )
 
 
-def slide_code(manifest: RunManifest) -> str:
-    """Eight hexadecimal digits that stand for the slide."""
-    return manifest.slide_fingerprint[:8]
-
-
 def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
     """What an export calls the slide."""
-    return slide_code(manifest) if options.hide_name else manifest.slide_name
+    return manifest.slide_code if options.hide_name else manifest.slide_name
 
 
 def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from napari_liverdx.io.exports.base import ExportOptions, result_uuid, slide_code, slide_uuid
+from napari_liverdx.io.exports.base import ExportOptions, result_uuid, slide_uuid
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import WHITE, Overview
 
@@ -109,7 +109,7 @@ def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
 
 
 def _identify(image: Dataset, store: ResultStore) -> None:
-    code, when = slide_code(store.manifest), moment(store)
+    code, when = store.manifest.slide_code, moment(store)
     day, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S")
     image.PatientName, image.PatientID = f"Anonymous^{code}", f"LDX-{code}"
     image.PatientBirthDate = image.PatientSex = ""
@@ -176,7 +176,7 @@ def _mm(value: float) -> Any:
 def _describe_specimen(image: Dataset, store: ResultStore) -> None:
     from pydicom.dataset import Dataset
 
-    code = slide_code(store.manifest)
+    code = store.manifest.slide_code
     image.ContainerIdentifier = f"LDX-{code}"
     image.IssuerOfTheContainerIdentifierSequence = []
     image.ContainerTypeCodeSequence = [_code("433466003", "SCT", "Microscope slide")]
