@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from napari_liverdx.cli import app
@@ -22,6 +24,7 @@ from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
 from napari_liverdx.engine.plan import plan_run
 from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.decisions import Decision, write_decisions
+from napari_liverdx.io.hiding import without_name
 from napari_liverdx.io.measurements import COLUMNS
 from napari_liverdx.io.report import gather_report
 from napari_liverdx.io.report_parts import HistogramPart
@@ -134,7 +137,8 @@ def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: Loade
 def test_what_a_report_must_not_name(
     tmp_path: Path, store: ResultStore, slide: Slide, tiny: LoadedModel, hide: bool
 ) -> None:
-    warned = store.manifest.model_copy(update={"warnings": (f"{NAME} is coarse",)})
+    warnings = (f"{NAME} is coarse", "level 2 of Doe_John_1950 is damaged", "doe_john_1950_2.xml")
+    warned = store.manifest.model_copy(update={"warnings": warnings})
     store.manifest = warned
     page = save_report(
         slide, store, findings(store).measures, tiny.card,
@@ -149,7 +153,7 @@ def test_what_a_report_must_not_name(
     for text in texts:
         assert str(tmp_path) not in text
         assert tmp_path.name not in text
-        assert not (hide and "Doe" in text)
+        assert not (hide and "doe_john" in text.lower())
     assert (code if hide else NAME) in facts
     raw = pdf.read_bytes()
     assert tmp_path.name.encode() not in raw
@@ -160,6 +164,26 @@ def test_what_a_report_must_not_name(
     manifest = json.loads(html.unescape(content.split("<pre>")[1].split("</pre>")[0]))
     assert manifest["slide_name"] == (code if hide else NAME)
     assert manifest["model_sha256"] == store.manifest.model_sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Doe_John.ome.tif is coarse", "CODE is coarse"),
+        ("level 2 of DOE_JOHN is damaged", "level 2 of CODE is damaged"),
+        ("Doe_John.ome: cut off", "CODE: cut off"),
+        ("Doe_John_2.tif, /a/Doe_John.tiny.html", "CODE_2.tif, /a/CODE.tiny.html"),
+        ("Doe_Johnson and McDoe_John", "Doe_Johnson and McDoe_John"),
+    ],
+)
+def test_a_name_is_hidden_word_by_word(text: str, hidden: str) -> None:
+    assert without_name(text, "Doe_John.ome.tif", "CODE") == hidden
+
+
+@given(st.text(max_size=12), st.text(max_size=12), st.text(max_size=12))
+def test_a_name_with_any_signs_is_hidden(before: str, name: str, after: str) -> None:
+    hidden = without_name(f"{before} {name} {after}", name, "#")
+    assert not name.strip() or "#" in hidden
 
 
 def test_pdf_is_the_same_each_time_with_a_footer_on_each_page(

@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_liverdx.core.domain import NO_STATISTICS
 from napari_liverdx.io.basis import Basis
+from napari_liverdx.io.hiding import without_name
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.report_parts import Facts
 from napari_liverdx.io.result import ResultStore, TileState
@@ -33,7 +34,9 @@ def shown_name(manifest: RunManifest, hide_name: bool) -> str:
 
 
 def _hidden(text: str, manifest: RunManifest, hide_name: bool) -> str:
-    return text.replace(manifest.slide_name, shown_name(manifest, True)) if hide_name else text
+    if not hide_name:
+        return text
+    return without_name(text, manifest.slide_name, manifest.slide_code)
 
 
 def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
