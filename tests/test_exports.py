@@ -40,6 +40,10 @@ from napari_liverdx.io.exports.geojson import features
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Overview, open_slide
+from napari_liverdx.io.view import ViewState
+from napari_liverdx.plugin.layers import RESULT_KEY, SLIDE_KEY
+from napari_liverdx.plugin.writers import save_dicom
+from napari_liverdx.session.handing_on import write_export
 
 from .conftest import CLASSES
 
@@ -688,6 +692,49 @@ def test_layers_are_saved_in_every_format(shown: ViewerModel, tmp_path: Path) ->
         wanted = slide.overview(CELL).rgb[64 // CELL :, 128 // CELL :][: len(rgb), : rgb.shape[1]]
     assert np.abs(rgb - wanted).mean() < 12
     assert np.abs(drawn - wanted).mean() > 20
+
+
+@pytest.mark.gui
+def test_saving_knows_kept_thresholds_and_hides_names_on_wish(
+    shown: ViewerModel, tmp_path: Path, own_settings: None
+) -> None:
+    from napari.settings import get_plugin_settings
+
+    path = tmp_path / "saved.geojson"
+    view = ViewState(thresholds={"fat": 0.45, "gone": 0.2, "liver": 0.3})
+    view.save(tmp_path / "slide.tiny.liverdx.zarr")
+    tiles_only = shown.layers[2]
+    tiles_only.save(str(path))
+    assert json.loads(path.read_text("utf-8"))["liverdx"]["thresholds"] == {"fat": 0.45}
+    shown.layers[1].save(str(path))
+    told = json.loads(path.read_text("utf-8"))["liverdx"]
+    assert told["thresholds"] == {"fat": pytest.approx(0.3)}
+    assert told["slide"] == NAME
+    sharing = get_plugin_settings("napari-liverdx").sharing
+    sharing.hide_names = True
+    try:
+        tiles_only.save(str(path))
+    finally:
+        sharing.hide_names = False
+    assert json.loads(path.read_text("utf-8"))["liverdx"]["slide"] != NAME
+    assert "Jane" not in path.read_text("utf-8")
+
+
+def test_dock_menu_and_command_export_the_same_picture(tmp_path: Path, small_slide: Path) -> None:
+    pytest.importorskip("highdicom")
+    store = make_store(tmp_path, slide=small_slide)
+    with open_slide(small_slide) as slide:
+        write_export(store, "dicom", tmp_path / "dock", {}, slide)
+        layers = [
+            (None, {"metadata": {RESULT_KEY: str(store.path)}}, "labels"),
+            (None, {"metadata": {SLIDE_KEY: slide}}, "image"),
+        ]
+        save_dicom(str(tmp_path / "menu"), layers)
+    liverdx(store.path, "-f", "dicom", "-o", tmp_path / "command", "--slide", small_slide)
+    dock, menu, command = (
+        (tmp_path / n / "source.dcm").read_bytes() for n in ("dock", "menu", "command")
+    )
+    assert dock == menu == command
 
 
 @pytest.mark.gui

@@ -94,8 +94,10 @@ def export(
 
 def _overview(store: ResultStore, slide: Path) -> Overview:
     from napari_liverdx.io.slide import open_slide
+    from napari_liverdx.session.handing_on import export_picture
 
     with open_slide(slide) as opened:
-        if opened.fingerprint() != store.manifest.slide_fingerprint:
-            raise PlanError(f"{slide}: not the slide of this result; give the one it was made of")
-        return opened.overview(max(1.0, min(store.cell_size)))
+        picture = export_picture(store, opened)
+    if picture is None:
+        raise PlanError(f"{slide}: not the slide of this result; give the one it was made of")
+    return picture

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.io.exports import export
 from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Overview, Slide
+from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.plugin.layers import RESULT_KEY, SLIDE_KEY
+from napari_liverdx.plugin.preferences import preferences
+from napari_liverdx.session.handing_on import write_export
 
 __all__ = ["save_csv", "save_dicom", "save_geojson", "save_ome_tiff", "save_ome_zarr"]
 
@@ -43,7 +45,10 @@ def save_dicom(path: str, layers: LayerTuples) -> list[str]:
 
 
 def save(name: str, path: str, layers: LayerTuples) -> list[str]:
-    """Export the result that layers show, whole, at the thresholds they are shown with.
+    """Export the result that layers show, whole, at the thresholds it is shown with.
+
+    A class whose layer is not among them has the threshold that is kept with the result. Whether
+    the slide's name is told is what the preferences say.
 
     Parameters
     ----------
@@ -74,18 +79,25 @@ def save(name: str, path: str, layers: LayerTuples) -> list[str]:
             "or tile layers of one result"
         )
     store = ResultStore.open(Path(found.pop()))
-    thresholds = {
+    shown = {
         str(a["metadata"]["liverdx_class"]): float(a["contrast_limits"][0])
         for a in about
         if "liverdx_class" in a.get("metadata", {}) and "contrast_limits" in a
     }
-    overview = _overview(store, metadata) if name == "dicom" else None
-    export(store, name, Path(path), thresholds=thresholds, overview=overview)
+    slides = [m[SLIDE_KEY] for m in metadata if isinstance(m.get(SLIDE_KEY), Slide)]
+    write_export(
+        store,
+        name,
+        Path(path),
+        {**_kept_thresholds(store), **shown},
+        slides[0] if slides else None,
+        hide_name=preferences().hide_names,
+    )
     return [path]
 
 
-def _overview(store: ResultStore, metadata: list[dict[str, Any]]) -> Overview | None:
-    slides = [m[SLIDE_KEY] for m in metadata if isinstance(m.get(SLIDE_KEY), Slide)]
-    if not slides or slides[0].fingerprint() != store.manifest.slide_fingerprint:
-        return None
-    return slides[0].overview(max(1.0, min(store.cell_size)))
+def _kept_thresholds(store: ResultStore) -> dict[str, float]:
+    """Those of the last look at the result."""
+    scheme, kept = store.manifest.scheme, ViewState.load(store.path).thresholds
+    names = [scheme[i].name for i in scheme.pathological]
+    return {n: kept[n] for n in names if 0 <= kept.get(n, -1.0) <= 1}

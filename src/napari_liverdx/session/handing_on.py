@@ -1,16 +1,35 @@
-"""Exports of a result as the dock asks for them."""
+"""Exports of a result as dock, menu and command ask for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from napari_liverdx.engine.tissue import slide_picture
-from napari_liverdx.io.exports import EXPORTS, export
+from napari_liverdx.io.exports import export
 from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.slide import Overview, Slide
 
-__all__ = ["write_export"]
+__all__ = ["export_picture", "write_export"]
+
+
+def export_picture(store: ResultStore, slide: Slide) -> Overview | None:
+    """The picture of the slide that an export may carry, about one pixel for each cell.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    slide : Slide
+        Its slide.
+
+    Returns
+    -------
+    Overview or None
+        None if it is another slide.
+    """
+    if slide.fingerprint() != store.manifest.slide_fingerprint:
+        return None
+    return slide.overview(max(1.0, min(store.cell_size)))
 
 
 def write_export(
@@ -49,7 +68,7 @@ def write_export(
     ResultError
         If it cannot be written.
     """
-    wants_picture = bool(EXPORTS[name].extra) and slide is not None
-    overview = slide_picture(slide) if wants_picture and slide is not None else None
+    wants_picture = name == "dicom" and slide is not None
+    overview = export_picture(store, slide) if wants_picture and slide is not None else None
     export(store, name, path, thresholds=thresholds, overview=overview, hide_name=hide_name)
     return path
