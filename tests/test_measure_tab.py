@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from qtpy.QtTest import QTest
 from napari_liverdx.io.basis import Basis
 from napari_liverdx.widgets.dock import LiverDxDock
 
+from .conftest import CMU
 from .window import analyze, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
@@ -107,6 +109,19 @@ def test_histogram_regions_and_table(
     saved = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
     assert [list(r.values()) for r in saved] == [list(r.values()) for r in copied]
 
+    # Regions drawn on one slide are not measured on another.
+    assert len(dock.controller.findings._regions) == 1
+    other = small_slide.parent / "other.tif"
+    shutil.copyfile(CMU, other)
+    open_in(dock, other)
+    assert dock.controller.findings._regions == ()
+    assert page.regions.currentIndex() == 0  # type: ignore[attr-defined]
+    dock.slide_panel.layer_chosen.emit("small")
+    wait(lambda: len(rows(page)) == 4)
+    page.regions.setCurrentIndex(page.regions.findData(layer.name))  # type: ignore[attr-defined]
+    page.regions.activated.emit(page.regions.currentIndex())  # type: ignore[attr-defined]
+    wait(lambda: len(rows(page)) == 8)
+
     # A removed layer is measured no more.
     viewer.layers.remove(layer)
     wait(lambda: len(rows(page)) == 4)
@@ -142,6 +157,11 @@ def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     page = measure_page(dock)
     click(page.hide_name)  # type: ignore[attr-defined]
     assert page.hide_name.isChecked()  # type: ignore[attr-defined]
+    # Both buttons keep the name out.
+    dock.show_page("Analyze")
+    click(dock.findings_panel.report_button)
+    wait(lambda: dock.state.message.startswith("Report saved"))
+    measure_page(dock)
     click(page.report)  # type: ignore[attr-defined]
     wait(lambda: page.said.text().startswith("Report saved"))  # type: ignore[attr-defined]
     results = dock.controller.results

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from napari.components import ViewerModel
 
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.view import ViewState
+from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.modelfile import load_model_file, save_model_file
 from napari_liverdx.plugin.layers import COLORMAPS, probability_colormap
-from napari_liverdx.plugin.reopen import find_slide
+from napari_liverdx.plugin.reopen import find_slide, relative_place
 from napari_liverdx.widgets.dock import LiverDxDock
 
-from .conftest import CLASSES, make_card, write_pyramid
+from .conftest import CLASSES, CMU, make_card, write_pyramid
 from .window import analyze, canvas, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
@@ -90,6 +92,56 @@ def test_a_result_without_its_slide_is_shown_and_told(
     assert any("was not found beside the result" in text for text in told)
     assert [layer.name for layer in viewer.layers] == ["Tiles · small", FAT]
     assert np.allclose(viewer.layers[FAT].translate, place)
+    # No other slide stands in for it, now or when one is open.
+    assert dock.controller.slide is None
+    wait_paint()
+    viewer.layers.clear()
+    wait_paint()
+    open_in(dock, CMU)
+    with notes():
+        assert dock.controller.open_result(moved)
+    assert dock.controller.results is not None
+    assert dock.controller.slide is None
+    assert dock.controller.layer is None
+
+
+def test_another_model_does_not_speak_for_a_result(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    path = result_of(dock)
+    assert dock.state.card is not None
+    # A model of the same name and version with other weights.
+    torch.manual_seed(5)
+    card = make_card()
+    other = tmp_path / "other.safetensors"
+    save_model_file(other, CnnRnnClassifier(3, **card.arguments), card, half=False)
+    assert dock.controller.choose_model(str(other))
+    assert dock.controller.open_result(path)
+    assert dock.state.card is None
+    dock.controller.findings.save_report(dock.controller.slide)
+    assert "needs the model" in dock.state.message
+    assert dock.controller.choose_model(str(tiny_file))
+    assert dock.controller.open_result(path)
+    assert dock.state.card is not None
+    wait(lambda: not dock.controller.is_busy)
+
+
+def test_each_result_keeps_its_own_error_rate(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    first = dock.controller.results
+    assert first is not None
+    first.error_rate = 0.1
+    dock.state.overlap = 2 / 7
+    analyze(dock)
+    assert len(dock.controller.findings.shelf) == 2
+    assert ViewState.load(first.store.path).error_rate == 0.1
+    dock.controller.findings.save_view()
+    assert ViewState.load(first.store.path).error_rate == 0.1
 
 
 def test_a_damaged_result_is_told(viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path) -> None:
@@ -199,9 +251,21 @@ def test_colormaps_grow_steadily_lighter(name: str) -> None:
     assert steps.max() < 2.5 * steps.min()
 
 
+def test_a_far_away_slide_is_not_named(tmp_path: Path) -> None:
+    result = tmp_path / "a" / "b" / "c" / "x.liverdx.zarr"
+    result.mkdir(parents=True)
+    near, far = tmp_path / "a" / "near.tif", tmp_path / "secret" / "far.tif"
+    for path in (near, far):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert relative_place(near, result) == "../../near.tif"
+    assert relative_place(far, result) == ""
+
+
 def test_a_lost_view_is_the_default(tmp_path: Path) -> None:
     assert ViewState.load(tmp_path) == ViewState()
-    (tmp_path / "view.json").write_text("{broken", encoding="utf-8")
-    assert ViewState.load(tmp_path) == ViewState()
+    for text in ("{broken", '{"basis": "x"}', '{"colormap": "x"}', '{"thresholds": {"a": 7}}'):
+        (tmp_path / "view.json").write_text(text, encoding="utf-8")
+        assert ViewState.load(tmp_path) == ViewState()
     ViewState(opacity=0.3, slide="../a.svs").save(tmp_path)
     assert ViewState.load(tmp_path).slide == "../a.svs"

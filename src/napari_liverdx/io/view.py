@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.storage import storage_errors
 
-__all__ = ["ViewState"]
+__all__ = ["COLORMAPS", "ViewState"]
 
 _FILE = "view.json"
+
+COLORMAPS = ("", "viridis", "cividis", "inferno", "magma")
+"""Choices for probability layers: the class' own colour, or a perceptually uniform map that reads
+the same with every kind of colour vision (Nuñez et al. 2018 for cividis)."""
 
 
 class ViewState(BaseModel):
@@ -44,6 +49,25 @@ class ViewState(BaseModel):
     visible: bool = True
     basis: str = ""
     slide: str = ""
+
+    @field_validator("thresholds")
+    @classmethod
+    def _are_probabilities(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        if not all(0 <= value <= 1 for value in thresholds.values()):
+            raise ValueError("a threshold lies between 0 and 1")
+        return thresholds
+
+    @field_validator("basis")
+    @classmethod
+    def _is_a_basis(cls, basis: str) -> str:
+        return Basis(basis).value if basis else ""
+
+    @field_validator("colormap")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in COLORMAPS:
+            raise ValueError(f"no colormap {name!r}")
+        return name
 
     @classmethod
     def load(cls, result: Path) -> ViewState:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card
 
-__all__ = ["available_models", "find_model", "load_model", "user_model_folder"]
+__all__ = ["available_models", "find_by_hash", "find_model", "load_model", "user_model_folder"]
 
 _PACKAGED = Path(__file__).parent / "weights"
 _SUFFIX = ".safetensors"
@@ -57,6 +59,38 @@ def find_model(name_or_path: str | Path) -> Path:
         f"no model called {str(name_or_path)!r}; there are {', '.join(available_models())}. "
         f"Give one of these, the path of a {_SUFFIX} file, or put a file into {user_model_folder()}"
     )
+
+
+def find_by_hash(
+    name: str, version: str, sha256: str, also: str = ""
+) -> tuple[str, ModelCard] | None:
+    """The very model that made a result: its name in `available_models` and its card.
+
+    Parameters
+    ----------
+    name, version : str
+        As its card says; only files that say the same are read whole.
+    sha256 : str
+        Of its file.
+    also : str
+        Path of a model outside the folders to look at too.
+
+    Returns
+    -------
+    (str, ModelCard) or None
+        None if there is no such file.
+    """
+    cards = available_models()
+    if also and also not in cards:
+        with suppress(ModelFileError):
+            cards[also] = read_card(find_model(also))
+    for key, card in cards.items():
+        if (card.name, card.version) != (name, version):
+            continue
+        with find_model(key).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                return key, card
+    return None
 
 
 def load_model(name_or_path: str | Path) -> LoadedModel:

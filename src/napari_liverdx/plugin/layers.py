@@ -16,7 +16,7 @@ from napari_liverdx.core.uncertain import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_s
 from napari_liverdx.io.lazy import dask_levels
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide
-from napari_liverdx.io.view import ViewState
+from napari_liverdx.io.view import COLORMAPS, ViewState
 
 if TYPE_CHECKING:
     from napari.types import LayerData
@@ -40,9 +40,6 @@ SLIDE_KEY = "liverdx_slide"
 RESULT_KEY = "liverdx_result"
 """Metadata of a layer that shows a result: the path of the result."""
 
-COLORMAPS = ("", "viridis", "cividis", "inferno", "magma")
-"""Choices for probability layers: the class' own colour, or a perceptually uniform map that reads
-the same with every kind of colour vision (Nuñez et al. 2018 for cividis)."""
 
 _UM = ("um", "um")
 

@@ -53,6 +53,8 @@ class ResultLayers:
         Those that are drawn.
     view : ViewState
         Opacity, colormap and visibility of the probability layers.
+    error_rate : float or None
+        At which "not sure" is told apart.
     quantile : float or None
         Of the tiles' calibration scores; see `update_tile_layer`.
     """
@@ -67,6 +69,7 @@ class ResultLayers:
     ) -> None:
         self.store = store
         self.quantile: float | None = None
+        self.error_rate: float | None = None
         self.reference = reference
         self.view = view or ViewState()
         scheme = store.manifest.scheme

@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 
+_NEAR = 2
+"""Most folders up in which a slide is looked for."""
+
+
 def get_result_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
     """A reader for stored results, or None if it is none."""
     paths = [path] if isinstance(path, str) else path
@@ -128,10 +132,14 @@ def stand_in(store: ResultStore) -> Image:
 
 
 def relative_place(slide: Path, result: Path) -> str:
-    """Where a slide lies as seen from the folder of a result; empty for what is no file."""
+    """Where a slide lies as seen from the folder of a result; empty for what is far away.
+
+    Results are handed on, so that folders above their common surroundings must not be named.
+    """
     if not slide.is_file():
         return ""
     try:
-        return os.path.relpath(slide.resolve(), result.parent.resolve())
+        place = Path(os.path.relpath(slide.resolve(), result.parent.resolve()))
     except ValueError:  # another drive
         return ""
+    return place.as_posix() if place.parts.count("..") <= _NEAR else ""

@@ -15,6 +15,9 @@ from napari_liverdx.session.state import SessionState
 
 __all__ = ["ExplainRequest", "Explained", "explain", "grid_to_explain", "model_to_explain"]
 
+_SAME_SIZE = 0.05
+"""Relative difference of two tiles' sides that a model may not mind."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExplainRequest:
@@ -116,7 +119,9 @@ def model_to_explain(name: str, store: ResultStore | None) -> tuple[LoadedModel,
         if loaded.sha256 == manifest.model_sha256:
             return loaded, ""
     loaded = loaded_model(name)
-    if loaded.card.tile_size != manifest.grid.tile_size:
+    side_um = manifest.grid.tile_width * manifest.grid.scale_x * manifest.mpp[0]
+    alike = abs(side_um / (loaded.card.mpp * loaded.card.tile_size) - 1) < _SAME_SIZE
+    if loaded.card.tile_size != manifest.grid.tile_size or not alike:
         raise PlanError(
             f"the result was made with {manifest.model_name}, which is not here, and its tiles do "
             f"not fit {loaded.card.name}; analyse the slide again, or choose that model"

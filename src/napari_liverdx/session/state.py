@@ -114,6 +114,8 @@ class SessionState(EventedModel):
         Whether the slide looks like the training data; None until tiles were looked at.
     view : ViewState
         How probability layers look and what is measured; thresholds stand in ``thresholds``.
+    hide_names : bool
+        Whether what is handed on carries a code in place of the slide's file name.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -136,6 +138,7 @@ class SessionState(EventedModel):
     measures: tuple[ClassMeasure, ...] = ()
     domain: DomainReading | None = None
     view: ViewState = ViewState()
+    hide_names: bool = False
 
     def choose_card(self, model: str, card: ModelCard | None) -> None:
         """Take another model; thresholds and error rate go back to their default."""

@@ -165,7 +165,11 @@ class DockController(QObject):
                 self.state.slide = facts
                 self._probe.start(self.slide)
 
-        self.workers.start(once(look_at_slide, slide), found, self._failed)
+        def failed(problem: str) -> None:
+            if number == self._looks:
+                self._failed(problem)
+
+        self.workers.start(once(look_at_slide, slide), found, failed)
 
     # -- model --
 

@@ -114,9 +114,7 @@ class LiverDxDock(LeavingDock):
             self.controller.choose_model(Preferences().model)
         if chosen.results_folder:
             self.controller.choose_folder(Path(chosen.results_folder).expanduser())
-        for page in self.pages:
-            if isinstance(page, MeasureTab):
-                page.hide_name.setChecked(chosen.hide_names)
+        self.state.hide_names = chosen.hide_names
 
     def _build(self) -> None:
         panels = (
@@ -261,7 +259,7 @@ class LiverDxDock(LeavingDock):
         self.state.overlap = overlap
 
     def _save_report(self) -> None:
-        self.controller.findings.save_report(self.controller.slide)
+        self.controller.findings.save_report(self.controller.slide, hide_name=self.state.hide_names)
 
     def _choose_result(self, position: int) -> None:
         found = self.controller.findings.of_layer(self.controller.layer)
@@ -278,12 +276,16 @@ class LiverDxDock(LeavingDock):
         elif inserted and RESULT_KEY in event.value.metadata:
             # Layers of a run are on the shelf by then; those of a dropped result are not.
             QTimer.singleShot(0, partial(self.controller.reopener.adopt, event.value))
-        elif self.controller.layer is None and layers:
+        elif layers and not inserted and self._is_idle():
             self.controller.choose_layer(layers[0])
         current = self.controller.layer
         self.slide_panel.set_choices(
             [layer.name for layer in layers], None if current is None else current.name
         )
+
+    def _is_idle(self) -> bool:
+        """Nothing is chosen or shown; a result whose slide is not there stays as it is."""
+        return self.controller.layer is None and self.controller.results is None
 
     def _on_slide(self) -> None:
         self.slide_panel.show_facts(self.state.slide)

@@ -14,7 +14,7 @@ from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
 
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.result import SUFFIX, ResultStore
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.conformal import conformal_quantile
@@ -96,15 +96,19 @@ class FindingsController(QObject):
         results = ResultLayers(
             self.viewer, store, reference, self.state.thresholds, self.state.view
         )
+        results.error_rate = self.state.error_rate
         self.shelf.append(results)
         self.activate(results)
 
     def activate(self, results: ResultLayers) -> None:
         """Show a result from the shelf: table, thresholds and review are about it from now on."""
         self.save_view()
+        if self.results is None or self.results.reference is not results.reference:
+            # They were drawn on another slide.
+            self._regions = ()
         self.results, self._measurer, self.found = results, Measurer(results.store), None
         self.state.thresholds = dict(results.thresholds)
-        self.state.view = results.view
+        self.state.view, self.state.error_rate = results.view, results.error_rate
         results.quantile = self._quantile("tile")
         self._dirty = True
         self.changed.emit()
@@ -163,7 +167,7 @@ class FindingsController(QObject):
         view = results.view.model_copy(
             update={
                 "thresholds": dict(results.thresholds),
-                "error_rate": self.state.error_rate,
+                "error_rate": results.error_rate,
                 "slide": place,
             }
         )
@@ -228,6 +232,7 @@ class FindingsController(QObject):
         """Count what the model cannot be sure of apart; 0 switches it off."""
         self.state.error_rate = rate or None
         if self.results is not None:
+            self.results.error_rate = self.state.error_rate
             self.results.set_quantile(self._quantile("tile"))
             self._saving.start()
             self._dirty = True
@@ -259,6 +264,16 @@ class FindingsController(QObject):
         self.filled.emit()
 
     # -- handing on --
+
+    def beside(self, ending: str) -> Path:
+        """Where a file about the shown result goes: beside it, named like it or by a code."""
+        if self.results is None:
+            return Path.home() / ending
+        store = self.results.store
+        base = store.path.name.removesuffix(SUFFIX)
+        if self.state.hide_names:
+            base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+        return store.path.with_name(f"{base}.{ending}")
 
     def save_report(
         self,

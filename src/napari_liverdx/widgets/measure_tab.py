@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
@@ -55,6 +55,7 @@ class MeasureTab(Tab):
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
         self._watched: Shapes | None = None
+        self._measured: Image | None = None
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_LATER_MS)
@@ -145,6 +146,9 @@ class MeasureTab(Tab):
         self.copy.clicked.connect(self._copy)
         self.save.clicked.connect(self._ask_table)
         self.report.clicked.connect(self._save_report)
+        state = self.controller.state
+        self.hide_name.toggled.connect(self._choose_names)
+        state.events.hide_names.connect(self._show_names)
         layers = self.controller.viewer.layers
         layers.events.inserted.connect(self._list_regions)
         layers.events.removed.connect(self._list_regions)
@@ -153,6 +157,12 @@ class MeasureTab(Tab):
 
     def _on_result(self) -> None:
         results = self.controller.findings.results
+        reference = None if results is None else results.reference
+        if reference is not self._measured:
+            # Regions belong to the slide they were drawn on.
+            self._measured = reference
+            self.regions.setCurrentIndex(0)
+            self._watch(None)
         self.shown_class.clear()
         if results is not None:
             scheme = results.store.manifest.scheme
@@ -236,6 +246,12 @@ class MeasureTab(Tab):
 
     # -- handing on --
 
+    def _choose_names(self, hide: bool) -> None:
+        self.controller.state.hide_names = hide
+
+    def _show_names(self, hide: bool) -> None:
+        self.hide_name.setChecked(hide)
+
     def _copy(self) -> None:
         found = self.controller.findings.found
         clipboard = QGuiApplication.clipboard()
@@ -248,8 +264,7 @@ class MeasureTab(Tab):
         results, found = self.controller.findings.results, self.controller.findings.found
         if results is None or found is None:
             return
-        base = results.store.path.name.removesuffix(".liverdx.zarr")
-        start = str(results.store.path.with_name(f"{base}.measurements.csv"))
+        start = str(self.controller.findings.beside("measurements.csv"))
         path, _ = QFileDialog.getSaveFileName(self, "Save the table", start, "Tables (*.csv *.tsv)")
         if path:
             self.save_table(Path(path))
@@ -268,16 +283,16 @@ class MeasureTab(Tab):
 
     def _save_report(self) -> None:
         self.said.setText("Writing the report …")
-        self.controller.findings.save_report(
-            self.controller.slide, hide_name=self.hide_name.isChecked(), said=self.said.setText
-        )
+        hide = self.controller.state.hide_names
+        slide = self.controller.slide
+        self.controller.findings.save_report(slide, hide_name=hide, said=self.said.setText)
 
     def _ask_export(self, name: str) -> None:
         results = self.controller.findings.results
         if results is None:
             return
         folder = results.store.path.parent
-        hide = self.hide_name.isChecked()
+        hide = self.controller.state.hide_names
         start = str(export_path(results.store, name, folder, hide_name=hide))
         path, _ = QFileDialog.getSaveFileName(self, EXPORTS[name].title, start)
         if path:
@@ -290,7 +305,7 @@ class MeasureTab(Tab):
             name,
             path,
             self.controller.slide,
-            hide_name=self.hide_name.isChecked(),
+            hide_name=self.controller.state.hide_names,
             said=self.said.setText,
         )
 
@@ -301,6 +316,7 @@ class MeasureTab(Tab):
             self._watched.events.data.disconnect(self._on_shapes)
             self._watched.events.features.disconnect(self._on_shapes)
             self._watched = None
+        self._measured = None
         layers = self.controller.viewer.layers
         layers.events.inserted.disconnect(self._list_regions)
         layers.events.removed.disconnect(self._list_regions)

@@ -64,7 +64,7 @@ class ModelPanel(Panel):
         self.choice.clear()
         for name, card in cards.items():
             self.choice.addItem(card.title, name)
-        self.choice.setCurrentIndex(max(0, self.choice.findData(current)))
+        self.choice.setCurrentIndex(self.choice.findData(current) if current else -1)
 
     def show_card(self, card: ModelCard | None) -> None:
         """Show the chosen model's summary."""

@@ -12,7 +12,7 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.view import ViewState
-from napari_liverdx.models.zoo import available_models
+from napari_liverdx.models.zoo import find_by_hash
 from napari_liverdx.plugin.layers import RESULT_KEY, slide_layer_data
 from napari_liverdx.plugin.overlay import ResultLayers
 from napari_liverdx.plugin.reopen import find_layer, find_slide, stand_in
@@ -66,6 +66,8 @@ class Reopener:
                 f"{store.manifest.slide_name} was not found beside the result; open it to see "
                 "tissue and to review tiles"
             )
+            # Whatever slide was chosen, it is not the one of this result.
+            control.choose_layer(None)
             layer = stand_in(store)
         else:
             control.choose_layer(layer)
@@ -91,25 +93,30 @@ class Reopener:
         return layer
 
     def _take_model(self, store: ResultStore, view: ViewState) -> None:
-        """Choose the model that made a result, and the thresholds it was left with."""
+        """Choose the very model that made a result, and the thresholds it was left with."""
         state, manifest = self._control.state, store.manifest
-        made = (manifest.model_name, manifest.model_version)
-        if state.card is None or (state.card.name, state.card.version) != made:
-            for name, card in available_models().items():
-                if (card.name, card.version) == made:
-                    state.choose_card(name, card)
-                    break
+        # What is shown until now keeps its own view.
+        self._control.findings.save_view()
+        found = find_by_hash(
+            manifest.model_name, manifest.model_version, manifest.model_sha256, state.model
+        )
+        # Another model's card must not speak for this result.
+        key, card = found or ("", None)
+        if card is None or state.card is None or key != state.model:
+            state.choose_card(key, card)
         scheme = manifest.scheme
         state.thresholds = {
             scheme[i].name: view.thresholds.get(scheme[i].name, DEFAULT_THRESHOLD)
             for i in scheme.pathological
         }
-        can = state.card is not None and bool(state.card.conformal)
+        can = card is not None and bool(card.conformal)
         state.error_rate = view.error_rate if can else None
 
     def show(self, results: ResultLayers) -> None:
         """Show a result from the shelf."""
-        view = results.view.model_copy(update={"thresholds": dict(results.thresholds)})
+        view = results.view.model_copy(
+            update={"thresholds": dict(results.thresholds), "error_rate": results.error_rate}
+        )
         self._take_model(results.store, view)
         self._control.findings.activate(results)
 

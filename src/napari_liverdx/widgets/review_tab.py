@@ -142,10 +142,15 @@ class ReviewTab(Tab):
         }
         self._letters = {k: action for k, (_, action) in actions.items() if len(k) == 1}
         for key, (text, action) in actions.items():
-            keys.bind(key, text, action)
+            keys.bind(key, text, partial(self._if_shown, action))
         keys.mention("Arrows", "Review: move among the thumbnails", "in the gallery")
 
     # -- intentions --
+
+    def _if_shown(self, action: Callable[[], object]) -> None:
+        """A key pressed over the canvas must not decide on what the person does not see."""
+        if self.isVisible():
+            action()
 
     def _then_next(self, action: Callable[[], None]) -> Callable[[], None]:
         """Decide, then go on: a row of tiles is judged with one key."""
@@ -178,11 +183,9 @@ class ReviewTab(Tab):
             self.control.forget()
 
     def _ask_file(self) -> None:
-        results = self.controller.findings.results
-        if results is None:
+        if self.controller.findings.results is None:
             return
-        base = results.store.path.name.removesuffix(".liverdx.zarr")
-        start = str(results.store.path.with_name(f"{base}.review.csv"))
+        start = str(self.controller.findings.beside("review.csv"))
         path, _ = QFileDialog.getSaveFileName(self, "Save decisions", start, "Tables (*.csv)")
         if path and self.control.save(Path(path)):
             self.controller.state.message = f"Decisions saved: {path}"
