@@ -640,6 +640,11 @@ def test_command_writes_all_formats(store: ResultStore, tmp_path: Path) -> None:
     assert "not for diagnosis" in told
     content = json.loads((out / "ab12cd34.tiny.geojson").read_text("utf-8"))
     assert content["liverdx"]["thresholds"] == {"fat": 0.4}
+    assert "no error rate" in content["liverdx"]["counted"]
+    with tifffile.TiffFile(out / "ab12cd34.tiny.liverdx.ome.tif") as tiff:
+        assert "no error rate" in tiff.ome_metadata
+    marks = dict(zarr.open_group(out / "ab12cd34.tiny.liverdx.ome.zarr", mode="r").attrs)
+    assert "no error rate" in marks["liverdx_export"]["counted"]
     one = tmp_path / "one.geojson"
     liverdx(store.path, "-f", "geojson", "-o", one)
     assert json.loads(one.read_text("utf-8"))["liverdx"]["slide"] == NAME

@@ -33,6 +33,10 @@ __all__ = [
 
 _NAMESPACE = uuid.UUID("5f2a3bb0-9d6e-5b7c-8a51-6a1f0d3c7e42")
 _KEPT = "nothing was written, and what was there before is kept"
+_COUNTED = (
+    "Cells that were analysed, lie on tissue and reach the threshold of the class; no error rate "
+    "sets cells apart as not sure."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "model_version": m.model_version,
         "model_sha256": m.model_sha256,
         "thresholds": cuts,
+        "counted": _COUNTED,
         "complete": store.is_complete,
         "created": m.created,
         "versions": dict(m.versions),
