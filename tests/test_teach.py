@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, reject, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
@@ -32,15 +33,15 @@ from napari_liverdx.engine.taught_samples import (
     cell_targets,
     near_pairs,
 )
-from napari_liverdx.engine.taught_split import missing, taught_split
-from napari_liverdx.engine.teach import Lesson, teach, teach_config
+from napari_liverdx.engine.taught_split import missing, obstacle, taught_split
+from napari_liverdx.engine.teach import Lesson, _card, teach, teach_config
 from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.engine.tune_heads import _turned, _turned_back
 from napari_liverdx.io.annotations import read_geojson
 from napari_liverdx.io.decisions import Decision
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.io.taught import TaughtFolder, rectangle
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card
+from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card, save_model_file
 from napari_liverdx.models.versions import discard_trial, keep_trial, trial_path, versions_of
 from napari_liverdx.models.zoo import available_models
 from napari_liverdx.session.state import RunStatus
@@ -109,6 +110,7 @@ class _Blank:
         self.levels = (Level(width, height, 1.0, 1.0, 256, 256),)
         self.mpp = Mpp.square(mpp)
         self.path = Path("blank.tif")
+        self.name = "blank.tif"
 
 
 # -- what is held out --
@@ -161,6 +163,112 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
             assert all(seen.intersection(h).is_empty for h in held)
     for part in (split.train, split.held_out):
         assert set(samples.labels[part]) == set(samples.labels)
+
+
+_PLACE = st.tuples(
+    st.sampled_from(["liver", "fat"]),
+    st.floats(0, 12),
+    st.floats(0, 40),
+    st.floats(2.2, 4),
+    st.floats(2.2, 4),
+)
+
+
+@st.composite
+def further_lessons(draw: st.DrawFn) -> list[tuple[tuple, int]]:
+    """What is drawn for each lesson after the first, and how much of the first is deleted."""
+    lessons = []
+    for _ in range(draw(st.integers(1, 3))):
+        top = draw(st.floats(11, 36))
+        fresh = [("liver", 0.0, top, 3.0, 3.0), ("fat", 6.0, top, 3.0, 3.0)]
+        more = draw(st.lists(_PLACE, max_size=3)) + fresh * draw(st.booleans())
+        lessons.append((tuple(more), draw(st.integers(0, 2))))
+    return lessons
+
+
+@given(drawings(), further_lessons())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nothing_that_taught_an_ancestor_is_held_out(
+    tiny: LoadedModel, drawing: tuple, lessons: list[tuple[tuple, int]]
+) -> None:
+    """Several lessons in a row, each kept: what taught one never tests another."""
+    first, tiles, mpp = drawing
+    side = TILE * 0.5 / mpp
+    slide = _Blank(round(16 * side), round(44 * side), mpp)
+    model, drawn, taught_before = tiny, (), []
+    for more, deleted in ((first, 0), *lessons):
+        drawn = (*drawn[deleted:], *more)
+        shapes, called = (
+            tuple(rectangle(n, *(side * v for v in box)) for n, *box in part)
+            for part in (drawn, tiles)
+        )
+        samples = TaughtSamples([TaughtSlide(slide, "blank", shapes, called)], model.card)
+        try:
+            split = taught_split(samples)
+        except DataError:
+            continue
+        for i in split.held_out:
+            held = samples.rects[i]
+            grown = Rect(held.x - side, held.y - side, 3 * side, 3 * side)
+            for place in taught_before:
+                common = grown.intersection(place)
+                assert min(common.width, common.height) < 0.01
+        teaching = np.setdiff1d(np.arange(len(samples)), split.held_out)
+        taught_before += [samples.rects[i] for i in teaching]
+        model = replace(model, card=_card(model, samples, split, 1.0))
+
+
+def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: Path) -> None:
+    """What taught version 2 cannot test version 3; what was discarded does not count."""
+    new = (("liver", 3, 3, 3, 1), ("fat", 4, 3, 3, 1))
+    below = (("liver", 0, 10, 3, 2), ("fat", 5, 10, 3, 2))
+    slide = _Blank(16 * TILE, 16 * TILE, 0.5)
+    samples = TaughtSamples([taught(slide, REGIONS)], tiny.card)
+    split = taught_split(samples)
+    second = replace(tiny, card=_card(tiny, samples, split, 1.0))
+    assert {len(v) for v in second.card.taught_on.values()} == {len(samples) - len(split.held_out)}
+    assert tiny.card.taught_on == {}
+
+    # The same again: only what was held out then may test now.
+    again = taught_split(TaughtSamples([taught(slide, REGIONS)], second.card))
+    assert set(again.held_out) <= set(split.held_out)
+    # What was held out is deleted; what is drawn beside what taught tests nothing.
+    held = {samples.groups[i] for i in split.held_out}
+    left = tuple(
+        r
+        for r in REGIONS
+        if samples.groups[
+            next(i for i, q in enumerate(samples.rects) if (q.x, q.y) == (TILE * r[1], TILE * r[2]))
+        ]
+        not in held
+    )
+    assert len(left) == 2
+    message = obstacle(TaughtSamples([taught(slide, (*left, *new))], second.card))
+    assert "new place" in message
+    assert "what taught version 2 cannot test" in message
+    third = TaughtSamples([taught(slide, (*left, *below))], second.card)
+    split = taught_split(third)
+    assert {third.rects[i].y // TILE for i in split.held_out} == {10, 11}
+    # The first version was not taught what the second was: for it nothing is used up.
+    assert not TaughtSamples([taught(slide, left)], tiny.card).seen.any()
+    untold = second.card.model_copy(update={"taught_on": {}})
+    assert "does not say where" in obstacle(TaughtSamples([taught(slide, REGIONS)], untold))
+    path = tmp_path / "second.safetensors"
+    save_model_file(path, tiny.network, second.card, half=False)
+    assert read_card(path).taught_on == second.card.taught_on
+
+
+def test_a_taught_place_is_known_under_any_name(painted: Path, tiny: LoadedModel) -> None:
+    with open_slide(painted) as slide:
+        shapes = taught(slide).shapes
+        first = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "1234abcd")], tiny.card)
+        card = _card(tiny, first, taught_split(first), 1.0)
+        copy = TaughtSamples([TaughtSlide(slide, "b", shapes, (), "1234abcd")], card)
+        other = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "dcba4321")], card)
+    assert copy.seen.any()
+    assert not other.seen.any()
 
 
 def test_whole_slides_are_held_out_where_there_are_enough(painted: Path) -> None:
@@ -337,7 +445,6 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
 
 
 def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> None:
-    from napari_liverdx.models.modelfile import save_model_file
     from napari_liverdx.models.registry import build_model
 
     torch.manual_seed(0)

@@ -36,6 +36,9 @@ GAP = 1.0
 for training reaches at most 0.625 tiles beyond its place: moved by half a tile, and enlarged by a
 quarter."""
 
+_TOLERANCE = 1 - 1e-6
+"""Tiles on a grid lie exactly a whole tile apart."""
+
 _POINTS = 4
 """Points along a cell's side at which regions are looked at."""
 
@@ -48,17 +51,25 @@ class TaughtSlide:
     ----------
     slide : Slide
     name : str
-        Tells slides apart.
+        For messages; tells slides apart where there is no fingerprint.
     shapes : tuple of Region
         Drawn regions.
     tiles : tuple of Region
         Rectangles of tiles whose class a person said.
+    fingerprint : str
+        Start of the slide's fingerprint, the same under any file name.
     """
 
     slide: Slide
     name: str
     shapes: tuple[Region, ...]
     tiles: tuple[Region, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Under what a card remembers the slide."""
+        return self.fingerprint or self.name
 
 
 @torch.inference_mode()
@@ -174,6 +185,13 @@ class TaughtSamples(SlideSamples):
         Place of each sample, level-0 pixels.
     slide_of : ndarray of int
         Slide of each sample.
+    seen : ndarray of bool
+        Whether a sample lies less than `GAP` from where the model, or any version it comes from,
+        was taught; it can teach again, but not test.
+    version : str
+        Of the model.
+    is_told : bool
+        False for a taught version that does not say where it was taught.
 
     Raises
     ------
@@ -204,6 +222,8 @@ class TaughtSamples(SlideSamples):
         self.slide_of = np.array([p.slide for p in self._places], np.intp)
         self.sources = np.full(len(labels), "taught")
         self.groups = self._grouped()
+        self.version, self.is_told = card.version, bool(card.taught_on) or not card.parent
+        self.seen = self._near_taught(card)
 
     def _number(self, region: Region, slide: TaughtSlide) -> int:
         if region.name not in self.classes:
@@ -252,12 +272,40 @@ class TaughtSamples(SlideSamples):
     def _grouped(self) -> NDArray[np.str_]:
         own = np.array([f"{i:06d}" for i in range(len(self))])
         pairs: list[tuple[int, int]] = []
-        for number, slide in enumerate(self.slides):
+        for number in range(len(self.slides)):
             mine = np.flatnonzero(self.slide_of == number)
-            grid = slide.grid
-            gap = GAP * grid.tile_width * grid.scale_x, GAP * grid.tile_height * grid.scale_y
-            pairs += [(mine[a], mine[b]) for a, b in near_pairs([self.rects[i] for i in mine], gap)]
+            near = near_pairs([self.rects[i] for i in mine], self._gap(number))
+            pairs += [(mine[a], mine[b]) for a, b in near]
         return joined_groups(own, pairs) if len(own) else own
+
+    def _gap(self, number: int) -> tuple[float, float]:
+        """Least distance along x and y on a slide, level-0 pixels."""
+        grid = self.slides[number].grid
+        return GAP * grid.tile_width * grid.scale_x, GAP * grid.tile_height * grid.scale_y
+
+    def _near_taught(self, card: ModelCard) -> NDArray[np.bool_]:
+        seen = np.zeros(len(self), np.bool_)
+        for number, taught in enumerate(self._taught):
+            places = np.array(card.taught_on.get(taught.identity, ()), np.float64).reshape(-1, 4)
+            # Where the slide had another resolution then, the larger tile counts.
+            gap = np.maximum(GAP * places[:, 2:], self._gap(number))
+            start, end = places[:, :2], places[:, :2] + places[:, 2:]
+            for i in np.flatnonzero(self.slide_of == number):
+                r = self.rects[i]
+                apart = np.maximum(start - (r.right, r.bottom), (r.x, r.y) - end)
+                seen[i] = bool((apart < gap * _TOLERANCE).all(axis=1).any())
+        return seen
+
+    def places(
+        self, index: NDArray[np.intp]
+    ) -> dict[str, tuple[tuple[float, float, float, float], ...]]:
+        """Where some samples stand, by slide, as `ModelCard.taught_on` remembers it."""
+        found: dict[str, list[tuple[float, float, float, float]]] = {}
+        for i in index:
+            r, slide = self.rects[i], self._taught[self.slide_of[i]]
+            box = (float(r.x), float(r.y), float(r.width), float(r.height))
+            found.setdefault(slide.identity, []).append(box)
+        return {slide: tuple(boxes) for slide, boxes in found.items()}
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Tile ``index`` on its place, RGB, shape (tile_size, tile_size, 3)."""
@@ -325,7 +373,6 @@ def near_pairs(rects: Sequence[Rect], gap: tuple[float, float]) -> list[tuple[in
     for i in range(len(rects) - 1):
         rest = box[i + 1 :]
         apart = np.maximum(rest[:, :2] - box[i, 2:], box[i, :2] - rest[:, 2:])
-        # Tiles on a grid lie exactly a whole tile apart.
-        near = (apart < np.array(gap) * (1 - 1e-6)).all(axis=1)
+        near = (apart < np.array(gap) * _TOLERANCE).all(axis=1)
         pairs += [(i, i + 1 + int(j)) for j in np.flatnonzero(near)]
     return pairs

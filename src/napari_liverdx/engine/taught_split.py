@@ -1,4 +1,4 @@
-"""What of the taught is held out, so that nothing near it has taught the model."""
+"""What of the taught is held out, so that nothing near it has taught the model or its ancestors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.engine.taught_samples import GAP, TaughtSamples
 
-__all__ = ["LEAST_HELD_OUT", "LEAST_TAUGHT", "TaughtSplit", "missing", "taught_split"]
+__all__ = ["LEAST_HELD_OUT", "LEAST_TAUGHT", "TaughtSplit", "missing", "obstacle", "taught_split"]
 
 LEAST_TAUGHT, LEAST_HELD_OUT = 4, 2
 """Fewest tiles of a class to teach with, and to hold out."""
@@ -32,7 +32,7 @@ class TaughtSplit:
     ----------
     train, choose, held_out : ndarray of int
         Those that choose lie among those that teach; what is held out lies on other slides, or at
-        least a tile away on the same.
+        least a tile away on the same, both from them and from what taught an earlier version.
     by : {"slide", "place"}
         What was held out whole.
     """
@@ -46,16 +46,20 @@ class TaughtSplit:
 def taught_split(samples: TaughtSamples) -> TaughtSplit:
     """Hold out about a third of each class: whole slides if that is possible, else whole places.
 
+    A slide or place of which any tile is `seen`, as it taught the model or a version it comes
+    from, is never held out: it teaches again.
+
     Raises
     ------
     DataError
         If too little was taught for that; the message says what is missing.
     """
-    problem = missing(samples.labels, samples.groups, samples.scheme, tile_um(samples))
+    problem = obstacle(samples)
     if problem:
         raise DataError(problem)
-    slides = _part(samples.labels, samples.slide_of.astype(np.str_))
-    held_out = slides if slides is not None else _part(samples.labels, samples.groups)
+    seen = samples.seen
+    slides = _part(samples.labels, samples.slide_of.astype(np.str_), seen)
+    held_out = slides if slides is not None else _part(samples.labels, samples.groups, seen)
     assert held_out is not None
     rest = np.setdiff1d(np.arange(len(samples)), held_out)
     choose = np.concatenate(
@@ -74,8 +78,31 @@ def _every(index: NDArray[np.intp]) -> NDArray[np.intp]:
     return index[_CHOOSE_EVERY - 1 :: _CHOOSE_EVERY]
 
 
+def obstacle(samples: TaughtSamples) -> str:
+    """`missing` for samples; also if nobody knows where the model was taught."""
+    if not samples.is_told:
+        return (
+            f"Version {samples.version} does not say where it was taught, so nothing could test "
+            "what comes after it. Choose an earlier version to teach."
+        )
+    return missing(
+        samples.labels,
+        samples.groups,
+        samples.scheme,
+        tile_um(samples),
+        seen=samples.seen,
+        version=samples.version,
+    )
+
+
 def missing(
-    labels: NDArray[np.intp], places: NDArray[np.str_], scheme: ClassScheme, side_um: float
+    labels: NDArray[np.intp],
+    places: NDArray[np.str_],
+    scheme: ClassScheme,
+    side_um: float,
+    *,
+    seen: NDArray[np.bool_] | None = None,
+    version: str = "",
 ) -> str:
     """What must still be taught before a model can be tuned and tested; empty if nothing.
 
@@ -89,8 +116,13 @@ def missing(
         Classes of the model.
     side_um : float
         Side of a tile.
+    seen : ndarray of bool, shape (n,), optional
+        Which taught an earlier version, or lie beside what did.
+    version : str
+        Of the model.
     """
     found = np.unique(labels)
+    seen = np.zeros(len(labels), np.bool_) if seen is None else seen
     if len(found) < 2:
         taught = f" So far only {scheme[int(found[0])].title} is taught." if len(found) else ""
         return f"Teach at least two classes, so that the model can tell them apart.{taught}"
@@ -107,12 +139,24 @@ def missing(
         )
     single = [scheme[int(c)].title for c in found if len(np.unique(places[labels == c])) < 2]
     apart = f"at least {GAP * side_um:.0f} µm apart"
+    unseen = ~np.isin(places, places[seen])
+    worn = [
+        scheme[int(c)].title
+        for c in found
+        if seen.any() and np.count_nonzero(unseen & (labels == c)) < LEAST_HELD_OUT
+    ]
+    if worn:
+        return (
+            f"Draw {_listed(worn)} in a new place too, at least {GAP * side_um:.0f} µm from where "
+            f"it was taught before, {LEAST_HELD_OUT} tiles or more: what taught version {version} "
+            "cannot test what comes after it."
+        )
     if single:
         return (
             "Draw at least two separate regions of each class, one to learn from and one to test "
             f"on, {apart}: {_listed(single)} has one."
         )
-    if _part(labels, places) is None:
+    if _part(labels, places, seen) is None:
         return (
             f"The regions cannot be parted into some to learn from and some to test on, {apart}, "
             "with every class in both. Draw one more region of each class, away from the others."
@@ -124,13 +168,20 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _part(labels: NDArray[np.intp], units: NDArray[np.str_]) -> NDArray[np.intp] | None:
-    """Samples of whole units that make about a third of each class; None if there are none."""
+def _part(
+    labels: NDArray[np.intp], units: NDArray[np.str_], seen: NDArray[np.bool_]
+) -> NDArray[np.intp] | None:
+    """Samples of whole unseen units, about a third of each class; None if there are none."""
     names, unit = np.unique(units, return_inverse=True)
     _, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), label.max(initial=0) + 1), np.intp)
     np.add.at(counts, (unit, label), 1)
-    choices = _choices(len(names))
+    free = np.bincount(unit[seen], minlength=len(names)) == 0
+    choices = np.zeros((0, len(names)), np.bool_)
+    if free.any():
+        some = _choices(np.count_nonzero(free), _SHARE if free.all() else 1.0)
+        choices = np.zeros((len(some), len(names)), np.bool_)
+        choices[:, free] = some
     held = choices.astype(np.intp) @ counts
     total = counts.sum(axis=0)
     enough = ((held >= LEAST_HELD_OUT) & (total - held >= LEAST_TAUGHT)).all(axis=1)
@@ -141,8 +192,12 @@ def _part(labels: NDArray[np.intp], units: NDArray[np.str_]) -> NDArray[np.intp]
     return np.flatnonzero(choices[best][unit])
 
 
-def _choices(n: int) -> NDArray[np.bool_]:
-    """Ways to choose some of ``n``: all of them if they are few, else random ones."""
+def _choices(n: int, most: float) -> NDArray[np.bool_]:
+    """Ways to choose some of ``n``: all of them if they are few, else random ones.
+
+    Where some places must teach, more of the others may be needed: any share up to ``most``.
+    """
     if n <= _FEW:
-        return np.asarray((np.arange(1, max(2, 2**n - 1))[:, None] >> np.arange(n)) & 1, np.bool_)
-    return np.random.default_rng(0).random((_DRAWS, n)) < _SHARE
+        return np.asarray((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1, np.bool_)
+    rng = np.random.default_rng(0)
+    return np.asarray(rng.random((_DRAWS, n)) < rng.uniform(_SHARE, most, (_DRAWS, 1)))

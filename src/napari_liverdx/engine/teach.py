@@ -33,6 +33,7 @@ from napari_liverdx.models.versions import version_fields
 __all__ = ["ClassTest", "HeldOutTest", "Lesson", "teach", "teach_config"]
 
 _GROUPS_FOR_INTERVAL = 5
+Places = dict[str, tuple[tuple[float, float, float, float], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ class ClassTest:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutTest:
-    """The earlier version and the taught one on tiles that taught neither.
+    """The earlier version and the taught one on tiles that taught neither, nor any before them.
+
+    That holds of what was taught on this page. What the model learned from before its first
+    lesson is told by its card alone.
 
     Attributes
     ----------
@@ -286,6 +290,7 @@ def _card(
             "metrics": {},
             "domain": {},
             "conformal": {},
+            "taught_on": _taught_on(old, samples.places(taught)),
             "command": "Fine-tune on the page Teach of the napari dock",
             "versions": {
                 **old.versions,
@@ -295,6 +300,14 @@ def _card(
             },
         }
     )
+
+
+def _taught_on(old: ModelCard, places: Places) -> Places:
+    """Where a version and all it comes from were taught, each place once."""
+    return {
+        slide: tuple(dict.fromkeys((*old.taught_on.get(slide, ()), *places.get(slide, ()))))
+        for slide in dict.fromkeys((*old.taught_on, *places))
+    }
 
 
 def _joined(*texts: str) -> str:

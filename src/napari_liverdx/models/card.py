@@ -109,6 +109,10 @@ class ModelCard(_Frozen):
         When, ISO 8601, UTC; empty where it was not recorded.
     parent : dict of str to str
         The model this one was taught from, as `models.versions` records it; empty without.
+    taught_on : dict of str to tuple of (float, float, float, float)
+        Where this version and all it comes from were taught: by the start of a slide's
+        fingerprint, (x, y, width, height) of tiles in level-0 pixels. None of it can test what is
+        taught on from it.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -138,6 +142,9 @@ class ModelCard(_Frozen):
     versions: dict[str, str] = Field(default_factory=dict)
     created: str = ""
     parent: dict[str, str] = Field(default_factory=dict)
+    taught_on: dict[str, tuple[tuple[float, float, float, float], ...]] = Field(
+        default_factory=dict
+    )
 
     @field_validator("classes")
     @classmethod

@@ -18,7 +18,7 @@ from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.engine.device import choose_device
 from napari_liverdx.engine.plan import RunPlan
 from napari_liverdx.engine.taught_samples import TaughtSamples, TaughtSlide, answer_of
-from napari_liverdx.engine.taught_split import missing, taught_split, tile_um
+from napari_liverdx.engine.taught_split import obstacle, taught_split
 from napari_liverdx.engine.teach import Lesson, teach, teach_config
 from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.engine.tune_heads import Looked
@@ -155,7 +155,7 @@ def summarise(
         sum(1 for t in every if t.shapes or t.tiles),
         areas,
         {name: int((samples.labels == c).sum()) for c, name in enumerate(scheme.names)},
-        missing(samples.labels, samples.groups, scheme, tile_um(samples)),
+        obstacle(samples),
         lost,
     )
 
