@@ -48,10 +48,11 @@ def test_analysis_from_end_to_end(tmp_path: Path) -> None:
     base = out / "liver-sample.liver-steatosis"
     table = Path(f"{base}.csv").read_text().splitlines()
     assert table[0] == (
-        "class,threshold,area_mm2,percent_of_tissue,mean_probability,foci,largest_focus_mm,basis"
+        "region,class,threshold,area_mm2,percent_of_tissue,mean_probability,foci,largest_focus_mm,"
+        "basis"
     )
     fat = dict(zip(table[0].split(","), table[3].split(","), strict=True))
-    assert fat["class"] == "fat"
+    assert (fat["region"], fat["class"]) == ("all analysed tissue", "fat")
     # Both regions of the sample are heavily fatty.
     assert float(fat["percent_of_tissue"]) > 40
     page = Path(f"{base}.html").read_text(encoding="utf-8")

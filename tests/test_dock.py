@@ -95,7 +95,7 @@ def test_dock_equals_command_line(
     assert np.array_equal(cli.state, shown.state)
     assert np.allclose(cli.probabilities, shown.probabilities, atol=1e-6)
     row = (out / "small.tiny.csv").read_text().splitlines()[3].split(",")
-    assert dock.findings_panel.table.item(2, 1).text() == f"{float(row[2]):.3f}"
+    assert dock.findings_panel.table.item(2, 1).text() == f"{float(row[3]):.3f}"
 
 
 def stamp(store: ResultStore, cells: list[tuple[int, int]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,6 @@ from napari_liverdx.core.histogram import Histogram
 from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
 from napari_liverdx.core.uncertain import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
 from napari_liverdx.io.basis import Basis, measured_map
-from napari_liverdx.io.measurements import COLUMNS, measurement_values
 from napari_liverdx.io.report_facts import (
     all_facts,
     manifest_json,
@@ -44,7 +42,6 @@ __all__ = [
     "overlay_picture",
     "render_report",
     "small_picture",
-    "write_csv",
     "write_report",
 ]
 
@@ -235,23 +232,6 @@ def write_report(
         If it cannot be written.
     """
     render_report(path, gather_report(store, measures, overview, card, **choices))
-
-
-def write_csv(path: Path, measures: Sequence[ClassMeasure], *, basis: Basis = Basis.CELLS) -> None:
-    """Write the table of measurements of all analysed tissue as CSV.
-
-    Raises
-    ------
-    StorageFullError
-        If the disk is full.
-    ResultError
-        If it cannot be written.
-    """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS[1:])
-    table.writerows(measurement_values(m, basis) for m in measures)
-    _write(path, text.getvalue())
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from napari_liverdx.engine.analyze import slide_picture
 from napari_liverdx.io.basis import Basis, measured_map
 from napari_liverdx.io.decisions import Decision, Verdict
 from napari_liverdx.io.measurements import write_measurements
-from napari_liverdx.io.report import gather_report, render_report, write_csv
+from napari_liverdx.io.report import gather_report, render_report
 from napari_liverdx.io.report_parts import TileGroup, TilePicture
 from napari_liverdx.io.result import SUFFIX, ResultStore, TileState
 from napari_liverdx.io.slide import Overview, Slide
@@ -88,7 +88,7 @@ def save_report(
     error_rate : float, optional
         With which ``measures`` were taken.
     formats : sequence of str
-        Among `FORMATS`. With regions the table holds them too.
+        Among `FORMATS`.
     regions : sequence of RegionMeasure
         Findings in regions.
     basis : Basis
@@ -119,10 +119,8 @@ def save_report(
         with storage_errors(folder, "the result itself is whole"):
             folder.mkdir(parents=True, exist_ok=True)
     thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
-    if "csv" in paths and regions:
+    if "csv" in paths:
         write_measurements(paths["csv"], measures, regions, basis=basis)
-    elif "csv" in paths:
-        write_csv(paths["csv"], measures, basis=basis)
     if "html" in paths or "pdf" in paths:
         on, scheme = measured_map(store, basis), store.manifest.scheme
         report = gather_report(
