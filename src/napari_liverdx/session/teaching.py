@@ -119,13 +119,15 @@ def _opened(
     """All taught slides, those that were kept opened until the stack closes; the missing ones."""
     found, lost = list(slides), []
     for taught in kept:
-        mpp = None if taught.mpp is None else Mpp(*taught.mpp, "kept with what was taught")
         try:
+            mpp = None if taught.mpp is None else Mpp(*taught.mpp, "kept with what was taught")
             slide = stack.enter_context(open_slide(taught.path, mpp=mpp))
         except LiverDxError:
             lost.append(taught.path.name)
             continue
-        found.append(TaughtSlide(slide, taught.key, taught.shapes, taught.tiles))
+        found.append(
+            TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
+        )
     return found, tuple(lost)
 
 

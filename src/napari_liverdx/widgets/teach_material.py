@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.region import Region
 from napari_liverdx.engine.taught_samples import TaughtSlide
-from napari_liverdx.io.taught import Taught, TaughtFolder, rectangle
+from napari_liverdx.io.taught import Taught, TaughtFolder, fingerprint_of, rectangle
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.versions import teaching_folder
 from napari_liverdx.plugin.adopt import slide_of_layer
@@ -49,6 +49,8 @@ class TeachMaterial(QObject):
         Why nothing could be counted.
     with_kept : bool
         Whether slides taught before count too.
+    notes : tuple of str
+        What of the kept is not counted, and why.
     """
 
     changed = Signal()
@@ -63,6 +65,7 @@ class TeachMaterial(QObject):
         self.summary: TaughtSummary | None = None
         self.problem = ""
         self.with_kept = True
+        self.notes: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST_MS)
@@ -88,8 +91,10 @@ class TeachMaterial(QObject):
 
     def draw(self, name: str) -> None:
         """Take up the lasso for a class on the chosen slide."""
-        # A layer that was taken away left its shapes on disk; a new one must not write over them.
-        self.restore()
+        # A layer that was taken away left its shapes on disk; a new one must not write over them,
+        # nor over what is there and cannot be read.
+        if not self.restore():
+            return
         teaching = self.current or self._make(())
         if teaching is not None:
             selection = self._control.viewer.layers.selection
@@ -100,22 +105,23 @@ class TeachMaterial(QObject):
                 teaching.layer.visible = True
             teaching.draw(name)
 
-    def restore(self) -> None:
-        """Show what was taught on the chosen slide before."""
+    def restore(self) -> bool:
+        """Show what was taught on the chosen slide before; False if that cannot be read."""
         slide = self._control.slide
         if slide is None or self.current is not None:
-            return
+            return True
         try:
             folder = self.folder
             taught = folder.of(slide) if folder.knows(slide) else None
         except LiverDxError as error:
             show_error(str(error))
-            return
+            return False
         if taught is not None and taught.shapes:
             viewer = self._control.viewer
             active = viewer.layers.selection.active
             self._make(taught.shapes)
             viewer.layers.selection.active = active
+        return True
 
     def _make(self, regions: tuple[Region, ...]) -> TeachingLayer | None:
         card, layer = self._control.state.card, self._control.layer
@@ -165,14 +171,16 @@ class TeachMaterial(QObject):
             return
         store = results.store
         names = card.scheme.names
-        tiles = []
+        tiles, at = [], []
         for tile, decision in store.decisions.items():
             if decision.correct in names:
                 r = store.manifest.grid.rect(tile)
                 tiles.append(rectangle(decision.correct, r.x, r.y, r.width, r.height))
+                at.append(decision.at)
         folder = self.folder
         if tiles or folder.knows(slide):
-            folder.keep(slide, tiles, result=store.path.name.removesuffix(".liverdx.zarr"))
+            name = store.path.name.removesuffix(".liverdx.zarr")
+            folder.keep(slide, tiles, result=name, at=at)
 
     # -- counting --
 
@@ -181,28 +189,33 @@ class TeachMaterial(QObject):
         self._timer.start()
 
     def collect(self) -> tuple[tuple[TaughtSlide, ...], tuple[Taught, ...]]:
-        """What was taught: on open slides, and on others before.
+        """What was taught: on open slides, and on others before; `notes` say what is left out.
 
         Raises
         ------
         LiverDxError
-            If what was kept is damaged, or a slide is gone.
+            If nothing can be written, or an open slide is gone.
         """
         card = self._control.state.card
         if card is None:
             return (), ()
         self.save()
         self._keep_corrections(card)
-        kept = {t.key: t for t in self.folder.all()}
+        damaged: list[str] = []
+        kept = {t.fingerprint: t for t in self.folder.all(damaged)}
         opened: list[TaughtSlide] = []
         for layer in self._open_layers():
             slide = slide_of_layer(layer)
             if slide.mpp is None or not self.folder.knows(slide):
                 continue
-            taught = kept.pop(self.folder.key(slide), None)
+            # One slide in two layers, under two names maybe, counts once.
+            taught = kept.pop(fingerprint_of(self.folder.key(slide)), None)
             if taught is not None and _fits(taught, card):
-                opened.append(TaughtSlide(slide, taught.key, taught.shapes, taught.tiles))
+                opened.append(
+                    TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
+                )
         others = [t for t in kept.values() if _fits(t, card)] if self.with_kept else []
+        self.notes = tuple(damaged)
         return tuple(opened), tuple(others)
 
     def _open_layers(self) -> list[Image]:

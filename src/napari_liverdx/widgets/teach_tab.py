@@ -256,7 +256,8 @@ class TeachTab(Tab):
         if self._released:
             return
         card, summary = self.controller.state.card, self.control.material.summary
-        self.taught.setText("" if card is None or summary is None else _summary_text(card, summary))
+        lines = [] if card is None or summary is None else [_summary_text(card, summary)]
+        self.taught.setText("\n".join([*lines, *self.control.material.notes]))
         self._show_buttons()
 
     def _show_buttons(self) -> None:
