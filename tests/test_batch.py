@@ -18,9 +18,11 @@ from typer.testing import CliRunner
 from napari_liverdx.cli import app
 from napari_liverdx.core.errors import DataError, MppError
 from napari_liverdx.io.cohort import CohortRow, cohort_columns, cohort_text
+from napari_liverdx.io.hiding import without_folders
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.io.slide_list import ListedSlideFile, find_slides
+from napari_liverdx.io.view import ViewState
 from napari_liverdx.session.batch import (
     BatchEnded,
     BatchRequest,
@@ -205,9 +207,88 @@ def test_another_threshold_is_measured_without_a_run(
     assert good.slides[0].path.parent.name == "a"
     last_states(good)
     low = float(table(tmp_path / "out")[0]["fat_mm2"])
+    result = tmp_path / "out" / RESULT
+    assert ViewState.load(result).thresholds == {"fat": 0.3}
     states, _ = last_states(replace(good, thresholds={"fat": 0.9}))
     assert set(states.values()) == {"resumed"}
     assert float(table(tmp_path / "out")[0]["fat_mm2"]) < low
+    assert ViewState.load(result).thresholds == {"fat": 0.3}
+
+
+def test_what_a_person_did_with_a_result_is_left(request_all: BatchRequest, tmp_path: Path) -> None:
+    good = replace(request_all, slides=request_all.slides[:1])
+    last_states(good)
+    out = tmp_path / "out"
+    ViewState(thresholds={"fat": 0.65}, error_rate=0.1, opacity=0.2).save(out / RESULT)
+    view = (out / RESULT / "view.json").read_bytes()
+    page, measurements = out / "liver.tiny.html", out / "liver.tiny.csv"
+    page.write_text("with my regions")
+    measurements.write_text("mine")
+    rows = table(out)
+    steps = [e.step for e in run_batch(good, threading.Event()) if isinstance(e, SlideChanged)]
+    assert "its report left as it is" in steps[-1].message
+    assert page.read_text() == "with my regions"
+    assert measurements.read_text() == "mine"
+    assert (out / RESULT / "view.json").read_bytes() == view
+    assert [{**r, "state": ""} for r in table(out)] == [{**r, "state": ""} for r in rows]
+    page.unlink()
+    (out / RESULT / "view.json").unlink()
+    last_states(replace(good, thresholds={"fat": 0.4}))
+    assert "0.40" in page.read_text(encoding="utf-8")
+    assert measurements.read_text() == "mine"
+    assert ViewState.load(out / RESULT).thresholds == {"fat": 0.4}
+
+
+def test_names_are_hidden_in_all_that_is_handed_on(
+    slides: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    (slides / "a" / "liver.tif").rename(slides / "Doe_Jane.tif")
+    (slides / "cut.svs").rename(slides / "Roe_Jane.svs")
+    out = tmp_path / "out"
+    listed = tmp_path / "slides.csv"
+    listed.write_text("path,mpp\nslides/Doe_Jane.tif,\nslides/Roe_Jane.svs,\n")
+    options = ["--out", str(out), "--model", str(tiny_file), "--hide-names"]
+    assert RUN.invoke(app, ["batch", str(listed), *options]).exit_code == 1
+    with open_slide(slides / "Doe_Jane.tif") as opened:
+        code = opened.fingerprint()[:8]
+    good, bad = table(out)
+    assert (good["slide"], good["folder"]) == (code, "")
+    assert good["result"] == f"{code}.tiny.liverdx.zarr"
+    assert (bad["slide"], bad["state"]) == ("slide 2", "failed")
+    assert "truncated" in bad["problem"]
+    files = {p.name for p in out.iterdir() if p.is_file()}
+    assert files == {f"{code}.tiny.html", f"{code}.tiny.csv", "cohort.csv", "cohort.json"}
+    for name in files:
+        assert "jane" not in (out / name).read_text(encoding="utf-8").lower(), name
+    assert json.loads((out / "cohort.json").read_text())["hide_names"] is True
+
+
+def test_an_unexpected_problem_names_no_folder(
+    request_all: BatchRequest, slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(slide: Slide) -> None:
+        raise ValueError(f"{slide.path} and {tmp_path}/other/x.bin make no sense")
+
+    monkeypatch.setattr("napari_liverdx.session.batch_slide.look_at_slide", broken)
+    last_states(replace(request_all, slides=request_all.slides[:1]))
+    (row,) = table(tmp_path / "out")
+    assert row["problem"].startswith("Unexpected problem: ValueError")
+    assert "liver.tif and x.bin make no sense" in row["problem"]
+    assert str(tmp_path) not in (tmp_path / "out" / "cohort.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("'/data/a b/x.svs' is cut", "'x.svs' is cut"),
+        ("no /home/me/model.bin (3 tiles/s, µm/px)", "no model.bin (3 tiles/s, µm/px)"),
+        ("see https://a.b/c/d", "see https://a.b/c/d"),
+        (r"C:\Users\me\x.tif is cut", "x.tif is cut"),
+        ("out/x.zarr and about/y", "x.zarr and about/y"),
+    ],
+)
+def test_folders_are_taken_out_of_texts(text: str, left: str) -> None:
+    assert without_folders(text, Path("/data/a b"), Path("out"), Path("/")) == left
 
 
 def test_a_stop_keeps_everything_and_the_rest_follows(

@@ -69,6 +69,12 @@ def batch(
         bool,
         typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
     ] = False,
+    hide_names: Annotated[
+        bool,
+        typer.Option(
+            "--hide-names", help="Write codes in place of the slides' names in table and reports."
+        ),
+    ] = False,
 ) -> None:
     """Analyse many slides one after another and keep a table of all (cohort.csv).
 
@@ -93,6 +99,7 @@ def batch(
         choose_device(device, precision),
         batch_size,
         keep_artefacts,
+        hide_names,
     )
     stop = threading.Event()
     with _ctrl_c(stop):

@@ -7,14 +7,22 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.io.hiding import without_name
 from napari_liverdx.io.storage import replacing
 
-__all__ = ["CohortRow", "cohort_columns", "cohort_text", "write_cohort", "write_cohort_manifest"]
+__all__ = [
+    "CohortRow",
+    "cohort_columns",
+    "cohort_text",
+    "hidden_row",
+    "write_cohort",
+    "write_cohort_manifest",
+]
 
 _BEFORE = ("slide", "folder", "state", "tissue_mm2")
 _OF_CLASS = ("mm2", "percent_of_tissue", "foci", "largest_focus_mm")
@@ -62,6 +70,9 @@ class CohortRow:
         Name of the result beside the table.
     problem : str
         Why the slide failed; empty if it did not.
+    code : str
+        What stands in place of the slide's name where that is hidden; empty until the slide was
+        opened. No column of the table.
     """
 
     slide: str
@@ -79,6 +90,7 @@ class CohortRow:
     seconds: float = math.nan
     result: str = ""
     problem: str = ""
+    code: str = ""
 
     def measure_of(self, name: str) -> ClassMeasure | None:
         """What was measured of a class; None without a result."""
@@ -89,6 +101,26 @@ def cohort_columns(scheme: ClassScheme) -> tuple[str, ...]:
     """Names of the table's columns; each pathological class has four of its own."""
     classes = [scheme[i].name for i in scheme.pathological]
     return (*_BEFORE, *(f"{c}_{what}" for c in classes for what in _OF_CLASS), *_AFTER)
+
+
+def hidden_row(row: CohortRow, number: int) -> CohortRow:
+    """A row without the names of the slide and of its folder.
+
+    Parameters
+    ----------
+    row : CohortRow
+        With names.
+    number : int
+        Place in the list of slides, from 1; it stands for a slide that could not be opened.
+    """
+    code = row.code or f"slide {number}"
+    return replace(
+        row,
+        slide=code,
+        folder="",
+        result=without_name(row.result, row.slide, code),
+        problem=without_name(row.problem, row.slide, code),
+    )
 
 
 def cohort_text(rows: Sequence[CohortRow], scheme: ClassScheme, separator: str = ",") -> str:
@@ -143,8 +175,21 @@ def _number(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def write_cohort(path: Path, rows: Sequence[CohortRow], scheme: ClassScheme) -> None:
+def write_cohort(
+    path: Path, rows: Sequence[CohortRow], scheme: ClassScheme, *, hide_names: bool = False
+) -> None:
     """Write the table as CSV; a reader finds the old one or the new one, never a part.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    rows : sequence of CohortRow
+        One for each slide.
+    scheme : ClassScheme
+        Of the model.
+    hide_names : bool
+        Whether codes stand in place of the slides' names; see `hidden_row`.
 
     Raises
     ------
@@ -153,6 +198,8 @@ def write_cohort(path: Path, rows: Sequence[CohortRow], scheme: ClassScheme) -> 
     ResultError
         If it cannot be written.
     """
+    if hide_names:
+        rows = [hidden_row(row, number) for number, row in enumerate(rows, 1)]
     _replace(path, cohort_text(rows, scheme))
 
 

@@ -1,11 +1,14 @@
-"""Texts without the name of a slide, which may name a person."""
+"""Texts without the name of a slide or of folders, which may name a person."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-__all__ = ["without_name"]
+__all__ = ["without_folders", "without_name"]
+
+# Folders from the root or a drive on, up to the last separator; neither 3/s nor https://x/y.
+_FOLDERS = re.compile(r"""(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\]{1,2}(?:[^\s/\\'",;:()]+[/\\]+)+""")
 
 
 def without_name(text: str, name: str, code: str) -> str:
@@ -27,3 +30,23 @@ def without_name(text: str, name: str, code: str) -> str:
     # An underscore parts words in file names.
     any_of = "|".join(map(re.escape, names))
     return re.sub(rf"(?<![^\W_])(?:{any_of})(?![^\W_])", lambda _: code, text, flags=re.IGNORECASE)
+
+
+def without_folders(text: str, *known: Path) -> str:
+    """A text that names files without their folders.
+
+    Parameters
+    ----------
+    text : str
+        What an error says, or its representation.
+    *known : Path
+        Folders that it may name; only these are found if they are relative or hold blanks.
+    """
+    for folder in known:
+        for path in (folder.absolute(), folder):
+            if path.name:
+                inside = str(path / "_").removesuffix("_")
+                # A representation doubles backslashes.
+                found = "|".join(map(re.escape, (inside.replace("\\", "\\\\"), inside)))
+                text = re.sub(rf"(?<![\w/\\])(?:{found})", "", text)
+    return _FOLDERS.sub("", text)

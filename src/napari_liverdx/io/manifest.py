@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 
-__all__ = ["RunManifest", "group_attributes", "stored_fingerprint"]
+__all__ = ["RunManifest", "code_of", "group_attributes", "stored_fingerprint"]
 
 _FORMAT = 1
 
@@ -86,12 +86,17 @@ class RunManifest(BaseModel):
     @property
     def slide_code(self) -> str:
         """What stands in place of the slide's name where that must not be told."""
-        return self.slide_fingerprint[:8]
+        return code_of(self.slide_fingerprint)
 
     @property
     def scheme(self) -> ClassScheme:
         """The classes as a scheme."""
         return ClassScheme(self.classes)
+
+
+def code_of(fingerprint: str) -> str:
+    """Eight hexadecimal digits that stand for the slide of a fingerprint."""
+    return fingerprint[:8]
 
 
 def stored_fingerprint(path: Path) -> str:

@@ -154,8 +154,9 @@ def run_batch(request: BatchRequest, stop: threading.Event) -> Iterator[BatchEve
     """Analyse slides one after another with one model, and keep a table of all.
 
     A slide that cannot be analysed fails alone and says why. One whose result is whole is not
-    analysed again: its stored result is measured. After each slide ``cohort.csv`` in the folder
-    of results is brought up to date.
+    analysed again: its stored result is measured for the table, and the report, the measurements
+    and the thresholds that are kept with it stay as they are. After each slide ``cohort.csv`` in
+    the folder of results is brought up to date.
 
     Parameters
     ----------
@@ -234,7 +235,8 @@ class _Book:
 
     def write(self, rows: Sequence[CohortRow], finished: str = "") -> None:
         try:
-            write_cohort(self._folder / TABLE, rows, self._tools.model.card.scheme)
+            scheme, hide = self._tools.model.card.scheme, self._tools.request.hide_names
+            write_cohort(self._folder / TABLE, rows, scheme, hide_names=hide)
             write_cohort_manifest(self._folder / MANIFEST, self._facts(rows, finished))
             self.problem = ""
         except ResultError as error:
@@ -269,6 +271,7 @@ class _Book:
             "error_rate": request.error_rate,
             "overlap": request.overlap,
             "keep_artefacts": request.keep_artefacts,
+            "hide_names": request.hide_names,
             "mpp_where_none_is_stated": request.mpp,
             "version": __version__,
             "began": self._began,

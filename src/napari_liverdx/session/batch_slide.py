@@ -21,7 +21,8 @@ from napari_liverdx.engine.plan import RunPlan, plan_run
 from napari_liverdx.engine.slide_context import apply_context
 from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.cohort import CohortRow
-from napari_liverdx.io.manifest import stored_fingerprint
+from napari_liverdx.io.hiding import without_folders
+from napari_liverdx.io.manifest import code_of, stored_fingerprint
 from napari_liverdx.io.result import ResultStore, TileState
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.io.slide_list import ListedSlideFile
@@ -30,7 +31,8 @@ from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.context_file import LoadedContext
 from napari_liverdx.models.modelfile import LoadedModel
 from napari_liverdx.session.measuring import Measurer
-from napari_liverdx.session.runner import Started, look_at_slide, run, save_report
+from napari_liverdx.session.reporting import report_paths, save_report
+from napari_liverdx.session.runner import Started, look_at_slide, run
 
 __all__ = ["BatchRequest", "BatchTools", "SlideState", "SlideStep", "slide_steps"]
 
@@ -87,6 +89,9 @@ class BatchRequest:
         Tiles at a time.
     keep_artefacts : bool
         Analyse pen marks, folds and blurred tissue too.
+    hide_names : bool
+        Whether codes stand in place of the slides' names in the cohort table, in the reports and
+        in the names of their files. Results keep theirs.
     """
 
     slides: tuple[ListedSlideFile, ...]
@@ -100,6 +105,7 @@ class BatchRequest:
     device: DeviceChoice | None = None
     batch_size: int | None = None
     keep_artefacts: bool = False
+    hide_names: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,18 +182,15 @@ def slide_steps(
                 yield step
         return
     except LiverDxError as error:
-        problem = _without_paths(str(error), listed.path, tools.request.out_folder)
+        problem = str(error)
     # One bad slide must not end the batch, whatever is wrong with it.
     except Exception as error:  # noqa: BLE001
         _LOG.exception("unexpected error while analysing a slide")
         problem = f"Unexpected problem: {error!r}"
+    # The row names the slide already, and a table that is handed on names no folders.
+    problem = problem.removeprefix(f"{listed.path}: ")
+    problem = without_folders(problem, listed.path.parent, tools.request.out_folder)
     yield last.to(SlideState.FAILED, problem, problem=problem)
-
-
-def _without_paths(text: str, slide: Path, folder: Path) -> str:
-    """The row names the slide already, and a table that is handed on names no folders."""
-    text = text.removeprefix(f"{slide}: ").replace(str(slide), slide.name)
-    return text.replace(str(folder / "_").removesuffix("_"), "")
 
 
 def _steps(
@@ -195,6 +198,7 @@ def _steps(
 ) -> Generator[SlideStep, None, None]:
     yield (step := step.to(SlideState.LOOKING, "Looking for tissue…"))
     with _opened(tools.request, listed) as slide:
+        step = step.to(step.state, "", code=code_of(slide.fingerprint()))
         plan = _plan(tools, slide)
         step = step.to(step.state, "", mpp=plan.mpp.mean, mpp_source=plan.mpp.source)
         step = step.to(step.state, "", tiles=len(plan.tiles))
@@ -291,12 +295,39 @@ def _progress_text(progress: RunProgress) -> str:
 def _keep_view(
     store: ResultStore, measures: Sequence[ClassMeasure], error_rate: float | None
 ) -> None:
-    """Let the result open with the thresholds it was measured with."""
+    """Let a result that nobody looked at yet open with the thresholds it was measured with."""
     view = ViewState.load(store.path)
+    if view.thresholds:
+        return
     thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
-    kept = view.model_copy(update={"thresholds": thresholds, "error_rate": error_rate})
-    if kept != view:
-        kept.save(store.path)
+    view.model_copy(update={"thresholds": thresholds, "error_rate": error_rate}).save(store.path)
+
+
+def _write_report(
+    tools: BatchTools,
+    slide: Slide,
+    store: ResultStore,
+    measures: Sequence[ClassMeasure],
+    resumed: bool,
+) -> bool:
+    """Write page and table; of a resumed result only what is missing. Whether any was left.
+
+    A person may have written them since, with regions and thresholds of their own.
+    """
+    request = tools.request
+    paths = report_paths(store, ("html", "csv"), hide_name=request.hide_names)
+    left = [name for name, path in paths.items() if resumed and path.exists()]
+    if missing := [name for name in paths if name not in left]:
+        save_report(
+            slide,
+            store,
+            measures,
+            tools.model.card,
+            request.error_rate,
+            formats=missing,
+            hide_name=request.hide_names,
+        )
+    return bool(left)
 
 
 def _finished(
@@ -316,11 +347,13 @@ def _finished(
     quantile = conformal_quantile(card, request.error_rate, "cell")
     findings = Measurer(store).take(Basis.CELLS, request.thresholds, quantile)
     measures = findings.measures
-    save_report(slide, store, measures, card, request.error_rate)
+    left = _write_report(tools, slide, store, measures, resumed)
     _keep_view(store, measures, request.error_rate)
     reading, call = read_result(store, card), store.slide_call
     failed = store.count(TileState.FAILED)
     message = "Was analysed before; measured again" if resumed else "Done"
+    if left:
+        message += " for the table, its report left as it is"
     if failed:
         message += f"; {failed:,} tiles could not be read and are left out. {failure}".rstrip()
     return replace(step, progress=1.0).to(
