@@ -790,6 +790,29 @@ def test_damaged_shapes_are_not_drawn_over(viewer: ViewerModel, page: TeachTab) 
 
 
 @gui
+def test_any_layer_that_is_drawn_on_is_saved(
+    viewer: ViewerModel, dock: LiverDxDock, page: TeachTab, painted: Path, tmp_path: Path
+) -> None:
+    """Drawing on the layer of a slide that is not the chosen one is kept for that slide."""
+    second = tmp_path / "second.tif"
+    write_pyramid(second, np.full((4 * TILE, 4 * TILE, 3), 200, np.uint8))
+    draw(page, REGIONS[:1])
+    first = viewer.layers["Teach · painted"]
+    dock.controller.open_path(second)
+    wait(lambda: not dock.controller.is_busy)
+    dock.controller.choose_layer(viewer.layers["second"])
+    wait(lambda: not dock.controller.is_busy)
+    assert page.control.material.current is None
+    first.add_polygons([np.array([(0, 900), (0, 1200), (300, 1200), (300, 900)])])
+    counted(page)
+    folder = page.control.material.folder
+    with open_slide(painted) as slide:
+        assert len(folder.of(slide).shapes) == 2
+    with open_slide(second) as slide:
+        assert folder.of(slide).shapes == ()
+
+
+@gui
 def test_tiles_of_the_review_count(dock: LiverDxDock, page: TeachTab) -> None:
     analyze(dock)
     store = dock.controller.results.store

@@ -65,7 +65,7 @@ class TeachingLayer:
     scheme : ClassScheme
         Classes to teach.
     changed : callable
-        Called without arguments after each change.
+        Called with this object after each change.
     chosen : callable
         Called with the name of a class when it is chosen.
     regions : sequence of Region
@@ -76,7 +76,7 @@ class TeachingLayer:
         self,
         reference: Image,
         scheme: ClassScheme,
-        changed: Callable[[], None],
+        changed: Callable[[TeachingLayer], None],
         chosen: Callable[[str], None],
         regions: Sequence[Region] = (),
     ) -> None:
@@ -193,7 +193,7 @@ class TeachingLayer:
         self._now = now
         if named:
             self._paint()
-        self._changed()
+        self._changed(self)
 
     # -- undo --
 
@@ -222,7 +222,7 @@ class TeachingLayer:
     def _go_to(self, drawn: _Drawn) -> None:
         self._restore(drawn)
         self._now = drawn
-        self._changed()
+        self._changed(self)
 
     def _restore(self, drawn: _Drawn) -> None:
         self._restoring = True

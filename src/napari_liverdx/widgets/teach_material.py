@@ -136,9 +136,9 @@ class TeachMaterial(QObject):
         self._control.viewer.add_layer(teaching.layer)
         return teaching
 
-    def _on_drawn(self) -> None:
-        teaching = self.current
-        if teaching is not None and teaching not in self._unsaved:
+    def _on_drawn(self, teaching: TeachingLayer) -> None:
+        # Not always that of the chosen slide: any layer may be drawn on.
+        if teaching not in self._unsaved:
             self._unsaved.append(teaching)
         self.changed.emit()
         self.ask()
