@@ -813,6 +813,18 @@ def test_any_layer_that_is_drawn_on_is_saved(
 
 
 @gui
+def test_shapes_of_a_foreign_class_are_left_out_and_told(page: TeachTab) -> None:
+    folder, slide = page.control.material.folder, page.controller.slide
+    foreign = rectangle("tumour", 0, 0, TILE, TILE)
+    folder.keep(slide, (*taught(slide).shapes, foreign))
+    folder.keep(slide, (foreign,), result="painted.other")
+    counted(page)
+    assert "4 regions and 0 tiles reviewed" in page.taught.text()
+    assert "2 regions and tiles are of no class of this model" in page.taught.text()
+    assert page.tune_button.isEnabled()
+
+
+@gui
 def test_tiles_of_the_review_count(dock: LiverDxDock, page: TeachTab) -> None:
     analyze(dock)
     store = dock.controller.results.store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -202,7 +203,9 @@ class TeachMaterial(QObject):
         self.save()
         self._keep_corrections(card)
         damaged: list[str] = []
-        kept = {t.fingerprint: t for t in self.folder.all(damaged)}
+        fitting = [_fitting(t, card) for t in self.folder.all(damaged)]
+        kept = {t.fingerprint: t for t, _ in fitting if not t.is_empty}
+        foreign = sum(count for _, count in fitting)
         opened: list[TaughtSlide] = []
         for layer in self._open_layers():
             slide = slide_of_layer(layer)
@@ -210,13 +213,15 @@ class TeachMaterial(QObject):
                 continue
             # One slide in two layers, under two names maybe, counts once.
             taught = kept.pop(fingerprint_of(self.folder.key(slide)), None)
-            if taught is not None and _fits(taught, card):
+            if taught is not None:
                 opened.append(
                     TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
                 )
-        others = [t for t in kept.values() if _fits(t, card)] if self.with_kept else []
         self.notes = tuple(damaged)
-        return tuple(opened), tuple(others)
+        if foreign:
+            word = "region or tile is" if foreign == 1 else "regions and tiles are"
+            self.notes += (f"{foreign} {word} of no class of this model and left out",)
+        return tuple(opened), tuple(kept.values()) if self.with_kept else ()
 
     def _open_layers(self) -> list[Image]:
         """The chosen slide's layer and all others that are taught on."""
@@ -264,6 +269,11 @@ class TeachMaterial(QObject):
         self._layers.clear()
 
 
-def _fits(taught: Taught, card: ModelCard) -> bool:
-    """Whether all of its classes are the model's."""
-    return {r.name for r in (*taught.shapes, *taught.tiles)} <= set(card.scheme.names)
+def _fitting(taught: Taught, card: ModelCard) -> tuple[Taught, int]:
+    """What is of the model's classes, and how much is not."""
+    shapes, tiles = (
+        tuple(r for r in part if r.name in card.scheme.names)
+        for part in (taught.shapes, taught.tiles)
+    )
+    count = len(taught.shapes) + len(taught.tiles) - len(shapes) - len(tiles)
+    return replace(taught, shapes=shapes, tiles=tiles), count
