@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QModelIndex, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
@@ -14,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QScrollArea
 from typer.testing import CliRunner
 
 from napari_liverdx.cli import app
+from napari_liverdx.engine.device import choose_device
 from napari_liverdx.io.cohort import cohort_columns
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide_list import ListedSlideFile
@@ -24,7 +27,8 @@ from napari_liverdx.widgets.batch_open import main_dock
 from napari_liverdx.widgets.dock import LiverDxDock
 
 from .test_batch import RESULT, read_csv, slides, table  # noqa: F401  (slides is a fixture)
-from .window import click, wait, wait_paint
+from .test_citizenship import own_preferences  # noqa: F401
+from .window import click, notes, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -240,6 +244,84 @@ def test_copy_takes_columns_with_their_titles(many: BatchDock) -> None:
     many.table.choose(3)
     QTest.keyClick(many.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == "b.tif"
+
+
+def test_codes_are_handed_on_in_place_of_names(
+    many: BatchDock,
+    slides: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    name = slides / "Doe_Jane.tif"
+    (slides / "a" / "liver.tif").rename(name)
+    many.add_paths([name, slides / "cut.svs"])
+    many.settings.folder.setText(str(tmp_path / "out"))
+    assert not many.settings.hide_names.isChecked()
+    many.settings.hide_names.click()
+    run(many)
+    assert cell(many, 0, 0).data() == "Doe_Jane.tif", "the screen keeps the name"
+    code = many.model.items[0].row.code
+    assert len(code) == 8
+    assert {p.name for p in (tmp_path / "out").glob("*.html")} == {f"{code}.tiny.html"}
+    QTest.keyClick(many.table, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(many.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    copied = QGuiApplication.clipboard().text()
+    many.save_table(tmp_path / "copy.csv")
+    saved = (tmp_path / "copy.csv").read_text(encoding="utf-8")
+    cohort = (tmp_path / "out" / "cohort.csv").read_text(encoding="utf-8")
+    assert saved == cohort
+    for handed_on in (copied, saved):
+        assert "Jane" not in handed_on
+        assert code in handed_on
+        assert "slide 2" in handed_on
+        assert slides.name not in handed_on.split()
+    many.settings.hide_names.click()
+    many.table.choose(0)
+    QTest.keyClick(many.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == "Doe_Jane.tif"
+
+
+def test_the_dock_begins_as_preferred(
+    viewer: ViewerModel,
+    qtbot: object,
+    own_preferences: object,  # noqa: F811
+    tiny_file: Path,
+    slides: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    analysis = own_preferences.analysis  # type: ignore[attr-defined]
+    analysis.model, analysis.threshold, analysis.device = str(tiny_file), 0.35, "cpu"
+    analysis.results_folder = str(tmp_path / "all")
+    own_preferences.sharing.hide_names = True  # type: ignore[attr-defined]
+    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
+    dock.add_paths([slides / "a"])
+    assert dock.card.name == "tiny"
+    assert dock.settings.chosen_thresholds == {"fat": pytest.approx(0.35)}
+    assert dock.settings.chosen_folder == tmp_path / "all"
+    assert dock.settings.hide_names.isChecked()
+    run(dock)
+    (row,) = table(tmp_path / "all")
+    assert row["slide"] == dock.model.items[0].row.code
+    told = json.loads((tmp_path / "all" / "cohort.json").read_text())
+    assert told["thresholds"] == {"fat": pytest.approx(0.35)}
+    dock.release()
+
+
+@pytest.mark.parametrize("wrong", ["model", "device"])
+def test_preferences_that_cannot_be_met_are_said(
+    viewer: ViewerModel,
+    qtbot: object,
+    own_preferences: object,  # noqa: F811
+    wrong: str,
+) -> None:
+    gone = {"model": "gone", "device": "cuda" if torch.backends.mps.is_available() else "mps"}
+    setattr(own_preferences.analysis, wrong, gone[wrong])  # type: ignore[attr-defined]
+    with notes() as told:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
+        device = dock._device()
+    assert dock.chosen_model == "liver-steatosis"
+    assert device == choose_device()
+    assert any(gone[wrong] in text.lower() for text in told)
+    dock.release()
 
 
 def test_lists_and_removal(

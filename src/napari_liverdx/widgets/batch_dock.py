@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QProgressBar,
-    QPushButton,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton
 
-from napari_liverdx.core.errors import LiverDxError, ModelFileError
-from napari_liverdx.engine.device import choose_device
+from napari_liverdx.core.errors import LiverDxError, ModelFileError, PlanError
+from napari_liverdx.engine.device import DeviceChoice, choose_device
 from napari_liverdx.io.cohort import write_cohort
 from napari_liverdx.io.slide_list import ListedSlideFile, find_slides
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.zoo import available_models, find_model
+from napari_liverdx.plugin.preferences import Preferences, preferences
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
 from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.widgets.batch_model import BatchModel
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDock"]
 
-_DEFAULT_MODEL = "liver-steatosis"
 _SLIDES = (
     "Slides and lists (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp *.csv *.tsv);;All files (*)"
 )
@@ -65,17 +60,20 @@ class BatchDock(LeavingDock):
         self.card: ModelCard | None = None
         self.chosen_model = ""
         self._closed = self._placed = False
-        self._folder_chosen = False
+        self._begin = preferences()
+        self._folder_chosen = bool(self._begin.results_folder)
         self._build()
         self._connect()
         self.destroyed.connect(self.stop.throw)
-        self.choose_model(_DEFAULT_MODEL)
+        self.choose_model(self._begin.model)
+        if self.card is None:
+            self.choose_model(Preferences().model)
         self._update_buttons()
 
     # -- the look --
 
     def _build(self) -> None:
-        self.settings = BatchSettings()
+        self.settings = BatchSettings(self._begin)
         column = scroll_column((self._build_slides(), self.settings, self._build_course()))
         # The table takes what room there is.
         layout = column.widget().layout()
@@ -140,6 +138,8 @@ class BatchDock(LeavingDock):
         self.settings.folder_requested.connect(self._ask_folder)
         self.settings.folder.textEdited.connect(self._keep_folder)
         self.settings.edited.connect(self._update_buttons)
+        self.settings.hide_names.toggled.connect(self.model.set_hidden)
+        self.model.set_hidden(self.settings.hide_names.isChecked())
 
     # -- intentions that need a dialog --
 
@@ -235,8 +235,9 @@ class BatchDock(LeavingDock):
         """Write the table as CSV; a failure becomes a notification."""
         if self.card is None:
             return
+        rows, hide = [item.row for item in self.model.items], self.settings.hide_names.isChecked()
         try:
-            write_cohort(path, [item.row for item in self.model.items], self.card.scheme)
+            write_cohort(path, rows, self.card.scheme, hide_names=hide)
         except LiverDxError as error:
             show_error(str(error))
         else:
@@ -260,7 +261,8 @@ class BatchDock(LeavingDock):
             folder,
             self.settings.chosen_mpp,
             self.settings.chosen_thresholds,
-            device=choose_device(),
+            device=self._device(),
+            hide_names=self.settings.hide_names.isChecked(),
         )
         self.model.begin()
         self.bar.setValue(0)
@@ -268,6 +270,13 @@ class BatchDock(LeavingDock):
         work = run_batch(request, self.stop.renew())
         self.workers.start(work, self._received, self._failed, self._idle)
         self._update_buttons()
+
+    def _device(self) -> DeviceChoice:
+        try:
+            return choose_device(self._begin.device)
+        except PlanError as error:
+            show_warning(f"{error}; the device is chosen automatically")
+            return choose_device()
 
     def cancel(self) -> None:
         """End the batch after the tiles under way; everything finished is kept."""

@@ -15,16 +15,26 @@ from qtpy.QtGui import QColor
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.mpp import MPP_RANGE, is_plausible_mpp
-from napari_liverdx.io.cohort import CohortRow
+from napari_liverdx.io.cohort import CohortRow, hidden_row
 from napari_liverdx.io.slide_list import ListedSlideFile
 from napari_liverdx.session.batch import SlideState, first_rows
 from napari_liverdx.session.batch_slide import SlideStep
 
-__all__ = ["MPP_COLUMN", "PROGRESS_ROLE", "SORT_ROLE", "STATE_COLUMN", "BatchItem", "BatchModel"]
+__all__ = [
+    "COPY_ROLE",
+    "MPP_COLUMN",
+    "PROGRESS_ROLE",
+    "SORT_ROLE",
+    "STATE_COLUMN",
+    "BatchItem",
+    "BatchModel",
+]
 
 STATE_COLUMN, MPP_COLUMN = 1, 2
 SORT_ROLE = Qt.ItemDataRole.UserRole + 1
 PROGRESS_ROLE = Qt.ItemDataRole.UserRole + 2
+COPY_ROLE = Qt.ItemDataRole.UserRole + 3
+"""The text as it is handed on: without names where they are to be hidden."""
 
 _TONES = {SlideState.FAILED: QColor("#e5484d"), SlideState.STOPPED: QColor("#d98e04")}
 
@@ -86,6 +96,7 @@ class BatchModel(QAbstractTableModel):
         super().__init__(parent)
         self.items: list[BatchItem] = []
         self.locked = False
+        self._hidden = False
         self._columns = _columns(None)
 
     # -- slides --
@@ -128,6 +139,10 @@ class BatchModel(QAbstractTableModel):
             item.name = f"{row.folder}/{row.slide}" if several else row.slide
         self._tell(0, len(self.items) - 1)
         self.slides_changed.emit()
+
+    def set_hidden(self, hidden: bool) -> None:
+        """Whether what is copied has codes in place of names; what is shown keeps the names."""
+        self._hidden = hidden
 
     # -- the run --
 
@@ -197,6 +212,8 @@ class BatchModel(QAbstractTableModel):
         item, column = self.items[index.row()], self._columns[index.column()]
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(item)
+        if role == COPY_ROLE:
+            return column.text(self._handed_on(index.row()))
         if role == SORT_ROLE:
             return column.value(item)
         if role == Qt.ItemDataRole.EditRole:
@@ -210,6 +227,14 @@ class BatchModel(QAbstractTableModel):
         if role == PROGRESS_ROLE and index.column() == STATE_COLUMN:
             return item.step.progress if item.step.state is SlideState.RUNNING else None
         return None
+
+    def _handed_on(self, index: int) -> BatchItem:
+        item = self.items[index]
+        if not self._hidden:
+            return item
+        row = hidden_row(item.row, index + 1)
+        listed = ListedSlideFile(Path(row.slide), item.listed.mpp)
+        return BatchItem(listed, replace(item.step, row=row), row.slide)
 
     def _tip(self, item: BatchItem, column: int) -> str:
         if column == 0:

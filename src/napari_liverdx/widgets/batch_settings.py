@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
@@ -20,18 +21,25 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.core.classes import ClassScheme
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.core.mpp import MPP_RANGE
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.plugin.preferences import Preferences
 from napari_liverdx.widgets.parts import Panel
 
 __all__ = ["BatchSettings", "folder_for_results"]
 
 
 class BatchSettings(Panel):
-    """Model, folder of results, resolution and thresholds for all slides.
+    """Model, folder of results, resolution, names and thresholds for all slides.
 
     Signals: ``model_chosen(str)``, ``file_requested()``, ``folder_requested()``, ``edited()``.
+
+    Parameters
+    ----------
+    begin : Preferences
+        With what folder, threshold and names it begins.
+    parent : QWidget, optional
+        Qt parent.
     """
 
     model_chosen = Signal(str)
@@ -39,8 +47,9 @@ class BatchSettings(Panel):
     folder_requested = Signal()
     edited = Signal()
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, begin: Preferences, parent: QWidget | None = None) -> None:
         super().__init__("Analysis", parent)
+        self._threshold = begin.threshold
         self.thresholds: dict[str, QDoubleSpinBox] = {}
         self.choice = QComboBox()
         self.choice.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -49,7 +58,7 @@ class BatchSettings(Panel):
         )
         self.file_button = _button("Use a model file (.safetensors)")
         self.file_button.clicked.connect(self.file_requested)
-        self.folder = QLineEdit()
+        self.folder = QLineEdit(begin.results_folder)
         self.folder.setPlaceholderText("Where results and the table go")
         self.folder.textChanged.connect(self.edited)
         self.folder_button = _button("Choose a folder")
@@ -64,12 +73,18 @@ class BatchSettings(Panel):
             "For slides that state no resolution, which fail otherwise: about 0.25 for a 40x "
             "scan, 0.5 for 20x. A single slide gets its own in the table"
         )
+        self.hide_names = QCheckBox("Write codes instead")
+        self.hide_names.setToolTip(
+            "In reports, their file names, the saved table and copied cells; results keep names"
+        )
+        self.hide_names.setChecked(begin.hide_names)
         self._form = QFormLayout()
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setVerticalSpacing(4)
         self._form.addRow("Model", _line(self.choice, self.file_button))
         self._form.addRow("Results", _line(self.folder, self.folder_button))
         self._form.addRow("µm/px", self.mpp)
+        self._form.addRow("Names", self.hide_names)
         self.body.addLayout(self._form)
         self._fixed_rows = self._form.rowCount()
 
@@ -90,7 +105,7 @@ class BatchSettings(Panel):
             box.setRange(0.01, 0.99)
             box.setSingleStep(0.05)
             box.setDecimals(2)
-            box.setValue(DEFAULT_THRESHOLD)
+            box.setValue(self._threshold)
             box.setToolTip("Probability from which a cell counts; Run again measures with it")
             title = QLabel(scheme[index].title)
             title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

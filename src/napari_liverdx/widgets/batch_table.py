@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.widgets.batch_model import (
+    COPY_ROLE,
     MPP_COLUMN,
     PROGRESS_ROLE,
     SORT_ROLE,
@@ -131,7 +132,7 @@ class BatchTable(QTableView):
         chosen = self.selectionModel().selectedIndexes()
         rows = sorted({i.row() for i in chosen})
         columns = sorted({i.column() for i in chosen})
-        picked = {(i.row(), i.column()): str(i.data() or "") for i in chosen}
+        picked = {(i.row(), i.column()): str(i.data(COPY_ROLE) or "") for i in chosen}
         cells = [[picked.get((r, c), "") for c in columns] for r in rows]
         if len(rows) == self.rows.rowCount() and len(picked) == len(rows) * len(columns):
             across = Qt.Orientation.Horizontal
