@@ -40,9 +40,16 @@ from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.engine.tune_heads import _turned, _turned_back
 from napari_liverdx.io.annotations import read_geojson
 from napari_liverdx.io.decisions import Decision
+from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.slide import Slide, open_slide
 from napari_liverdx.io.taught import TaughtFolder, rectangle
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card, save_model_file
+from napari_liverdx.models.modelfile import (
+    LoadedModel,
+    load_model_file,
+    read_card,
+    rewrite_model_file,
+    save_model_file,
+)
 from napari_liverdx.models.versions import discard_trial, keep_trial, trial_path, versions_of
 from napari_liverdx.models.zoo import available_models
 from napari_liverdx.session.state import RunStatus
@@ -904,6 +911,102 @@ def test_fine_tune_compare_and_keep(viewer: ViewerModel, dock: LiverDxDock, page
     click(dock.run_panel.analyze_button)
     wait(lambda: dock.state.status is RunStatus.FINISHED)
     assert dock.state.progress.tiles_per_second == 0, "no tile was analysed again"
+
+
+def _compared(dock: LiverDxDock, page: TeachTab) -> None:
+    """A trial, and its result on the slide."""
+    page.control.n_epochs = 1
+    draw(page)
+    analyze(dock)
+    click(page.tune_button)
+    wait(tuned(page))
+    click(page.both_button)
+    wait(tuned(page))
+    assert page.control.pairs
+
+
+@gui
+def test_a_result_of_a_deleted_version_is_not_taken_for_the_kept_one(
+    dock: LiverDxDock, page: TeachTab
+) -> None:
+    """Version 2 was kept, used and deleted once; the new version 2 gets its own result."""
+    _compared(dock, page)
+    folder = dock.state.out_folder
+    made = page.control.maps.after.path
+    stale = folder / made.name
+    shutil.copytree(folder / made.name.replace("tiny-v2", "tiny"), stale)
+    sha256 = page.control.maps.after.manifest.model_sha256
+    with notes() as told:
+        click(page.keep_button)
+    assert any("another model of that name" in t for t in told)
+    assert ResultStore.open(stale).manifest.model_sha256 == sha256
+    assert dock.controller.results.store.manifest.model_sha256 == sha256
+    (aside,) = folder.glob("*.earlier-1.liverdx.zarr")
+    assert ResultStore.open(aside).manifest.model_sha256 != sha256
+
+
+@gui
+def test_results_that_cannot_be_moved_are_told_and_kept(
+    dock: LiverDxDock, page: TeachTab, own_models: Path, tmp_path: Path
+) -> None:
+    _compared(dock, page)
+    name = page.control.maps.after.path.name
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    dock.state.out_folder = blocked
+    with notes() as told:
+        click(page.keep_button)
+    assert dock.state.model == "tiny-v2"
+    (problem,) = (t for t in told if "cannot be moved" in t)
+    assert "tiny-v2.results" in problem
+    assert (own_models / "teaching" / "tiny-v2.results" / name).is_dir()
+    assert "cannot be moved" in page.message.text()
+    assert not trial_path(dock.state.card).parent.exists()
+
+
+@gui
+def test_another_model_ends_what_runs(
+    dock: LiverDxDock, page: TeachTab, own_models: Path, tiny_file: Path
+) -> None:
+    """The old model's lesson never appears under the new one, and nothing starts beside it."""
+    draw(page)
+    own_models.mkdir(exist_ok=True)
+    other = read_card(tiny_file).model_copy(update={"name": "other", "title": "Other"})
+    rewrite_model_file(tiny_file, other, {}, own_models / "other.safetensors")
+    page.control.n_epochs = 500
+    click(page.tune_button)
+    wait(lambda: len(page.control.epochs) > 0)
+    assert dock.controller.choose_model("other")
+    assert page.control.work == "tune"
+    assert "Another model" in page.message.text()
+    assert page.control.epochs == []
+    page.control.fine_tune()
+    wait(tuned(page))
+    assert page.control.epochs == []
+    assert page.control.lesson is None
+    assert not page.test_table.isVisible()
+    assert page.tune_button.isEnabled()
+
+
+@gui
+def test_both_versions_are_not_run_beside_an_analysis(dock: LiverDxDock, page: TeachTab) -> None:
+    draw(page)
+    page.control.n_epochs = 1
+    click(page.tune_button)
+    wait(tuned(page))
+    assert page.both_button.isEnabled()
+    dock.state.status = RunStatus.RUNNING
+    assert not page.both_button.isEnabled()
+    with notes() as told:
+        page.control.compare()
+    assert "An analysis is running" in told[0]
+    assert not page.control.is_writing
+    dock.state.status = RunStatus.IDLE
+    click(page.both_button)
+    assert page.control.is_writing
+    click(page.cancel_button)
+    wait(tuned(page))
+    assert not page.control.is_writing
 
 
 @gui

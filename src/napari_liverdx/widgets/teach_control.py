@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtCore import QObject, Signal
 
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.engine.teach import Lesson
 from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.engine.tune_heads import Looked
-from napari_liverdx.io.result import ResultStore
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.modelfile import read_card
 from napari_liverdx.models.versions import (
@@ -26,8 +25,9 @@ from napari_liverdx.models.versions import (
     versions_of,
 )
 from napari_liverdx.models.zoo import find_model
-from napari_liverdx.plugin.layers import RESULT_KEY, probability_layer
+from napari_liverdx.plugin.version_maps import show_both, take_away
 from napari_liverdx.session.resolve import resolve
+from napari_liverdx.session.taking_over import take_over
 from napari_liverdx.session.teaching import (
     BothMaps,
     ClassChange,
@@ -41,17 +41,16 @@ from napari_liverdx.session.teaching import (
     run_teaching,
 )
 from napari_liverdx.session.training import BatchDone
+from napari_liverdx.widgets.kept_results import let_go, show_kept
 from napari_liverdx.widgets.teach_material import TeachMaterial
 from napari_liverdx.widgets.workers import StopSwitch, Workers
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.controller import DockController
 
-__all__ = ["LINKED", "TeachController"]
+__all__ = ["TeachController"]
 
 EPOCHS = 20
-LINKED = ("contrast_limits", "opacity", "gamma")
-"""What the layers of both versions share; each is shown or hidden for itself."""
 
 
 class TeachController(QObject):
@@ -105,7 +104,7 @@ class TeachController(QObject):
         self.rows: tuple[ClassChange, ...] = ()
         self.pairs: list[tuple[Image, Image]] = []
         self._reference: Image | None = None
-        self._work = ""
+        self._work, self._run = "", 0
         self._closed = False
 
     # -- state --
@@ -114,6 +113,11 @@ class TeachController(QObject):
     def work(self) -> str:
         """What runs: ``"tune"``, ``"compare"`` or nothing."""
         return self._work
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a comparison writes into results, which no other run may then do."""
+        return self._work == "compare"
 
     @property
     def trial(self) -> ModelCard | None:
@@ -142,12 +146,22 @@ class TeachController(QObject):
         return self.material.summary.obstacle
 
     def forget(self) -> None:
-        """Another model or slide was chosen: what was compared before is of others."""
+        """Another slide was chosen: what was compared before is of others."""
         self._take_maps_away()
         self.lesson, self.epochs = None, []
         if not self._work:
             self._say("")
         self.changed.emit()
+
+    def forget_model(self) -> None:
+        """Another model was chosen: what runs is about the one before, and ends."""
+        if self._work:
+            # What it still says is dropped; nothing else starts before it has ended.
+            self._run += 1
+            self.stop.throw()
+            self.batches, self.share = [], 0.0
+            self._say("Another model was chosen; stopping what ran for the one before …")
+        self.forget()
 
     # -- fine-tune --
 
@@ -167,7 +181,7 @@ class TeachController(QObject):
         request = TeachingRequest(model, opened, kept, trial_path(card), self.n_epochs)
         self._begin("tune", "Finding the tiles …")
         work = run_teaching(request, self.stop.renew(), self.batches)
-        self.workers.start(work, self._on_taught, self._failed, self._on_tuned)
+        self._start(work, self._on_taught, self._on_tuned)
 
     def cancel(self) -> None:
         """End what runs, after the batch under way."""
@@ -177,13 +191,37 @@ class TeachController(QObject):
             self.progressed.emit()
 
     def _begin(self, work: str, message: str) -> None:
+        self._run += 1
         self._work = work
         self._say(message)
         self.changed.emit()
 
+    def _start(
+        self, work: Iterator[Any], received: Callable[[Any], None], ended: Callable[[], None]
+    ) -> None:
+        """Run in the background; once another model is chosen only the end still counts."""
+        number = self._run
+
+        def take(event: Any) -> None:
+            if not self._closed and number == self._run:
+                received(event)
+
+        def end() -> None:
+            if not self._closed:
+                (ended if number == self._run else self._on_dropped)()
+
+        def fail(problem: str) -> None:
+            if not self._closed:
+                self._failed(problem) if number == self._run else self._on_dropped()
+
+        self.workers.start(work, take, fail, end)
+
+    def _on_dropped(self) -> None:
+        self._work = ""
+        self._say("")
+        self.changed.emit()
+
     def _on_taught(self, event: Any) -> None:
-        if self._closed:
-            return
         if isinstance(event, TeachingStarted):
             self._say(
                 f"{event.train} tiles to learn from, {event.held_out} held out; {event.device}"
@@ -201,8 +239,6 @@ class TeachController(QObject):
         self.progressed.emit()
 
     def _on_tuned(self) -> None:
-        if self._closed:
-            return
         self._work = ""
         if self.lesson is None:
             self._say("Stopped; the model is as it was.")
@@ -233,6 +269,10 @@ class TeachController(QObject):
         folder = self.control.state.out_folder
         if self._work or self.trial is None or card is None or slide is None or folder is None:
             return
+        if self.control.state.status.is_active:
+            # Both could write into the same result.
+            show_warning("An analysis is running; see both when it has ended")
+            return
         results = self.control.findings.results
         store = None if results is None else results.store
         name = card.name
@@ -253,12 +293,10 @@ class TeachController(QObject):
         work = compare_on_slide(request, self.stop.renew())
         # Kept here, not by the worker: what that holds outlives the window.
         self._reference = self.control.layer
-        self.workers.start(work, self._on_compared, self._failed, self._on_comparison_ended)
+        self._start(work, self._on_compared, self._on_comparison_ended)
 
     def _on_compared(self, event: Any) -> None:
         reference = self._reference
-        if self._closed:
-            return
         if isinstance(event, Compared):
             self.share = event.done / max(1, event.total)
             self._say(f"Both versions: {event.done:,} of {event.total:,} tiles")
@@ -269,8 +307,6 @@ class TeachController(QObject):
         self.progressed.emit()
 
     def _on_comparison_ended(self) -> None:
-        if self._closed:
-            return
         self._work = ""
         self._say("Stopped; finished tiles are kept." if self.maps is None else "")
         self.changed.emit()
@@ -282,31 +318,9 @@ class TeachController(QObject):
             self.progressed.emit()
 
     def _show_maps(self, maps: BothMaps, reference: Image) -> None:
+        state, shown = self.control.state, self.control.findings.results
         viewer = self.control.viewer
-        scheme = maps.before.manifest.scheme
-        shown = self.control.findings.results
-        for i in scheme.pathological:
-            c = scheme[i]
-            threshold = self.control.state.thresholds.get(c.name, DEFAULT_THRESHOLD)
-            old: Image | None = None
-            if shown is not None and shown.store.path == maps.before.path:
-                old = shown.probabilities[c.name]
-            new = probability_layer(maps.after, i, reference, threshold)
-            # Not an ordinary result before it is kept; such layers would become the shown one.
-            new.metadata.pop(RESULT_KEY)
-            new.name = f"{c.title} · version {maps.after.manifest.model_version} · {reference.name}"
-            if old is None or old not in viewer.layers:
-                old = probability_layer(maps.before, i, reference, threshold)
-                old.metadata.pop(RESULT_KEY)
-                version = maps.before.manifest.model_version
-                old.name = f"{c.title} · version {version} · {reference.name}"
-                viewer.add_layer(old)
-            active = viewer.layers.selection.active
-            viewer.add_layer(new)
-            new.opacity, new.contrast_limits = old.opacity, old.contrast_limits
-            viewer.layers.link_layers([old, new], LINKED)
-            self.pairs.append((old, new))
-            viewer.layers.selection.active = active or reference
+        self.pairs = show_both(viewer, maps, reference, shown, state.thresholds)
         self.look_at("after")
 
     def look_at(self, which: str) -> None:
@@ -317,13 +331,7 @@ class TeachController(QObject):
 
     def _take_maps_away(self) -> None:
         """Remove the taught version's maps; those of the earlier one stay."""
-        viewer = self.control.viewer
-        for old, new in self.pairs:
-            if old in viewer.layers and new in viewer.layers:
-                viewer.layers.unlink_layers([old, new], LINKED)
-            if new in viewer.layers:
-                viewer.layers.remove(new)
-            old.visible = True
+        take_away(self.control.viewer, self.pairs)
         self.pairs, self.maps, self.rows = [], None, ()
 
     # -- decide --
@@ -341,30 +349,27 @@ class TeachController(QObject):
             return
         folder, reference = self.control.state.out_folder, self.control.layer
         name = path.name.removesuffix(".safetensors")
-        shown = None if self.maps is None else self.maps.after.path
+        shown = None if self.maps is None else self.maps.after
         self._take_maps_away()
+        told: list[str] = []
         # With another number it is another file, and its results would not be resumed.
-        if folder is not None and results.is_dir() and name == trial.name:
-            for made in sorted(results.iterdir()):
-                if not (folder / made.name).exists():
-                    shutil.move(made, folder / made.name)
-        shutil.rmtree(results.parent, ignore_errors=True)
+        own = folder is not None and results.is_dir() and name == trial.name
+        if own and folder is not None:
+            told = take_over(results, folder, name, partial(let_go, self.control.findings))
+        if not own or not results.exists():
+            shutil.rmtree(results.parent, ignore_errors=True)
         self.lesson = None
         self.control.choose_model(name)
         if shown is not None and folder is not None and reference is not None:
-            self._show_kept(folder / shown.name, reference)
+            made, sha256 = folder / shown.path.name, shown.manifest.model_sha256
+            show_kept(self.control.findings, made, sha256, reference)
         show_info(f"Kept as {path.name}")
         self._say(f"Kept as {read_card(path).title}, which is used from now on.")
+        if told:
+            text = ". ".join(told)
+            show_warning(text)
+            self._say(f"{self.message} {text}.", "warning")
         self.changed.emit()
-
-    def _show_kept(self, path: Path, reference: Image) -> None:
-        """Show what was made for the comparison as the result of the version it now is."""
-        try:
-            self.control.findings.show(ResultStore.open(path), reference)
-        except LiverDxError as error:
-            show_error(str(error))
-            return
-        self.control.findings.refresh(force=True)
 
     def discard(self) -> None:
         """Remove the taught model and everything made with it."""

@@ -164,6 +164,7 @@ class TeachTab(Tab):
         events = self.controller.state.events
         events.card.connect(self._on_card)
         events.slide.connect(self._on_slide)
+        events.status.connect(self._show_progress)
         events.thresholds.connect(control.measure)
         self.controller.findings.changed.connect(self._ask)
 
@@ -198,7 +199,7 @@ class TeachTab(Tab):
 
     def _on_card(self) -> None:
         self._list_classes(self.controller.state.card)
-        self.control.forget()
+        self.control.forget_model()
         self.control.material.restore()
         self._ask()
 
@@ -360,6 +361,7 @@ class TeachTab(Tab):
         events = self.controller.state.events
         events.card.disconnect(self._on_card)
         events.slide.disconnect(self._on_slide)
+        events.status.disconnect(self._show_progress)
         events.thresholds.disconnect(self.control.measure)
         self.control.close()
 
