@@ -139,9 +139,15 @@ def test_compare_page_in_pixels(viewer: ViewerModel, dock: LiverDxDock, small_sl
     second.center = (0, 80, 90)
     assert tuple(camera_of(viewer).center[-2:]) == (80, 90)
 
-    # Off: everything is as it was.
+    # A layer taken away by hand ends the comparison.
     click(page.buttons[Mode.OFF])
     wait_paint()
+    click(page.buttons[Mode.SWIPE])
+    viewer.layers.remove("A · small")
+    wait(lambda: page.control.mode is Mode.OFF)
+    assert page.buttons[Mode.OFF].isChecked()
+
+    # Off: everything is as it was.
     names = [layer.name for layer in viewer.layers]
     assert names == ["small", "Tiles · small", "Liver with fat · small"]
     assert viewer.layers["Liver with fat · small"].visible

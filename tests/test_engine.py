@@ -317,6 +317,24 @@ def test_another_run_in_the_folder_is_left_alone(
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
+def test_two_runs_never_write_into_one_result(
+    tmp_path: Path, slide: Slide, tiny: LoadedModel
+) -> None:
+    path = tmp_path / "r.liverdx.zarr"
+    plan = make_plan(slide, tiny, batch_size=1)
+    manifest = make_manifest(plan, slide, tiny)
+    first = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
+    second = ResultStore.open(path)
+    steps = analyze(plan, slide, tiny, first)
+    next(steps)
+    with pytest.raises(ResultError, match="another run is writing"):
+        next(analyze(plan, slide, tiny, second))
+    steps.close()
+    for _ in analyze(plan, slide, tiny, ResultStore.open(path)):
+        pass
+    assert ResultStore.open(path).is_complete
+
+
 def test_damaged_and_foreign_results_are_named(
     tmp_path: Path, slide: Slide, tiny: LoadedModel
 ) -> None:

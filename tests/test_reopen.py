@@ -191,6 +191,36 @@ def test_two_models_side_by_side_on_one_slide(
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.2)
 
 
+def test_a_result_dropped_twice_is_shown_once(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    first = dock.controller.results
+    dock.findings_panel.sliders["fat"].setValue(0.8)
+    for _ in range(2):
+        viewer.open(str(result_of(dock)), plugin="napari-liverdx")
+        wait_paint()
+        wait(lambda: not dock.controller.is_busy)
+        assert dock.controller.results is first
+        assert [layer.name for layer in viewer.layers] == ["small", "Tiles · small", FAT]
+    assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.8)
+
+
+def test_results_go_with_their_slide(
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
+) -> None:
+    open_in(dock, small_slide)
+    analyze(dock)
+    path = result_of(dock)
+    viewer.layers.remove("small")
+    wait_paint()
+    wait(lambda: len(viewer.layers) == 0)
+    viewer.open(str(path), plugin="napari-liverdx")
+    wait(lambda: dock.controller.results is not None and not dock.controller.is_busy)
+    assert [layer.name for layer in viewer.layers] == ["small", "Tiles · small", FAT]
+
+
 def test_going_back_to_a_slide_brings_its_result_back(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, sample: object, tmp_path: Path
 ) -> None:
@@ -202,8 +232,21 @@ def test_going_back_to_a_slide_brings_its_result_back(
     open_in(dock, other)
     assert dock.controller.results is None
     assert dock.findings_panel.table.rowCount() == 0
+    # Both lie at the origin: only the chosen one is in sight, with its layers.
+    assert {layer.name for layer in viewer.layers if layer.visible} == {"other"}
+    with notes() as told:
+        analyze(dock)
+        dock.slide_panel.layer_chosen.emit("small")
+        dock.slide_panel.layer_chosen.emit("other")
+    assert not told
+    assert {layer.name for layer in viewer.layers if layer.visible} == {
+        "other",
+        "Liver with fat · other",
+    }
     dock.slide_panel.layer_chosen.emit("small")
     assert dock.controller.results is first
+    assert {layer.name for layer in viewer.layers if layer.visible} == {"small", FAT}
+    assert viewer.layers.selection.active is viewer.layers["small"]
     wait(lambda: dock.findings_panel.table.rowCount() == 3)
     wait(lambda: not dock.controller.is_busy)
 

@@ -276,6 +276,25 @@ def test_review_by_mouse_and_keys(
     click(page.redo)  # type: ignore[attr-defined]
     assert list(results.store.decisions) == [tile]
 
+    # The layer with the frames answers the review's keys, and none that draw or delete.
+    viewer.layers.selection.active = layer
+    gallery.setCurrentRow(3)
+    QTest.keyClick(native, "r")
+    assert results.store.decisions[gallery.tiles[3]].verdict is Verdict.REJECTED
+    frames = len(layer.data)
+    QTest.keyClick(native, Qt.Key.Key_Delete)
+    assert len(layer.data) == frames
+    QTest.keyClick(native, "z", Qt.KeyboardModifier.ControlModifier)
+    assert len(results.store.decisions) == 1
+    viewer.layers.selection.active = viewer.layers["small"]
+
+    # On another page the keys decide nothing.
+    dock.show_page("Measure")
+    QTest.keyClick(native, "r")
+    assert len(results.store.decisions) == 1
+    dock.show_page("Review")
+    wait_paint()
+
     # Saying what it is.
     names = page.correct  # type: ignore[attr-defined]
     gallery.choose(gallery.tiles[0])
@@ -284,6 +303,15 @@ def test_review_by_mouse_and_keys(
     assert results.store.decisions[gallery.tiles[0]].correct == "liver"
     assert page.control.save(tmp_path / "d.csv")  # type: ignore[attr-defined]
     assert len((tmp_path / "d.csv").read_text().splitlines()) == 3
+
+    # Another slide and back: the decisions can still be undone.
+    dock.controller.choose_layer(None)
+    dock.controller.choose_layer(viewer.layers["small"])
+    wait(lambda: page.control.review is not None)  # type: ignore[attr-defined]
+    assert page.undo.isEnabled()  # type: ignore[attr-defined]
+    assert [x.name for x in viewer.layers].count("Review · small") == 1
+    dock.release()
+    assert "Review · small" not in viewer.layers
 
 
 @pytest.mark.gui

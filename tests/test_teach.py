@@ -983,9 +983,21 @@ def test_another_model_ends_what_runs(
     page.control.fine_tune()
     wait(tuned(page))
     assert page.control.epochs == []
+    assert page.tune_button.isEnabled()
+
+    # After the last epoch nothing stops the lesson any more; it comes, and is not shown.
+    def switch() -> None:
+        if page.control.epochs:
+            dock.controller.choose_model(str(tiny_file))
+
+    page.control.n_epochs = 1
+    page.control.progressed.connect(switch)
+    click(page.tune_button)
+    wait(tuned(page))
+    assert trial_path(other).exists()
     assert page.control.lesson is None
     assert not page.test_table.isVisible()
-    assert page.tune_button.isEnabled()
+    assert not page.comparison.isVisible()
 
 
 @gui

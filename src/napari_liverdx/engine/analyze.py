@@ -23,6 +23,7 @@ from napari_liverdx.engine.tissue import slide_overview, slide_picture, slide_ti
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.result import ResultStore, TileState, result_path
 from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.storage import sole_writer
 from napari_liverdx.models.modelfile import LoadedModel
 
 __all__ = [
@@ -129,7 +130,16 @@ def analyze(
     ------
     StorageFullError
         If the disk is full; what was flushed before is kept.
+    ResultError
+        If another run is writing into the same result.
     """
+    with sole_writer(store.path):
+        yield from _analyze(plan, slide, model, store)
+
+
+def _analyze(
+    plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore
+) -> Generator[RunProgress, None, None]:
     todo = store.pending(plan.tiles)
     before = len(plan.tiles) - len(todo)
     start = flushed = time.perf_counter()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import ResultError, StorageFullError
@@ -25,6 +26,7 @@ __all__ = [
     "read_array",
     "remove",
     "replacing",
+    "sole_writer",
     "storage_errors",
 ]
 
@@ -151,3 +153,29 @@ def replacing(path: Path, kept: str, *, make_folder: bool = False) -> Iterator[P
     with beside(path, kept, make_folder=make_folder) as partial:
         yield partial
         os.replace(partial, path)
+
+
+@contextmanager
+def sole_writer(result: Path) -> Iterator[None]:
+    """Write into a result with nobody else writing, in this program or another.
+
+    The system gives the lock back when a program dies.
+
+    Raises
+    ------
+    ResultError
+        If a run is writing into it.
+    """
+    lock = FileLock(result / "run.lock", timeout=0)
+    try:
+        with storage_errors(result, "the tiles are kept"):
+            lock.acquire()
+    except Timeout as error:
+        raise ResultError(
+            f"{result}: another run is writing into this result; wait for it, or cancel it, and "
+            "start again"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -11,6 +11,7 @@ from napari.layers import Image, Shapes
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.io.decisions import Decision
 from napari_liverdx.io.result import ResultStore
+from napari_liverdx.plugin.adopt import bare
 from napari_liverdx.plugin.camera import place_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["REVIEW_KEY", "ReviewLayer"]
 
 REVIEW_KEY = "liverdx_review"
 _CURRENT = "#f0e442"
+_DRAWING_KEYS = ("Delete", "Backspace", "E", "L", "T", "D", "S", "X", "I", "F", "B", "1", "2", "3")
 
 
 class ReviewLayer:
@@ -35,6 +37,8 @@ class ReviewLayer:
         The slide's layer.
     colours : mapping of str to str
         Of the verdicts.
+    keys : mapping of str to callable
+        What keys do while the layer is selected, instead of drawing and deleting.
     """
 
     def __init__(
@@ -43,9 +47,10 @@ class ReviewLayer:
         store: ResultStore,
         reference: Image,
         colours: Mapping[str, str],
+        keys: Mapping[str, Callable[[], object]],
     ) -> None:
         self._viewer, self._store, self._reference = viewer, store, reference
-        self._colours = colours
+        self._colours, self._keys = colours, keys
         self.layer: Shapes | None = None
 
     def show(self, decisions: Mapping[TileIndex, Decision], current: TileIndex | None) -> None:
@@ -80,6 +85,10 @@ class ReviewLayer:
     def _ensure(self) -> Shapes:
         if self.layer is not None and self.layer in self._viewer.layers:
             return self.layer
+        for known in self._viewer.layers:
+            if known.metadata.get(REVIEW_KEY) == str(self._store.path):
+                self.layer = self._guard(bare(known))
+                return self.layer
         selected = self._viewer.layers.selection.active
         layer = Shapes(
             name=f"Review · {self._reference.name}",
@@ -88,11 +97,19 @@ class ReviewLayer:
             metadata={REVIEW_KEY: str(self._store.path)},
         )
         self._viewer.add_layer(layer)
-        layer.editable = False
+        self._guard(layer)
         # Drawing must not become active by itself: the review's keys would be the layer's.
         if selected is not None and selected in self._viewer.layers:
             self._viewer.layers.selection.active = selected
         self.layer = layer
+        return layer
+
+    def _guard(self, layer: Shapes) -> Shapes:
+        """Frames are moved by decisions alone: keys decide, and do not draw or delete."""
+        layer.editable = False
+        blocked = dict.fromkeys(_DRAWING_KEYS, _nothing)
+        for key, action in {**blocked, **self._keys}.items():
+            layer.bind_key(key, _pressed(action), overwrite=True)
         return layer
 
     def _width(self) -> float:
@@ -100,6 +117,19 @@ class ReviewLayer:
         tile = TileIndex(0, 0)
         corners = place_of(self._reference, self._store.manifest.grid.rect(tile))
         return float(abs(corners[2] - corners[0]).max()) / 50
+
+
+def _nothing() -> None:
+    """What drawing keys do."""
+
+
+def _pressed(action: Callable[[], object]) -> Callable[[Shapes], None]:
+    """As a layer calls it; napari asks for its name, which a partial has not."""
+
+    def pressed(layer: Shapes) -> None:
+        action()
+
+    return pressed
 
 
 def _features(tiles: list[TileIndex], rows: list[Decision | None]) -> pd.DataFrame:

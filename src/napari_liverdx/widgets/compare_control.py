@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from napari.utils.notifications import show_error
@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.plugin.linked import LinkedCanvas
 from napari_liverdx.plugin.overlay import ResultLayers
-from napari_liverdx.plugin.swipe import A_COLOUR, Swipe, difference_layer, side_layer
+from napari_liverdx.plugin.swipe import A_COLOUR, COMPARE_KEY, Swipe, difference_layer, side_layer
 from napari_liverdx.session.comparing import Comparison, Side, compare
 from napari_liverdx.widgets.parts import halt
 
@@ -75,6 +75,7 @@ class CompareController(QObject):
         self._later.setSingleShot(True)
         self._later.setInterval(_LATER_MS)
         self._later.timeout.connect(self.update)
+        control.viewer.layers.events.removed.connect(self._on_removed)
 
     # -- what is compared --
 
@@ -84,8 +85,12 @@ class CompareController(QObject):
 
     def choose(self, side: int, results: ResultLayers | None, class_name: str) -> None:
         """Take a result and one of its classes for A (0) or B (1)."""
-        self.chosen[side], self.classes[side] = results, class_name
+        self.take(side, results, class_name)
         self.show(self.mode)
+
+    def take(self, side: int, results: ResultLayers | None, class_name: str) -> None:
+        """The same without comparing, for when both sides change."""
+        self.chosen[side], self.classes[side] = results, class_name
 
     def set_threshold(self, side: int, value: float) -> None:
         """Move the threshold of A (0) or B (1); maps follow at once, figures a moment later."""
@@ -168,6 +173,8 @@ class CompareController(QObject):
         halt(self._later)
         was = self.mode
         self.mode = Mode.OFF
+        if was is Mode.OFF:
+            return
         viewer = self._control.viewer
         if self._swipe is not None:
             self._swipe.remove()
@@ -177,17 +184,26 @@ class CompareController(QObject):
             if layer is not None and layer in viewer.layers:
                 viewer.layers.remove(layer)
         self._swipe, self._linked, self._difference, self._first = None, None, None, None
-        if was is not Mode.OFF:
-            for results in self.results():
-                results.set_view(results.view.model_copy(update={"visible": True}))
-            self._control.findings.set_view(visible=True)
+        for results in self.results():
+            results.set_view(results.view.model_copy(update={"visible": True}))
+        self._control.findings.set_view(visible=True)
+
+    def _on_removed(self, event: Any) -> None:
+        # Taken away by hand, not by this comparison, which is off while it clears.
+        if self.mode is not Mode.OFF and COMPARE_KEY in event.value.metadata:
+            QTimer.singleShot(0, self._end)
+
+    def _end(self) -> None:
+        if self.mode is not Mode.OFF:
+            self.clear()
+            self.ended.emit()
 
     def _on_closed(self) -> None:
         self._linked = None
-        self.clear()
-        self.ended.emit()
+        self._end()
 
     def close(self) -> None:
         """Take everything away and let go of the results."""
+        self._control.viewer.layers.events.removed.disconnect(self._on_removed)
         self.clear()
         self.chosen = [None, None]

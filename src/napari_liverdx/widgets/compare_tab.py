@@ -199,7 +199,8 @@ class CompareTab(Tab):
             chosen = box.result.currentData()
             if chosen is not before or not found:
                 self._list_classes(side, chosen)
-            self._take(side)
+            self.control.take(side, chosen, str(box.name.currentData() or ""))
+        self.control.update()
         few = "Analyse a slide first" if not found else ""
         if len(found) == 1:
             few = "One result: A and B can have two thresholds. Run another model to compare models"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
 from napari_liverdx.core.mpp import Mpp
@@ -26,6 +27,7 @@ from napari_liverdx.plugin.adopt import (
 from napari_liverdx.plugin.drawing import drawing_layer
 from napari_liverdx.plugin.layers import place_slide_layer, slide_layer_data
 from napari_liverdx.plugin.overlay import ResultLayers
+from napari_liverdx.plugin.stage import Stage
 from napari_liverdx.session.resolve import resolve
 from napari_liverdx.session.runner import (
     Progressed,
@@ -73,6 +75,7 @@ class DockController(QObject):
         self.stop = StopSwitch()
         self.workers = Workers(self.stop)
         self.keys = Keys(viewer)
+        self._stage = Stage(viewer)
         self.findings = FindingsController(viewer, state, self.workers, self)
         self.reopener = Reopener(self)
         self.closed = False
@@ -114,6 +117,9 @@ class DockController(QObject):
             show_error(str(error))
             return
         self.layer = layer
+        if layer is not None and layer in self.viewer.layers:
+            self._stage.show(layer)
+            self.viewer.layers.selection.active = layer
         self.findings.drop()
         self._probe.forget()
         self.state.progress = None
@@ -306,7 +312,11 @@ class DockController(QObject):
         return self.workers.are_busy
 
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
+        layer = bare(event.value)
+        # What was found on a slide goes with it; the stored results stay.
+        orphans = self.findings.of_layer(layer)
+        if orphans:
+            QTimer.singleShot(0, partial(self.findings.put_away, orphans))
         if layer is self.layer:
             self.stop.throw()
             self.state.run_number += 1

@@ -276,7 +276,7 @@ class LiverDxDock(LeavingDock):
         elif inserted and RESULT_KEY in event.value.metadata:
             # Layers of a run are on the shelf by then; those of a dropped result are not.
             QTimer.singleShot(0, partial(self.controller.reopener.adopt, event.value))
-        elif layers and not inserted and self._is_idle():
+        elif layers and self._is_idle() and (event is None or is_slide_layer(event.value)):
             self.controller.choose_layer(layers[0])
         current = self.controller.layer
         self.slide_panel.set_choices(

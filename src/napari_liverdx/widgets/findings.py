@@ -120,9 +120,9 @@ class FindingsController(QObject):
         self.shelf = [r for r in self.shelf if r.is_in(self.viewer)]
         return [r for r in self.shelf if r.reference is reference]
 
-    def knows(self, path: str) -> bool:
-        """Whether the result at a path is on the shelf."""
-        return any(str(r.store.path) == path for r in self.shelf)
+    def at(self, path: str) -> ResultLayers | None:
+        """The result at a path, if it is on the shelf."""
+        return next((r for r in self.shelf if str(r.store.path) == path), None)
 
     def drop(self) -> None:
         """Show no result any more; layers stay where they are."""
@@ -132,6 +132,14 @@ class FindingsController(QObject):
         self.state.measures = ()
         if had:
             self.changed.emit()
+
+    def put_away(self, gone: Sequence[ResultLayers]) -> None:
+        """Take the layers of results off the viewer and the shelf."""
+        for results in gone:
+            results.remove(self.viewer)
+        self.shelf = [r for r in self.shelf if r not in gone]
+        if self.results in gone:
+            self.drop()
 
     def remove(self, reference: Image | None) -> None:
         """Take the layers of all results of a slide away, and show none."""

@@ -130,11 +130,23 @@ class Reopener:
         """Take over a layer that a dropped result brought into the viewer."""
         control = self._control
         path = layer.metadata.get(RESULT_KEY)
-        known = path is None or control.findings.knows(path)
-        if known or control.closed or layer not in control.viewer.layers:
+        if path is None or control.closed or layer not in control.viewer.layers:
             return
-        if self.open(Path(path)):
-            self._drop_copies()
+        known = control.findings.at(path)
+        if known is not None and layer in known.layers:
+            return
+        if known is None or not known.is_in(control.viewer):
+            if self.open(Path(path)):
+                self._drop_copies()
+            return
+        # It is shown already: the copies go, and it comes to the front.
+        for copy in list(control.viewer.layers):
+            if copy.metadata.get(RESULT_KEY) == path and copy not in known.layers:
+                control.viewer.layers.remove(copy)
+        if known.reference in control.viewer.layers:
+            control.choose_layer(known.reference)
+        self.show(known)
+        self._drop_copies()
 
     def _drop_copies(self) -> None:
         """Take the slide away that came with the result, if it was open before."""

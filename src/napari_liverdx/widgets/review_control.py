@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,11 @@ class ReviewController(QObject):
         The dock's logic.
     parent : QObject
         Qt parent.
+
+    Attributes
+    ----------
+    layer_keys : dict of str to callable
+        What keys do while the layer with the decisions is selected.
     """
 
     listed = Signal(list)
@@ -64,6 +71,8 @@ class ReviewController(QObject):
         self.tiles: list[TileIndex] = []
         self.review: Review | None = None
         self._limit = _STEP
+        self._reviews: dict[Path, Review] = {}
+        self.layer_keys: dict[str, Callable[[], object]] = {}
         self._drawn: ReviewLayer | None = None
         self.shown: ResultLayers | None = None
         self._reading = threading.Event()
@@ -87,13 +96,19 @@ class ReviewController(QObject):
         self.list_tiles()
 
     def _start(self, results: ResultLayers) -> None:
-        self.review = Review(results.store)
-        self.review.decided.connect(self._on_decided)
+        kept = self._reviews.get(results.store.path)
+        if kept is None or kept.store is not results.store:
+            kept = self._reviews[results.store.path] = Review(results.store)
+            kept.decided.connect(self._on_decided)
+        # A result that comes back still has its steps to undo.
+        self.review = kept
         # Damage in what is stored shows here.
         decisions = results.store.decisions
         colours = {v.value: c for v, c in VERDICT_COLOURS.items()}
         viewer = self._control.viewer
-        self._drawn = ReviewLayer(viewer, results.store, results.reference, colours)
+        self._drawn = ReviewLayer(
+            viewer, results.store, results.reference, colours, self.layer_keys
+        )
         if decisions:
             self._drawn.show(decisions, None)
 
@@ -265,6 +280,11 @@ class ReviewController(QObject):
     def close(self) -> None:
         """Stop reading and let go of the result."""
         self._reading.set()
+        if self._drawn is not None:
+            # The window may be gone already.
+            with suppress(RuntimeError, ValueError):
+                self._drawn.remove()
+        self._reviews.clear()
         self.shown, self.review, self._drawn = None, None, None
 
 

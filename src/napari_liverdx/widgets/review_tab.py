@@ -142,7 +142,9 @@ class ReviewTab(Tab):
         }
         self._letters = {k: action for k, (_, action) in actions.items() if len(k) == 1}
         for key, (text, action) in actions.items():
-            keys.bind(key, text, partial(self._if_shown, action))
+            shown = partial(self._if_shown, action)
+            keys.bind(key, text, shown)
+            self.control.layer_keys[key] = shown
         keys.mention("Arrows", "Review: move among the thumbnails", "in the gallery")
 
     # -- intentions --
