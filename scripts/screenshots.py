@@ -98,7 +98,10 @@ class Stage:
 def shrink(path: Path) -> None:
     """Store a picture with 256 colours."""
     with Image.open(path) as image:
-        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        # Rare colours, such as those of legends, are kept as well as frequent ones.
+        small = image.convert("RGB").quantize(
+            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
     small.save(path, optimize=True)
 
 
@@ -223,12 +226,15 @@ def teaching(folder: Path) -> None:
     stage.quiet()
     stage.picture("teach")
     page.tune_button.click()
-    wait(lambda: page.control.trial is not None, 900)
+    wait(lambda: page.control.trial is not None and not page.control.work, 900)
     stage.quiet()
+    page.reveal(page.accuracy)
     stage.picture("teach-tuned")
     page.both_button.click()
     settle()
-    wait(lambda: not stage.dock.controller.is_busy, 600)
+    wait(lambda: bool(page.control.pairs) and not page.control.work, 600)
+    stage.quiet()
+    page.reveal(page.discard_button)
     stage.picture("teach-compared")
     page.discard_button.click()
     settle()
