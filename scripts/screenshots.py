@@ -67,7 +67,7 @@ class Stage:
         self.viewer.reset_view()
 
     def picture(self, name: str) -> None:
-        """The whole window, in few colours so that the file stays small."""
+        """The whole window."""
         settle()
         path = self.folder / f"{name}.png"
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
@@ -96,13 +96,10 @@ class Stage:
 
 
 def shrink(path: Path) -> None:
-    """Store a picture with 256 colours."""
+    """Store a picture without transparency, as small as that goes without loss."""
     with Image.open(path) as image:
-        # Rare colours, such as those of legends, are kept as well as frequent ones.
-        small = image.convert("RGB").quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        )
-    small.save(path, optimize=True)
+        opaque = image.convert("RGB")
+    opaque.save(path, optimize=True)
 
 
 def main(folder: Path) -> None:

@@ -16,7 +16,7 @@ from napari_liverdx.engine.device import DeviceChoice, choose_device
 from napari_liverdx.io.result import SUFFIX
 from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.domain import domain_rule
-from napari_liverdx.plugin.adopt import is_slide_layer
+from napari_liverdx.plugin.adopt import bare, is_slide_layer
 from napari_liverdx.plugin.layers import RESULT_KEY
 from napari_liverdx.plugin.preferences import Preferences, preferences
 from napari_liverdx.session.resolve import obstacle
@@ -277,7 +277,8 @@ class LiverDxDock(LeavingDock):
             # Layers of a run are on the shelf by then; those of a dropped result are not.
             QTimer.singleShot(0, partial(self.controller.reopener.adopt, event.value))
         elif layers and self._is_idle() and (event is None or is_slide_layer(event.value)):
-            self.controller.choose_layer(layers[0])
+            selected = bare(self.viewer.layers.selection.active)
+            self.controller.choose_layer(selected if selected in layers else layers[0])
         current = self.controller.layer
         self.slide_panel.set_choices(
             [layer.name for layer in layers], None if current is None else current.name

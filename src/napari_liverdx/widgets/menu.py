@@ -15,8 +15,9 @@ _PLUGIN, _WIDGET = "napari-liverdx", "Analyze slide"
 
 def _dock(viewer: Viewer) -> LiverDxDock:
     """The dock, opened if need be, with the selected slide chosen."""
-    _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _WIDGET)
+    # Before the dock opens: it selects the slide that it chooses.
     layer = bare(viewer.layers.selection.active)
+    _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _WIDGET)
     if layer is not None and is_slide_layer(layer):
         dock.controller.choose_layer(layer)
     elif not dock.controller.slide_layers():
