@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a real napari window needs on Debian, as root only; elsewhere it says what is missing.
+# Installs what a real napari window and the tests need on Debian, as root only; elsewhere it says what is missing.
 set -eu
 packages="python3-venv xvfb xauth libgl1 libgl1-mesa-dri libegl1 libxkbcommon-x11-0 libxcb-cursor0
 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-xinerama0

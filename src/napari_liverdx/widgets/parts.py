@@ -35,15 +35,24 @@ class Panel(QFrame):
         self.body.addWidget(heading)
 
 
-def scroll_column(panels: Sequence[QWidget]) -> QScrollArea:
-    """Panels below each other that scroll when there is too little room."""
+def scroll_column(panels: Sequence[QWidget], grow: QWidget | None = None) -> QScrollArea:
+    """Panels below each other that scroll when there is too little room.
+
+    Parameters
+    ----------
+    panels : sequence of QWidget
+        From top to bottom.
+    grow : QWidget, optional
+        The panel that takes the room that is left; empty space does otherwise.
+    """
     content = QWidget()
     column = QVBoxLayout(content)
     column.setContentsMargins(8, 8, 8, 8)
     column.setSpacing(4)
     for panel in panels:
-        column.addWidget(panel)
-    column.addStretch(1)
+        column.addWidget(panel, int(panel is grow))
+    if grow is None:
+        column.addStretch(1)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -49,7 +49,8 @@ class ReviewTab(Tab):
         self.control = ReviewController(controller, self)
         self._stale = True
         self.overview = OverviewPanel(controller)
-        self.fill(self.overview, self._build_tiles())
+        tiles = self._build_tiles()
+        self.fill(self.overview, tiles, grow=tiles)
         self._connect()
         self._bind_keys()
         self._show_state()
@@ -68,7 +69,7 @@ class ReviewTab(Tab):
         self.more = QPushButton("More tiles")
         self.about = quiet_label()
         panel.body.addLayout(top)
-        panel.body.addWidget(self.gallery)
+        panel.body.addWidget(self.gallery, 1)
         panel.body.addWidget(self.more)
         panel.body.addWidget(self.about)
         panel.body.addLayout(self._build_buttons())

@@ -37,11 +37,11 @@ class Tab(QWidget):
         super().__init__()
         self.controller = controller
 
-    def fill(self, *panels: QWidget) -> None:
-        """Put panels below each other."""
+    def fill(self, *panels: QWidget, grow: QWidget | None = None) -> None:
+        """Put panels below each other; ``grow`` takes the room that is left."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._column = scroll_column(panels)
+        self._column = scroll_column(panels, grow)
         layout.addWidget(self._column)
 
     def reveal(self, part: QWidget) -> None:
