@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -294,9 +296,10 @@ def test_command_says_it_and_counts_not_sure(tmp_path: Path, small_slide: Path) 
     assert outcome.exit_code == 0, outcome.output
     assert "before the run: this slide" in outcome.output
     assert "whole run: this slide" in outcome.output
-    rows = [line.split(",") for line in (out / "small.liver-steatosis.csv").read_text().split()]
-    assert rows[-1][0] == NOT_SURE
-    assert sum(float(r[3]) for r in rows[1:]) == pytest.approx(100, abs=0.01)
+    table = (out / "small.liver-steatosis.csv").read_text()
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert rows[-1]["class"] == NOT_SURE
+    assert sum(float(r["percent_of_tissue"]) for r in rows) == pytest.approx(100, abs=0.01)
     page = (out / "small.liver-steatosis.html").read_text(encoding="utf-8")
     assert "error rate 0.05" in page
     assert "tiles (" in page.split("<td>Domain</td>")[1][:200]

@@ -164,17 +164,21 @@ def sole_writer(result: Path) -> Iterator[None]:
     Raises
     ------
     ResultError
-        If a run is writing into it.
+        If a run is writing into it, or the folder cannot be written to.
+    StorageFullError
+        If the disk is full.
     """
     lock = FileLock(result / "run.lock", timeout=0)
     try:
-        with storage_errors(result, "the tiles are kept"):
-            lock.acquire()
+        lock.acquire()
     except Timeout as error:
         raise ResultError(
             f"{result}: another run is writing into this result; wait for it, or cancel it, and "
             "start again"
         ) from error
+    except OSError:
+        with storage_errors(result, "the tiles are kept"):
+            raise
     try:
         yield
     finally:
