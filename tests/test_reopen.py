@@ -16,10 +16,12 @@ from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.modelfile import load_model_file, save_model_file
 from napari_liverdx.plugin.layers import COLORMAPS, probability_colormap
 from napari_liverdx.plugin.reopen import find_slide, relative_place
+from napari_liverdx.widgets.compare_control import Mode
+from napari_liverdx.widgets.compare_tab import CompareTab
 from napari_liverdx.widgets.dock import LiverDxDock
 
 from .conftest import CLASSES, CMU, make_card, write_pyramid
-from .window import analyze, canvas, notes, open_in, wait, wait_paint
+from .window import analyze, canvas, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -185,6 +187,16 @@ def test_two_models_side_by_side_on_one_slide(
     assert len(dock.controller.findings.shelf) == 2
     assert dock.findings_panel.result.count() == 2
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.5)
+    # Both stand in the comparison; these two have the same weights.
+    dock.show_page("Compare")
+    (page,) = [p for p in dock.pages if isinstance(p, CompareTab)]
+    assert [box.result.currentText() for box in page.boxes] == ["tiny", "other"]
+    for box in page.boxes:
+        box.threshold.setValue(0.2)
+    click(page.buttons[Mode.SWIPE])
+    assert page.figures["dice"].text() == "1.000"
+    assert page.figures["tiles"].text().startswith("0 of ")
+    click(page.buttons[Mode.OFF])
     dock.findings_panel.result.setCurrentIndex(0)
     dock.findings_panel.result.activated.emit(0)
     assert dock.controller.results is first

@@ -186,12 +186,16 @@ class CompareTab(Tab):
         found = self.control.results()
         if self.control.mode is not Mode.OFF:
             self.control.show(Mode.OFF)
+        listed = self.boxes[0].result.count()
+        shown = [box.result.currentData() for box in self.boxes]
+        # One result at two thresholds gives way when there is a second to compare with.
+        keep = shown[0] is not shown[1] or len(found) <= listed
         for side, box in enumerate(self.boxes):
-            before = box.result.currentData()
+            before = shown[side]
             box.result.clear()
             for results in found:
                 box.result.addItem(results.title, results)
-            if before in found:
+            if keep and before in found:
                 box.result.setCurrentIndex(found.index(before))
             elif found:
                 # The two newest; the same one twice compares two thresholds.
