@@ -17,9 +17,13 @@ from napari_liverdx.widgets.dock import LiverDxDock
 def wait(condition: Callable[[], bool]) -> None:
     """Let Qt work until the condition holds; the limit only ends a hanging test."""
     loop, timer = QEventLoop(), QTimer()
+    reached = False
 
     def look() -> None:
-        if condition() or clock.elapsed() > 200_000:
+        # Asked once: what holds now may not hold when the loop has ended.
+        nonlocal reached
+        reached = reached or condition()
+        if reached or clock.elapsed() > 200_000:
             loop.quit()
 
     clock = QElapsedTimer()
@@ -28,7 +32,7 @@ def wait(condition: Callable[[], bool]) -> None:
     timer.start(5)
     loop.exec()
     timer.stop()
-    assert condition(), "the dock did not get there"
+    assert reached, "the dock did not get there"
 
 
 def open_in(dock: LiverDxDock, path: Path) -> None:
