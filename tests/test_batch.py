@@ -354,7 +354,7 @@ def test_a_folder_that_cannot_be_written_is_said(request_all: BatchRequest, tmp_
 
 def test_what_cannot_work_for_any_slide_is_refused(request_all: BatchRequest) -> None:
     def begin(**changes: object) -> None:
-        next(run_batch(replace(request_all, **changes), threading.Event()))  # type: ignore[arg-type]
+        next(run_batch(replace(request_all, **changes), threading.Event()))
 
     with pytest.raises(DataError, match="no slide"):
         begin(slides=())

@@ -288,10 +288,10 @@ def test_the_dock_begins_as_preferred(
     slides: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    analysis = own_preferences.analysis  # type: ignore[attr-defined]
+    analysis = own_preferences.analysis
     analysis.model, analysis.threshold, analysis.device = str(tiny_file), 0.35, "cpu"
     analysis.results_folder = str(tmp_path / "all")
-    own_preferences.sharing.hide_names = True  # type: ignore[attr-defined]
+    own_preferences.sharing.hide_names = True
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
     dock.add_paths([slides / "a"])
     assert dock.card.name == "tiny"
@@ -314,7 +314,7 @@ def test_preferences_that_cannot_be_met_are_said(
     wrong: str,
 ) -> None:
     gone = {"model": "gone", "device": "cuda" if torch.backends.mps.is_available() else "mps"}
-    setattr(own_preferences.analysis, wrong, gone[wrong])  # type: ignore[attr-defined]
+    setattr(own_preferences.analysis, wrong, gone[wrong])
     with notes() as told:
         _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
         device = dock._device()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_liverdx.io.slide import Slide
 from napari_liverdx.plugin.preferences import Preferences, preferences
 from napari_liverdx.widgets.dock import LiverDxDock
 from napari_liverdx.widgets.keys_dialog import KeysDialog
@@ -39,11 +41,11 @@ def menu_commands(menu: str) -> set[str]:
 
 
 def test_layers_menu_opens_the_dock_on_the_selected_layer(
-    viewer: ViewerModel, qtbot: object, sample: object
+    viewer: ViewerModel, qtbot: object, sample: Slide
 ) -> None:
     assert menu_commands("napari/layers/classify") == {"napari-liverdx.classify"}
     assert menu_commands("napari/layers/measure") == {"napari-liverdx.measure"}
-    pixels = sample.read_region(0, 1900, 500, 448, 448)  # type: ignore[attr-defined]
+    pixels = sample.read_region(0, 1900, 500, 448, 448)
     viewer.add_image(np.zeros((20, 20)), name="grey")
     # A layer that somebody else made.
     viewer.add_image(pixels, rgb=True, name="theirs", scale=(0.5, 0.5), units=("um", "um"))
@@ -79,16 +81,16 @@ def test_preferences_start_as_the_manifest_says(viewer: ViewerModel) -> None:
 
 
 def test_preferences_decide_how_a_dock_begins(
-    viewer: ViewerModel, qtbot: object, own_preferences: object, tiny_file: Path, tmp_path: Path
+    viewer: ViewerModel, qtbot: object, own_preferences: Any, tiny_file: Path, tmp_path: Path
 ) -> None:
     settings = own_preferences
-    settings.analysis.model = str(tiny_file)  # type: ignore[attr-defined]
-    settings.analysis.threshold = 0.7  # type: ignore[attr-defined]
-    settings.analysis.device = "cpu"  # type: ignore[attr-defined]
-    settings.analysis.results_folder = str(tmp_path / "all")  # type: ignore[attr-defined]
-    settings.display.opacity = 0.25  # type: ignore[attr-defined]
-    settings.display.colormap = "cividis"  # type: ignore[attr-defined]
-    settings.sharing.hide_names = True  # type: ignore[attr-defined]
+    settings.analysis.model = str(tiny_file)
+    settings.analysis.threshold = 0.7
+    settings.analysis.device = "cpu"
+    settings.analysis.results_folder = str(tmp_path / "all")
+    settings.display.opacity = 0.25
+    settings.display.colormap = "cividis"
+    settings.sharing.hide_names = True
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
     assert dock.state.card.name == "tiny"
     assert dock.state.device.reason == "asked for"
@@ -102,9 +104,9 @@ def test_preferences_decide_how_a_dock_begins(
 
 
 def test_a_preferred_model_that_is_gone_is_told(
-    viewer: ViewerModel, qtbot: object, own_preferences: object
+    viewer: ViewerModel, qtbot: object, own_preferences: Any
 ) -> None:
-    own_preferences.analysis.model = "no-such-model"  # type: ignore[attr-defined]
+    own_preferences.analysis.model = "no-such-model"
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
     assert dock.state.card.name == "liver-steatosis"
     dock.release()
@@ -164,11 +166,11 @@ def test_slides_and_results_dropped_on_the_dock(
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_every_page_fits_a_small_screen(
-    viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path, theme: str, sample: object
+    viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path, theme: str, sample: Slide
 ) -> None:
     """On 1366×768 nothing of a page is wider than the dock, in either theme."""
     path = tmp_path / "a-slide-with-quite-a-long-name-as-scanners-give-them-2026-11-25.tif"
-    write_pyramid(path, sample.read_region(0, 1900, 500, 448, 448))  # type: ignore[attr-defined]
+    write_pyramid(path, sample.read_region(0, 1900, 500, 448, 448))
     viewer.theme = theme
     viewer.window.resize(1366, 768)
     open_in(dock, path)

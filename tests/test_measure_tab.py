@@ -17,6 +17,7 @@ from qtpy.QtTest import QTest
 
 from napari_liverdx.io.basis import Basis
 from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.widgets.measure_tab import MeasureTab
 
 from .conftest import CMU
 from .window import analyze, click, notes, open_in, wait, wait_paint
@@ -24,15 +25,15 @@ from .window import analyze, click, notes, open_in, wait, wait_paint
 pytestmark = pytest.mark.gui
 
 
-def measure_page(dock: LiverDxDock) -> object:
+def measure_page(dock: LiverDxDock) -> MeasureTab:
     (index,) = [i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "Measure"]
     dock.tabs.setCurrentIndex(index)
     wait_paint()
     return dock.tabs.widget(index)
 
 
-def rows(page: object) -> list[list[str]]:
-    table = page.table  # type: ignore[attr-defined]
+def rows(page: MeasureTab) -> list[list[str]]:
+    table = page.table
     cells = [[table.item(r, c) for c in range(5)] for r in range(table.rowCount())]
     return [["" if cell is None else cell.text() for cell in row] for row in cells]
 
@@ -52,7 +53,7 @@ def test_histogram_regions_and_table(
     page = measure_page(dock)
 
     # Dragging the line on the histogram moves the threshold everywhere.
-    plot = page.plot  # type: ignore[attr-defined]
+    plot = page.plot
     y = plot.height() // 2
     start, end = (QPoint(round(plot.x_of(v)), y) for v in (0.5, 0.7))
     QTest.mousePress(plot, Qt.MouseButton.LeftButton, pos=start)
@@ -77,7 +78,7 @@ def test_histogram_regions_and_table(
     assert float(fat[1]) == pytest.approx(cells.sum() * 256e-6, abs=5e-4)
 
     # A drawn region is measured by itself, and again when it is changed.
-    click(page.draw)  # type: ignore[attr-defined]
+    click(page.draw)
     layer = viewer.layers["Regions to measure · small"]
     corners = np.array([[0, 0], [0, 112], [112, 112], [112, 0]], float) - 0.25
     layer.add_rectangles([corners])
@@ -89,7 +90,7 @@ def test_histogram_regions_and_table(
     wait(lambda: rows(page)[7][1] != before)
 
     # Tiles are another basis.
-    basis = page.basis  # type: ignore[attr-defined]
+    basis = page.basis
     basis.setCurrentText(Basis.TILES.value)
     basis.textActivated.emit(Basis.TILES.value)
     assert rows(page)[3][1] != fat[1]
@@ -97,7 +98,7 @@ def test_histogram_regions_and_table(
     assert rows(page)[3][1] == fat[1]
 
     # What is copied is what is shown.
-    click(page.copy)  # type: ignore[attr-defined]
+    click(page.copy)
     clipboard = QGuiApplication.clipboard()
     assert clipboard is not None
     copied = list(csv.DictReader(io.StringIO(clipboard.text()), delimiter="\t"))
@@ -105,7 +106,7 @@ def test_histogram_regions_and_table(
     assert copied[2]["foci"] == "2"
     assert f"{float(copied[2]['area_mm2']):.3f}" == fat[1]
     out = small_slide.parent / "table.csv"
-    page.save_table(out)  # type: ignore[attr-defined]
+    page.save_table(out)
     saved = list(csv.DictReader(io.StringIO(out.read_text(encoding="utf-8"))))
     assert [list(r.values()) for r in saved] == [list(r.values()) for r in copied]
 
@@ -115,11 +116,11 @@ def test_histogram_regions_and_table(
     shutil.copyfile(CMU, other)
     open_in(dock, other)
     assert dock.controller.findings._regions == ()
-    assert page.regions.currentIndex() == 0  # type: ignore[attr-defined]
+    assert page.regions.currentIndex() == 0
     dock.slide_panel.layer_chosen.emit("small")
     wait(lambda: len(rows(page)) == 4)
-    page.regions.setCurrentIndex(page.regions.findData(layer.name))  # type: ignore[attr-defined]
-    page.regions.activated.emit(page.regions.currentIndex())  # type: ignore[attr-defined]
+    page.regions.setCurrentIndex(page.regions.findData(layer.name))
+    page.regions.activated.emit(page.regions.currentIndex())
     wait(lambda: len(rows(page)) == 8)
 
     # A removed layer is measured no more.
@@ -135,8 +136,8 @@ def test_exports_from_the_page(
     page = measure_page(dock)
     dock.controller.findings.set_threshold("fat", 0.25)
     out = tmp_path / "out.geojson"
-    page.export_to("geojson", out)  # type: ignore[attr-defined]
-    wait(lambda: page.said.text().startswith("Saved"))  # type: ignore[attr-defined]
+    page.export_to("geojson", out)
+    wait(lambda: page.said.text().startswith("Saved"))
     features = json.loads(out.read_text())["features"]
     kinds = {f["properties"]["objectType"] for f in features}
     assert kinds >= {"annotation"}
@@ -146,8 +147,8 @@ def test_exports_from_the_page(
     assert total == pytest.approx(dock.state.measures[2].area_mm2, rel=1e-3)
 
     with notes() as told:
-        page.export_to("csv", out / "x.csv")  # type: ignore[attr-defined]
-        wait(lambda: page.said.text() == "Nothing was written")  # type: ignore[attr-defined]
+        page.export_to("csv", out / "x.csv")
+        wait(lambda: page.said.text() == "Nothing was written")
     assert any("x.csv" in text for text in told)
 
 
@@ -155,15 +156,15 @@ def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     open_in(dock, small_slide)
     analyze(dock)
     page = measure_page(dock)
-    click(page.hide_name)  # type: ignore[attr-defined]
-    assert page.hide_name.isChecked()  # type: ignore[attr-defined]
+    click(page.hide_name)
+    assert page.hide_name.isChecked()
     # Both buttons keep the name out.
     dock.show_page("Analyze")
     click(dock.findings_panel.report_button)
     wait(lambda: dock.state.message.startswith("Report saved"))
     measure_page(dock)
-    click(page.report)  # type: ignore[attr-defined]
-    wait(lambda: page.said.text().startswith("Report saved"))  # type: ignore[attr-defined]
+    click(page.report)
+    wait(lambda: page.said.text().startswith("Report saved"))
     results = dock.controller.results
     assert results is not None
     folder = results.store.path.parent

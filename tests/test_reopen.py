@@ -11,11 +11,12 @@ import torch
 from napari.components import ViewerModel
 
 from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.slide_of import find_slide, relative_place
 from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.modelfile import load_model_file, save_model_file
 from napari_liverdx.plugin.layers import COLORMAPS, probability_colormap
-from napari_liverdx.plugin.reopen import find_slide, relative_place
 from napari_liverdx.widgets.compare_control import Mode
 from napari_liverdx.widgets.compare_tab import CompareTab
 from napari_liverdx.widgets.dock import LiverDxDock
@@ -156,7 +157,7 @@ def test_a_damaged_result_is_told(viewer: ViewerModel, dock: LiverDxDock, tmp_pa
 
 
 def test_the_slide_is_found_only_if_it_is_the_same_file(
-    dock: LiverDxDock, small_slide: Path, sample: object
+    dock: LiverDxDock, small_slide: Path, sample: Slide
 ) -> None:
     open_in(dock, small_slide)
     analyze(dock)
@@ -234,13 +235,13 @@ def test_results_go_with_their_slide(
 
 
 def test_going_back_to_a_slide_brings_its_result_back(
-    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, sample: object, tmp_path: Path
+    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, sample: Slide, tmp_path: Path
 ) -> None:
     open_in(dock, small_slide)
     analyze(dock)
     first = dock.controller.results
     other = tmp_path / "other.tif"
-    write_pyramid(other, sample.read_region(0, 2200, 700, 448, 448))  # type: ignore[attr-defined]
+    write_pyramid(other, sample.read_region(0, 2200, 700, 448, 448))
     open_in(dock, other)
     assert dock.controller.results is None
     assert dock.findings_panel.table.rowCount() == 0

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_liverdx.core.errors import ResultError, StorageFullError
 from napari_liverdx.core.grid import TileIndex, plan_grid
@@ -24,9 +25,11 @@ from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.io.decisions import Decision, DecisionLog, Verdict, write_decisions
 from napari_liverdx.io.manifest import RunManifest
 from napari_liverdx.io.result import ResultStore
+from napari_liverdx.io.slide import Slide
 from napari_liverdx.plugin.camera import camera_of
 from napari_liverdx.session.review import Order, Review, rank_tiles, read_thumbnails
 from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.widgets.review_tab import ReviewTab
 
 from .conftest import CLASSES
 from .window import analyze, canvas, click, open_in, wait, wait_paint
@@ -204,28 +207,28 @@ def test_decisions_from_another_program_start(store: ResultStore) -> None:
     assert json.loads((store.path / "review.json").read_text())[0]["col"] == 3
 
 
-def test_thumbnails_show_the_tiles_and_stop(sample: object, store: ResultStore) -> None:
+def test_thumbnails_show_the_tiles_and_stop(sample: Slide, store: ResultStore) -> None:
     grid = store.manifest.grid
     tiles = [TileIndex(0, 0), TileIndex(2, 1)]
     stop = threading.Event()
-    found = list(read_thumbnails(sample, grid, tiles, 56, stop))  # type: ignore[arg-type]
-    expected = sample.read_region(0, 224, 448, 224, 224)  # type: ignore[attr-defined]
+    found = list(read_thumbnails(sample, grid, tiles, 56, stop))
+    expected = sample.read_region(0, 224, 448, 224, 224)
     reduced = expected.reshape(56, 4, 56, 4, 3).mean(axis=(1, 3))
     assert np.abs(found[1].rgb - reduced).max() <= 1
     stop.set()
-    assert not list(read_thumbnails(sample, grid, tiles, 56, stop))  # type: ignore[arg-type]
+    assert not list(read_thumbnails(sample, grid, tiles, 56, stop))
 
 
 # -- in the window --
 
 
-def review_page(dock: LiverDxDock) -> object:
+def review_page(dock: LiverDxDock) -> ReviewTab:
     (index,) = [i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "Review"]
     dock.tabs.setCurrentIndex(index)
     page = dock.tabs.widget(index)
-    wait(lambda: page.gallery.count() > 0)  # type: ignore[union-attr]
-    tiles = page.gallery.tiles  # type: ignore[union-attr]
-    wait(lambda: page.gallery.has_picture(tiles[-1]))  # type: ignore[union-attr]
+    wait(lambda: page.gallery.count() > 0)
+    tiles = page.gallery.tiles
+    wait(lambda: page.gallery.has_picture(tiles[-1]))
     return page
 
 
@@ -238,7 +241,7 @@ def test_review_by_mouse_and_keys(
     results = dock.controller.results
     assert results is not None
     page = review_page(dock)
-    gallery = page.gallery  # type: ignore[attr-defined]
+    gallery = page.gallery
     assert gallery.count() == results.store.count(1)
     assert "Review · small" not in viewer.layers
 
@@ -249,17 +252,17 @@ def test_review_by_mouse_and_keys(
     rect = results.rect(tile)
     middle = np.array([rect.y + rect.height / 2 - 0.5, rect.x + rect.width / 2 - 0.5]) * 0.5
     assert np.allclose(camera_of(viewer).center[-2:], middle)
-    assert page.control.current == tile  # type: ignore[attr-defined]
+    assert page.control.current == tile
 
     # Keys in the gallery decide and go on.
     QTest.keyClick(gallery, Qt.Key.Key_A)
     assert results.store.decisions[tile].verdict is Verdict.ACCEPTED
-    assert page.control.current == gallery.tiles[2]  # type: ignore[attr-defined]
+    assert page.control.current == gallery.tiles[2]
     # So do keys over the canvas.
     native = viewer.window._qt_viewer.canvas.native
     QTest.keyClick(native, "r")
     assert results.store.decisions[gallery.tiles[2]].verdict is Verdict.REJECTED
-    assert page.counts.text() == "1 accepted, 1 rejected"  # type: ignore[attr-defined]
+    assert page.counts.text() == "1 accepted, 1 rejected"
 
     # Decisions stand on the slide, with features.
     layer = viewer.layers["Review · small"]
@@ -270,10 +273,10 @@ def test_review_by_mouse_and_keys(
     # Undo takes them back one by one, redo makes them again.
     QTest.keyClick(native, "z", Qt.KeyboardModifier.ControlModifier)
     assert gallery.tiles[2] not in results.store.decisions
-    assert page.control.current == gallery.tiles[2]  # type: ignore[attr-defined]
-    click(page.undo)  # type: ignore[attr-defined]
+    assert page.control.current == gallery.tiles[2]
+    click(page.undo)
     assert len(results.store.decisions) == 0
-    click(page.redo)  # type: ignore[attr-defined]
+    click(page.redo)
     assert list(results.store.decisions) == [tile]
 
     # The layer with the frames answers the review's keys, and none that draw or delete.
@@ -296,19 +299,19 @@ def test_review_by_mouse_and_keys(
     wait_paint()
 
     # Saying what it is.
-    names = page.correct  # type: ignore[attr-defined]
+    names = page.correct
     gallery.choose(gallery.tiles[0])
     names.setCurrentIndex(names.findData("liver"))
     names.activated.emit(names.currentIndex())
     assert results.store.decisions[gallery.tiles[0]].correct == "liver"
-    assert page.control.save(tmp_path / "d.csv")  # type: ignore[attr-defined]
+    assert page.control.save(tmp_path / "d.csv")
     assert len((tmp_path / "d.csv").read_text().splitlines()) == 3
 
     # Another slide and back: the decisions can still be undone.
     dock.controller.choose_layer(None)
     dock.controller.choose_layer(viewer.layers["small"])
-    wait(lambda: page.control.review is not None)  # type: ignore[attr-defined]
-    assert page.undo.isEnabled()  # type: ignore[attr-defined]
+    wait(lambda: page.control.review is not None)
+    assert page.undo.isEnabled()
     assert [x.name for x in viewer.layers].count("Review · small") == 1
     dock.release()
     assert "Review · small" not in viewer.layers
@@ -323,7 +326,7 @@ def test_gallery_frames_and_overview_in_pixels(
     results = dock.controller.results
     assert results is not None
     page = review_page(dock)
-    gallery = page.gallery  # type: ignore[attr-defined]
+    gallery = page.gallery
     # Tissue is pink, a missing picture is grey.
     shown = _pixels(gallery.viewport())
     item = gallery.visualItemRect(gallery.item(0))
@@ -332,17 +335,17 @@ def test_gallery_frames_and_overview_in_pixels(
 
     # The frame of an accepted tile is green on the canvas.
     gallery.setCurrentRow(0)
-    click(page.accept)  # type: ignore[attr-defined]
+    click(page.accept)
     dock.controller.findings.set_view(visible=False)
     gallery.setCurrentRow(0)
-    page.control.current = None  # type: ignore[attr-defined]
-    page.control._draw()  # type: ignore[attr-defined]
+    page.control.current = None
+    page.control._draw()
     picture = canvas(viewer)
     green = (picture[..., 1] > picture[..., 0] + 60) & (picture[..., 1] > 120)
     assert green.sum() > 300
 
     # The overview shows where the canvas looks, and leads it.
-    overview = page.overview.map  # type: ignore[attr-defined]
+    overview = page.overview.map
     wait(lambda: not overview.is_empty)
     rect = results.rect(gallery.tiles[0])
     assert overview.view_rect is not None
@@ -356,8 +359,8 @@ def test_gallery_frames_and_overview_in_pixels(
     wait_paint()
 
 
-def _pixels(widget: object) -> np.ndarray:
-    image = widget.grab().toImage()  # type: ignore[attr-defined]
+def _pixels(widget: QWidget) -> np.ndarray:
+    image = widget.grab().toImage()
     image = image.convertToFormat(image.Format.Format_RGB888)
     width, height, line = image.width(), image.height(), image.bytesPerLine()
     raw = np.frombuffer(image.constBits(), np.uint8)[: line * height].reshape(height, line)
@@ -372,17 +375,17 @@ def test_clicking_on_the_slide_picks_a_tile(
     analyze(dock)
     page = review_page(dock)
     before = list(viewer.mouse_drag_callbacks)
-    click(page.pick)  # type: ignore[attr-defined]
+    click(page.pick)
     viewer.reset_view()
     native = viewer.window._qt_viewer.canvas.native
     middle = QPoint(native.width() // 2, native.height() // 2)
     QTest.mouseClick(native, Qt.MouseButton.LeftButton, pos=middle)
-    tile = page.control.current  # type: ignore[attr-defined]
+    tile = page.control.current
     results = dock.controller.results
     assert results is not None
     rect = results.rect(tile)
     # The slide's middle, (560, 448), lies in it or on its edge.
     assert rect.x - 2 <= 560 <= rect.right + 2
     assert rect.y - 2 <= 448 <= rect.bottom + 2
-    click(page.pick)  # type: ignore[attr-defined]
+    click(page.pick)
     assert list(viewer.mouse_drag_callbacks) == before

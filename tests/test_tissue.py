@@ -212,7 +212,7 @@ def some_map(**more: object) -> TissueMap:
     labels = np.zeros((60, 80), np.uint8)
     labels[5:55, 5:75] = TissueLabel.TISSUE
     labels[5:55, 40:60] = TissueLabel.PEN
-    return TissueMap(labels, 16.0, 16.0, **more)  # type: ignore[arg-type]
+    return TissueMap(labels, 16.0, 16.0, **more)
 
 
 def test_kept_artefacts_count_as_tissue() -> None:

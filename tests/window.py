@@ -60,7 +60,7 @@ def notes() -> Iterator[list[str]]:
     messages: list[str] = []
 
     def keep(notification: object) -> None:
-        messages.append(str(notification.message))  # type: ignore[attr-defined]
+        messages.append(str(notification.message))
 
     notification_manager.notification_ready.connect(keep)
     yield messages

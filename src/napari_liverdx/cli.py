@@ -28,7 +28,17 @@ from napari_liverdx import (
     cli_test,
     cli_train,
 )
-from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.cli_common import (
+    BatchSizeOption,
+    DeviceOption,
+    ErrorRateOption,
+    KeepArtefactsOption,
+    ModelOption,
+    OverlapOption,
+    PrecisionOption,
+    ThresholdOption,
+    thresholds_of,
+)
 from napari_liverdx.cli_result import (
     BasisOption,
     HideNameOption,
@@ -169,31 +179,22 @@ def sample(
 def analyze(
     slide: Annotated[Path, typer.Argument(help="The slide to analyse.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    model: ModelOption = "liver-steatosis",
     mpp: Annotated[
         float | None,
         typer.Option(help="Level-0 µm/px, if the slide states none or a wrong one."),
     ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
-    ] = None,
-    error_rate: Annotated[
-        float | None,
-        typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
-    ] = None,
+    threshold: ThresholdOption = None,
+    error_rate: ErrorRateOption = None,
     context: Annotated[
         Path | None,
         typer.Option(help="Slide context that refines the tiles and calls the slide."),
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Tiles at a time.")] = None,
-    keep_artefacts: Annotated[
-        bool,
-        typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
-    ] = False,
+    overlap: OverlapOption = 0.0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    batch_size: BatchSizeOption = None,
+    keep_artefacts: KeepArtefactsOption = False,
     basis: BasisOption = MeasuredOn.CELLS,
     pdf: PdfOption = False,
     hide_name: HideNameOption = False,

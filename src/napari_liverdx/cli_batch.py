@@ -15,7 +15,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.cli_common import (
+    BatchSizeOption,
+    DeviceOption,
+    ErrorRateOption,
+    KeepArtefactsOption,
+    ModelOption,
+    OverlapOption,
+    PrecisionOption,
+    ThresholdOption,
+    thresholds_of,
+)
 
 if TYPE_CHECKING:
     from napari_liverdx.io.cohort import CohortRow
@@ -39,36 +49,27 @@ def batch(
         typer.Argument(help="A folder of slides, or a table (CSV) with columns path and mpp."),
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    model: ModelOption = "liver-steatosis",
     mpp: Annotated[
         float | None, typer.Option(help="Level-0 µm/px of the slides that state none.")
     ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
-    ] = None,
+    threshold: ThresholdOption = None,
     pattern: Annotated[
         str, typer.Option(help='Which files of the folder, for example "*.svs".')
     ] = "*",
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Look into folders within the folder too.")
     ] = False,
-    error_rate: Annotated[
-        float | None,
-        typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
-    ] = None,
+    error_rate: ErrorRateOption = None,
     context: Annotated[
         Path | None,
         typer.Option(help="Slide context that refines the tiles and calls each slide."),
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Tiles at a time.")] = None,
-    keep_artefacts: Annotated[
-        bool,
-        typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
-    ] = False,
+    overlap: OverlapOption = 0.0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    batch_size: BatchSizeOption = None,
+    keep_artefacts: KeepArtefactsOption = False,
     hide_names: Annotated[
         bool,
         typer.Option(

@@ -6,8 +6,9 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,11 +24,37 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALLOW_LEAKS",
+    "BatchSizeOption",
+    "DeviceOption",
+    "ErrorRateOption",
+    "KeepArtefactsOption",
+    "ModelOption",
+    "OverlapOption",
+    "PrecisionOption",
+    "ThresholdOption",
     "check_folds",
     "check_parts",
     "public_command",
     "say_scale",
     "thresholds_of",
+]
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name or path.")]
+ThresholdOption = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
+]
+ErrorRateOption = Annotated[
+    float | None,
+    typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
+]
+OverlapOption = Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+PrecisionOption = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
+BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
+KeepArtefactsOption = Annotated[
+    bool,
+    typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
 ]
 
 ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."

@@ -10,6 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_liverdx.cli_common import (
+    ModelOption,
+    OverlapOption,
+)
 from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     slide: Annotated[Path, typer.Argument(help="The slide.")],
     out_file: Annotated[Path, typer.Option("--out", "-o", help="Picture to write, PNG.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    model: ModelOption = "liver-steatosis",
     tile: Annotated[str | None, typer.Option(help="ROW,COL in the grid of tiles.")] = None,
     at: Annotated[str | None, typer.Option(help="X,Y in level-0 pixels.")] = None,
     class_name: Annotated[
@@ -39,7 +43,7 @@ def explain(
     mpp: Annotated[
         float | None, typer.Option(help="Level-0 µm/px, if the slide states none or a wrong one.")
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
+    overlap: OverlapOption = 0.0,
 ) -> None:
     """Show why a model says what it says of one tile: Grad-CAM, and cells with and without RNN."""
     from PIL import Image

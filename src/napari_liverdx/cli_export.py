@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.cli_common import (
+    ThresholdOption,
+    thresholds_of,
+)
 from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
@@ -46,10 +49,7 @@ def export(
     formats: Annotated[
         list[Format], typer.Option("--format", "-f", help="What to write, repeatable.")
     ],
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
-    ] = None,
+    threshold: ThresholdOption = None,
     slide: Annotated[
         Path | None,
         typer.Option(help="The slide, if a small picture of it may go into DICOM."),

@@ -11,7 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from napari_liverdx.cli_common import thresholds_of
+from napari_liverdx.cli_common import (
+    ErrorRateOption,
+    ThresholdOption,
+    thresholds_of,
+)
 from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
@@ -76,14 +80,8 @@ def report(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Its model, if it cannot be named any more.")
     ] = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
-    ] = None,
-    error_rate: Annotated[
-        float | None,
-        typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
-    ] = None,
+    threshold: ThresholdOption = None,
+    error_rate: ErrorRateOption = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; beside the result by default.")
     ] = None,
@@ -131,21 +129,17 @@ def report(
 
 
 def _slide_of(store: ResultStore, given: Path | None) -> Slide | None:
-    """The slide of a result: the given one, where it lay at the last look, or beside the result."""
+    """The slide of a result: the given one, or where `find_slide` finds it."""
     from napari_liverdx.io.slide import open_slide
-    from napari_liverdx.io.view import ViewState
+    from napari_liverdx.io.slide_of import find_slide
 
-    folder, kept = store.path.parent, ViewState.load(store.path).slide
-    places = [folder / kept] if kept else []
-    places += [f / store.manifest.slide_name for f in (folder, folder.parent)]
-    for place in [given] if given is not None else [p for p in places if p.is_file()]:
-        opened = open_slide(place, mpp=store.mpp)
-        if opened.fingerprint() == store.manifest.slide_fingerprint:
-            return opened
+    if given is None:
+        return find_slide(store)
+    opened = open_slide(given, mpp=store.mpp)
+    if opened.fingerprint() != store.manifest.slide_fingerprint:
         opened.close()
-        if given is not None:
-            raise PlanError(f"{given}: not the slide of this result; give the one it was made of")
-    return None
+        raise PlanError(f"{given}: not the slide of this result; give the one it was made of")
+    return opened
 
 
 def say_domain(reading: DomainReading | None, when: str) -> None:

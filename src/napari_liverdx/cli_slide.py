@@ -14,6 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from napari_liverdx.cli_common import (
+    DeviceOption,
+    ModelOption,
+    OverlapOption,
+)
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,12 +60,12 @@ def context_bags(
         typer.Argument(help="Folder of slides, or CSV: slide,label,group[,annotation]."),
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bags.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    model: ModelOption = "liver-steatosis",
     mpp: Annotated[
         float | None, typer.Option(help="Level-0 µm/px, if the slides state none or a wrong one.")
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")] = 0.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    overlap: OverlapOption = 0.0,
+    device: DeviceOption = "auto",
 ) -> None:
     """Run a tile model over slides and keep what a slide context learns from.
 
@@ -96,7 +101,7 @@ def context_bags(
 def context_train(
     folder: Annotated[Path, typer.Argument(help="Folder with bags, from 'context-bags'.")],
     out_file: Annotated[Path, typer.Option("--out", "-o", help="Slide context file to write.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "liver-steatosis",
+    model: ModelOption = "liver-steatosis",
     learn_from: Annotated[
         Source, typer.Option("--from", help="Labels to learn from.")
     ] = Source.BOTH,

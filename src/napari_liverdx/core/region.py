@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.geometry import Rect
 
-__all__ = ["Region", "covered"]
+__all__ = ["Region", "covered", "ellipse_corners"]
 
+_ELLIPSE_CORNERS = 72
 SAMPLES = 32
 """Points along a rectangle's side at which `covered` looks."""
 
@@ -78,6 +79,23 @@ class Region:
                 crossing = x0 + (ys[rows] - y0) * ((x1 - x0) / (y1 - y0))
                 odd[rows] ^= xs[None, :] >= crossing[:, None]
         return odd
+
+
+def ellipse_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners of a polygon along an ellipse, 5 degrees apart.
+
+    Parameters
+    ----------
+    box : ndarray of float, shape (4, 2)
+        Corners of the box around it, one after another; it may be turned.
+
+    Returns
+    -------
+    ndarray of float64, shape (72, 2)
+    """
+    angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
+    across, along = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    return np.asarray(box.mean(axis=0) + np.cos(angle) * across + np.sin(angle) * along)
 
 
 def covered(regions: Iterable[Region], rect: Rect) -> float:

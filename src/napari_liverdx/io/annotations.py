@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.region import Region
+from napari_liverdx.core.region import Region, ellipse_corners
 from napari_liverdx.io.table import read_table
 
 __all__ = ["Annotations", "Units", "read_geojson", "read_shapes_csv"]
 
 Units = Literal["px", "um"]
 
-_ELLIPSE_CORNERS = 72
 _CLOSED_SHAPES = {"polygon", "rectangle", "ellipse"}
 _OPEN_SHAPES = {"path", "line"}
 
@@ -199,6 +198,4 @@ def _regions_of_shapes(
 def _ellipse(box: NDArray[np.float64], where: str) -> NDArray[np.float64]:
     if len(box) != 4:
         raise DataError(f"{where}: an ellipse has the four corners of its box, not {len(box)}")
-    angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
-    across, along = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
-    return np.asarray(box.mean(axis=0) + np.cos(angle) * across + np.sin(angle) * along)
+    return ellipse_corners(box)

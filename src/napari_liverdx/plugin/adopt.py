@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.errors import LiverDxError, MppError, PlanError
 from napari_liverdx.core.mpp import Mpp
 from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.region import ellipse_corners
 from napari_liverdx.io.pixels import to_rgb8
 from napari_liverdx.io.slide import Slide, SlideInfo, open_slide
 from napari_liverdx.plugin.camera import camera_of, canvas_size
@@ -160,7 +161,11 @@ def named_regions(shapes: Shapes, slide_layer: Image) -> list[tuple[str, NDArray
     for number, (kind, corners) in enumerate(zip(shapes.shape_type, shapes.data, strict=True)):
         if kind in ("line", "path"):
             continue
-        outline = _ellipse(corners) if kind == "ellipse" else np.asarray(corners)
+        outline = (
+            ellipse_corners(np.asarray(corners, float))
+            if kind == "ellipse"
+            else np.asarray(corners)
+        )
         world = [shapes.data_to_world(point) for point in outline]
         given = [str(shapes.features[c].iloc[number]) for c in titles]
         name = next((g for g in given if g and g != "nan"), f"Region {number + 1}")
@@ -180,11 +185,3 @@ def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.f
     if not polygons:
         raise PlanError("no closed shape was drawn; draw a rectangle, ellipse or polygon first")
     return polygons
-
-
-def _ellipse(corners: Sequence[Any]) -> NDArray[np.float64]:
-    box = np.asarray(corners, dtype=float)
-    centre = box.mean(axis=0)
-    a, b = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
-    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
-    return np.asarray(centre + np.cos(t) * a + np.sin(t) * b)

@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
 from napari_liverdx.core.measure import ClassMeasure
@@ -147,9 +148,9 @@ class SlideStep:
     message: str = ""
     result: Path | None = None
 
-    def to(self, state: SlideState, message: str, **row: object) -> SlideStep:
+    def to(self, state: SlideState, message: str, **row: Any) -> SlideStep:
         """The next step; ``row`` holds what is newly known."""
-        known = replace(self.row, state=state.value, **row)  # type: ignore[arg-type]
+        known = replace(self.row, state=state.value, **row)
         return replace(self, state=state, message=message, row=known)
 
 

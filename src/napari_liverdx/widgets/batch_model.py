@@ -281,8 +281,9 @@ class BatchModel(QAbstractTableModel):
 
 def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
     classes: list[_Column] = []
-    for index in () if scheme is None else scheme.pathological:
-        classes += _class_columns(scheme[index].name, scheme[index].title)  # type: ignore[index]
+    if scheme is not None:
+        for index in scheme.pathological:
+            classes += _class_columns(scheme[index].name, scheme[index].title)
     return (
         _text("Slide", lambda i: i.name),
         _Column(

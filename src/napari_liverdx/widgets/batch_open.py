@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.view import ViewState
-from napari_liverdx.plugin.adopt import is_slide_layer
-from napari_liverdx.plugin.layers import slide_layer_data
 from napari_liverdx.plugin.overlay import ResultLayers
-from napari_liverdx.plugin.reopen import find_layer, find_slide, stand_in
+from napari_liverdx.plugin.reopen import open_slide_layer, stand_in
 from napari_liverdx.widgets.dock import LiverDxDock
 
 if TYPE_CHECKING:
@@ -87,16 +84,10 @@ def open_result(
         return dock.controller.open_result(path, slide)
     try:
         store = ResultStore.open(path)
-        layer = find_layer([x for x in reversed(viewer.layers) if is_slide_layer(x)], store)
-        found = None if layer is not None else find_slide(store, slide)
+        layer = open_slide_layer(viewer, store, slide)
     except LiverDxError as error:
         show_error(str(error))
         return False
-    if found is not None:
-        data, meta, _ = slide_layer_data(found)
-        layer = Image(data, **meta)
-        viewer.add_layer(layer)
-        viewer.reset_view()
     if layer is None:
         show_warning(f"{slide.name} is not there any more; its result is shown without it")
         layer = stand_in(store)

@@ -16,11 +16,11 @@ from napari_liverdx.core.errors import ResultError
 from napari_liverdx.io.basis import Basis
 from napari_liverdx.io.result import SUFFIX, ResultStore
 from napari_liverdx.io.slide import Slide
+from napari_liverdx.io.slide_of import relative_place
 from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.plugin.layers import SLIDE_KEY
 from napari_liverdx.plugin.overlay import ResultLayers
-from napari_liverdx.plugin.reopen import relative_place
 from napari_liverdx.session.handing_on import write_export
 from napari_liverdx.session.measuring import Findings, Measurer, NamedPolygon
 from napari_liverdx.session.reporting import save_report

@@ -13,9 +13,9 @@ from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.io.result import ResultStore
 from napari_liverdx.io.view import ViewState
 from napari_liverdx.models.zoo import find_by_hash
-from napari_liverdx.plugin.layers import RESULT_KEY, slide_layer_data
+from napari_liverdx.plugin.layers import RESULT_KEY
 from napari_liverdx.plugin.overlay import ResultLayers
-from napari_liverdx.plugin.reopen import find_layer, find_slide, stand_in
+from napari_liverdx.plugin.reopen import find_layer, open_slide_layer, stand_in
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.controller import DockController
@@ -56,7 +56,7 @@ class Reopener:
             return False
         try:
             store = ResultStore.open(path)
-            layer = self._slide_layer(store, slide)
+            layer = open_slide_layer(control.viewer, store, slide)
         except LiverDxError as error:
             show_error(str(error))
             return False
@@ -76,21 +76,6 @@ class Reopener:
         control.findings.show(store, layer, view)
         control.state.message = f"Opened {path.name}"
         return True
-
-    def _slide_layer(self, store: ResultStore, place: Path | None) -> Image | None:
-        # The oldest: one that was open before keeps its results.
-        layer = find_layer(reversed(self._control.slide_layers()), store)
-        if layer is not None:
-            return layer
-        slide = find_slide(store, place)
-        if slide is None:
-            return None
-        data, meta, _ = slide_layer_data(slide)
-        layer = Image(data, **meta)
-        viewer = self._control.viewer
-        viewer.add_layer(layer)
-        viewer.reset_view()
-        return layer
 
     def _take_model(self, store: ResultStore, view: ViewState) -> None:
         """Choose the very model that made a result, and the thresholds it was left with."""
