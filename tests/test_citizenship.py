@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QLabel, QScrollArea
 
 from napari_liverdx.io.slide import Slide
 from napari_liverdx.plugin.preferences import Preferences, preferences
@@ -18,7 +19,7 @@ from napari_liverdx.widgets.dock import LiverDxDock
 from napari_liverdx.widgets.keys_dialog import KeysDialog
 
 from .conftest import write_pyramid
-from .window import analyze, click, open_in, wait, wait_paint
+from .window import analyze, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -107,7 +108,9 @@ def test_a_preferred_model_that_is_gone_is_told(
     viewer: ViewerModel, qtbot: object, own_preferences: Any
 ) -> None:
     own_preferences.analysis.model = "no-such-model"
-    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+    with notes() as told:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
+    assert any("no-such-model" in text for text in told)
     assert dock.state.card.name == "liver-steatosis"
     dock.release()
 
@@ -116,8 +119,9 @@ def test_the_preferences_page_shows_the_settings(viewer: ViewerModel) -> None:
     from napari._qt.dialogs.preferences_dialog import PreferencesDialog
 
     dialog = PreferencesDialog(parent=viewer.window._qt_window)
-    texts = [dialog._list.item(i).text() for i in range(dialog._list.count())]
-    assert any("Liver" in t for t in texts) or "Plugins" in texts
+    (row,) = [i for i in range(dialog._list.count()) if dialog._list.item(i).text() == "Liver Dx"]
+    labels = {label.text() for label in dialog._stack.widget(row).findChildren(QLabel)}
+    assert {"Model", "Device", "Threshold", "Colours", "Code instead of the slide's name"} <= labels
     dialog.close()
     dialog.deleteLater()
 
@@ -179,14 +183,11 @@ def test_every_page_fits_a_small_screen(
         dock.tabs.setCurrentIndex(index)
         wait_paint()
         page = dock.tabs.widget(index)
-        scrolls = page.findChildren(type(page)) or [page]
-        from qtpy.QtWidgets import QScrollArea
-
-        for area in [*page.findChildren(QScrollArea), *scrolls]:
-            if isinstance(area, QScrollArea) and area.widget() is not None:
-                content = area.widget()
-                assert content.minimumSizeHint().width() <= area.viewport().width(), (
-                    dock.tabs.tabText(index)
-                )
+        areas = page.findChildren(QScrollArea)
+        assert areas
+        for area in areas:
+            assert area.widget().minimumSizeHint().width() <= area.viewport().width(), (
+                dock.tabs.tabText(index)
+            )
     wait(lambda: not dock.controller.is_busy)
     assert dock.width() <= 0.36 * 1366
