@@ -22,20 +22,22 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
 from napari_liverdx.core.grid import TileGrid, TileIndex
-from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.engine.analyze import slide_tissue
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.predict import predict, read_tile
-from napari_liverdx.io.cache import TileCache
-from napari_liverdx.io.exports import export
-from napari_liverdx.io.lazy import dask_levels
-from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.exports.registry import export
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.cache import TileCache
+from napari_liverdx.slides.lazy import dask_levels
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tiles import read_tile
+from napari_liverdx.slides.tissue import slide_tissue
 
 CMU = Path(__file__).parent.parent / "tests" / "data" / "CMU-1-Small-Region.svs"
 ROUNDS = 3

@@ -18,24 +18,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from mosaic import MosaicConfig, TilePool, make_mosaics
 from numpy.typing import NDArray
 from rich.console import Console
 from scipy import ndimage
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 
-from napari_liverdx.engine.bags import Bag
-from napari_liverdx.engine.evaluate import group_draws
-from napari_liverdx.engine.fine_tune import fine_tune
-from napari_liverdx.engine.mosaic import MosaicConfig, TilePool, make_mosaics
-from napari_liverdx.engine.recipe import load_recipe
-from napari_liverdx.engine.sample_base import Samples
-from napari_liverdx.engine.slide_context import ContextConfig, score_bags, train_context
-from napari_liverdx.engine.splits import grouped_folds
-from napari_liverdx.models.base import TileModel
-from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.pretrained import load_imagenet_encoder
-from napari_liverdx.models.slide_context import SlideContext
+from napari_liverdx.metrics.bootstrap import group_draws
+from napari_liverdx.mil.bags import Bag
+from napari_liverdx.mil.network import SlideContext
+from napari_liverdx.mil.train import ContextConfig, score_bags, train_context
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
+from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
+from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.splits import grouped_folds
+from napari_liverdx.training.loop import fine_tune
+from napari_liverdx.training.recipe import load_recipe
 
 out = Console()
 COMMAND = "python benchmarks/context_study.py DATA docs/results/slide-context"

@@ -23,13 +23,13 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 from torch import nn
 
-from napari_liverdx.engine.explain import judge_cells_alone
-from napari_liverdx.engine.grad_cam import CamLayer, raw_grad_cam
-from napari_liverdx.engine.masked_samples import MaskedSamples
-from napari_liverdx.engine.recipe import load_recipe, recipe_split
-from napari_liverdx.models.base import TileModel
-from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.inference.explain import judge_cells_alone
+from napari_liverdx.inference.grad_cam import CamLayer, raw_grad_cam
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.recipe import load_recipe, recipe_split
 
 out = Console()
 COMMAND = "python benchmarks/explain_study.py DATA/liver_steatosis docs/results/explain"

@@ -23,16 +23,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.engine.analyze import slide_tissue
-from napari_liverdx.engine.plan import plan_run
-from napari_liverdx.engine.taught_samples import TaughtSlide
-from napari_liverdx.engine.teach import Lesson
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.io.taught import rectangle
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.models.zoo import load_model
-from napari_liverdx.session.teaching import (
+from napari_liverdx.session.finetune import (
     BothMaps,
     ComparisonRequest,
     TeachingRequest,
@@ -41,6 +35,13 @@ from napari_liverdx.session.teaching import (
     compare_on_slide,
     run_teaching,
 )
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue
+from napari_liverdx.training.interactive.annotation_store import rectangle
+from napari_liverdx.training.interactive.corrections import TaughtSlide
+from napari_liverdx.training.interactive.finetune import Lesson
 
 MODEL = "liver-steatosis"
 TILE = 224

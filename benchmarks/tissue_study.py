@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, TissueMap
-from napari_liverdx.engine.tissue import slide_tissue_map
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import Slide, SlideInfo, open_slide
+from napari_liverdx.slides.backend import SlideInfo
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue_map
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -20,11 +20,11 @@ from PIL import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import open_slide
-from napari_liverdx.plugin.camera import fly_to, place_of
 from napari_liverdx.session.state import RunStatus
-from napari_liverdx.widgets.keys_dialog import KeysDialog
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.viewer.layers.camera import fly_to, place_of
+from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 
 _LESSON = (
     ("fat", 1120, 291, 448, 269),

@@ -16,17 +16,18 @@ import torch
 from hypothesis import settings
 
 from napari_liverdx.core.classes import ClassKind, TissueClass
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.card import ModelCard, Normalisation
-from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, save_model_file
+from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_liverdx.widgets.dock import LiverDxDock
+    from napari_liverdx.widgets.analyze_dock import LiverDxDock
 
 REPOSITORY = Path(__file__).parent.parent
 CMU = Path(__file__).parent / "data" / "CMU-1-Small-Region.svs"

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from napari_liverdx.core.errors import ModelFileError
-from napari_liverdx.engine.complexity import measure_complexity
-from napari_liverdx.models.base import TileModel
-from napari_liverdx.models.cnn_transformer import CnnTransformer
-from napari_liverdx.models.modelfile import load_model_file, save_model_file
-from napari_liverdx.models.registry import ARCHITECTURES, build_model
+from napari_liverdx.experiments.complexity import measure_complexity
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.architectures.cnn_transformer import CnnTransformer
+from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
+from napari_liverdx.models.file import load_model_file, save_model_file
 
 from .conftest import make_card
 

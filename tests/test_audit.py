@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import DataError, LiverDxError
-from napari_liverdx.engine.audit import AuditProgress, audit, audit_steps
-from napari_liverdx.engine.audit_report import AuditReport, refuse_leaks
-from napari_liverdx.engine.fingerprints import (
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_steps
+from napari_liverdx.training.audit.fingerprints import (
     Fingerprints,
     NearPair,
     fingerprint,
@@ -26,9 +26,9 @@ from napari_liverdx.engine.fingerprints import (
     perceptual_hashes,
     turned,
 )
-from napari_liverdx.engine.samples import FolderSamples, MaskedSamples, Samples, TableSamples
-from napari_liverdx.engine.splits import grouped_folds
-from napari_liverdx.io.slide import Slide
+from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
+from napari_liverdx.training.data._all import FolderSamples, MaskedSamples, Samples, TableSamples
+from napari_liverdx.training.data.splits import grouped_folds
 
 RUN = CliRunner()
 
@@ -193,7 +193,7 @@ def test_hashes_of_turned_pictures_follow_from_one_transform(seed: int) -> None:
 
 
 def test_blocks_find_what_a_plain_comparison_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_liverdx.engine import fingerprints
+    from napari_liverdx.training.audit import fingerprints
 
     rng = np.random.default_rng(0)
     smooth = [np.asarray(Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)).resize(

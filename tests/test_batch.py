@@ -15,14 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import DataError, MppError
-from napari_liverdx.io.cohort import CohortRow, cohort_columns, cohort_text
-from napari_liverdx.io.hiding import without_folders
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.io.slide_list import ListedSlideFile, find_slides
-from napari_liverdx.io.view import ViewState
+from napari_liverdx.reports.cohort import CohortRow, cohort_columns, cohort_text
+from napari_liverdx.results.privacy import without_folders
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.batch import (
     BatchEnded,
     BatchRequest,
@@ -32,6 +30,9 @@ from napari_liverdx.session.batch import (
     SlideState,
     run_batch,
 )
+from napari_liverdx.slides.listing import ListedSlideFile, find_slides
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
 
 from .conftest import CMU, make_card, write_pyramid
 from .test_slides import corrupt_tile

@@ -15,16 +15,16 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QLineEdit, QScrollArea
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.io.cohort import cohort_columns
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide_list import ListedSlideFile
+from napari_liverdx.cli.app import app
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.reports.cohort import cohort_columns
+from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.batch_slide import SlideState, SlideStep
+from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.batch.model import MPP_COLUMN
 from napari_liverdx.widgets.batch_dock import BatchDock
-from napari_liverdx.widgets.batch_model import MPP_COLUMN
-from napari_liverdx.widgets.batch_open import main_dock
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.widgets.batch_result import main_dock
 
 from .test_batch import RESULT, read_csv, slides, table  # noqa: F401  (slides is a fixture)
 from .test_citizenship import own_preferences  # noqa: F401

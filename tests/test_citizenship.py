@@ -13,10 +13,10 @@ from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QLabel, QScrollArea
 
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.plugin.preferences import Preferences, preferences
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.keys_dialog import KeysDialog
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.viewer.preferences import Preferences, preferences
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 
 from .conftest import write_pyramid
 from .window import analyze, click, notes, open_in, wait, wait_paint

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.io.result import ResultStore
+from napari_liverdx.results.store import ResultStore
 
 from .conftest import CMU, write_pyramid
 from .test_slides import corrupt_tile, picture
@@ -152,7 +152,7 @@ def test_converted_livernet_equals_the_original(tmp_path: Path, data_root: Path)
     import numpy as np
     import torch
 
-    from napari_liverdx.models.modelfile import load_model_file
+    from napari_liverdx.models.file import load_model_file
 
     files = sorted((data_root / "livernet").glob("*.h5"))
     out = tmp_path / "five.safetensors"

@@ -11,10 +11,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_liverdx.core.errors import PlanError
-from napari_liverdx.plugin.camera import camera_of
-from napari_liverdx.session.comparing import Side, compare
-from napari_liverdx.widgets.compare_control import Mode
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.session.compare import Side, compare
+from napari_liverdx.viewer.layers.camera import camera_of
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.compare_controller import Mode
 
 from .test_review import make_store
 from .window import analyze, canvas, click, open_in, wait, wait_paint

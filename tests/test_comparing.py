@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import DataError, ModelFileError
-from napari_liverdx.engine import metrics as m
-from napari_liverdx.engine.augment import dihedral, jitter_stain
-from napari_liverdx.engine.compare import Predictions, holm, paired_test
-from napari_liverdx.engine.comparison import load_comparison
-from napari_liverdx.engine.crossval import _folds_key, fold_parts
-from napari_liverdx.engine.fine_tune import TrainConfig, _ahead, fine_tune
-from napari_liverdx.engine.losses import class_weights, focal_cross_entropy, mix
-from napari_liverdx.engine.recipe import Recipe, load_recipe
-from napari_liverdx.engine.samples import FolderSamples
-from napari_liverdx.engine.search_space import Range, default_space, load_space, with_settings
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.models.modelfile import load_model_file
-from napari_liverdx.models.registry import ARCHITECTURES, build_model
+from napari_liverdx.experiments.compare import Predictions, holm, paired_test
+from napari_liverdx.experiments.compare_config import load_comparison
+from napari_liverdx.experiments.crossval import _folds_key, fold_parts
+from napari_liverdx.experiments.search_space import Range, default_space, load_space, with_settings
+from napari_liverdx.metrics import classification as m
+from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
+from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.augment import dihedral, jitter_stain
+from napari_liverdx.training.data._all import FolderSamples
+from napari_liverdx.training.loop import TrainConfig, _ahead, fine_tune
+from napari_liverdx.training.losses import class_weights, focal_cross_entropy, mix
+from napari_liverdx.training.recipe import Recipe, load_recipe
 
 SMALL = "mobilenetv3_small_050"
 
@@ -230,8 +230,8 @@ def test_settings_are_replaced_by_their_dotted_names(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two classes that anything can learn: real liver, as it is and turned blue."""
-    from napari_liverdx.io.sample import sample_path
-    from napari_liverdx.io.slide import open_slide
+    from napari_liverdx.slides.open import open_slide
+    from napari_liverdx.slides.sample import sample_path
 
     root = tmp_path_factory.mktemp("folders")
     with open_slide(sample_path()) as slide:
@@ -427,10 +427,10 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from napari_liverdx.engine.distributed import average_gradients, distributed_run, world
-from napari_liverdx.engine.fine_tune import TrainConfig, _ahead, fine_tune
-from napari_liverdx.engine.samples import FolderSamples
-from napari_liverdx.models.registry import ARCHITECTURES, build_model
+from napari_liverdx.training.distributed import average_gradients, distributed_run, world
+from napari_liverdx.training.loop import TrainConfig, _ahead, fine_tune
+from napari_liverdx.training.data._all import FolderSamples
+from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)

@@ -12,8 +12,7 @@ from napari_liverdx.core.errors import LiverDxError, MppError, PlanError
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
 from napari_liverdx.core.measure import measure
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import Level, level_for_downsample
+from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
 from napari_liverdx.core.tissue import TissueMask, bounding_rect, find_tissue, restrict
 
 from .conftest import CLASSES

@@ -14,25 +14,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.core.geometry import Rect
+from napari_liverdx.core.geometry import Rect, Region, covered
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.region import Region, covered
-from napari_liverdx.engine.annotated import TileRule
-from napari_liverdx.engine.data_config import DataConfig, guess_kind
-from napari_liverdx.engine.predict import read_tile
-from napari_liverdx.engine.samples import FolderSamples, SlideSamples, TableSamples
-from napari_liverdx.engine.splits import (
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.annotations import read_geojson, read_shapes_csv
+from napari_liverdx.slides.csv_table import read_table
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tiles import read_tile
+from napari_liverdx.training.data._all import FolderSamples, SlideSamples, TableSamples
+from napari_liverdx.training.data.annotated import TileRule
+from napari_liverdx.training.data.config import DataConfig, guess_kind
+from napari_liverdx.training.data.splits import (
     assigned_split,
     folds_of,
     joined_groups,
     of_sources,
     shares_of,
 )
-from napari_liverdx.io.annotations import read_geojson, read_shapes_csv
-from napari_liverdx.io.sample import sample_path
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.io.table import read_table
 
 from .conftest import write_pyramid
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import open_slide
-from napari_liverdx.models.modelfile import load_model_file, save_model_file
-from napari_liverdx.plugin.reader import get_reader
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.state import Extent, RunStatus
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.model_panel import CardDialog
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.viewer.reader import get_reader
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.main.model_panel import CardDialog
 
 from .conftest import CMU, make_card, write_pyramid
 from .test_slides import corrupt_tile
@@ -82,7 +82,7 @@ def test_dock_equals_command_line(
 ) -> None:
     from typer.testing import CliRunner
 
-    from napari_liverdx.cli import app
+    from napari_liverdx.cli.app import app
 
     open_in(dock, small_slide)
     analyze(dock)

@@ -28,15 +28,18 @@ from napari_liverdx.core.errors import (
     ResultMismatchError,
 )
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.predict import _next_size, predict, read_tile
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.models.base import TileModel, TileOutput
-from napari_liverdx.models.modelfile import LoadedModel
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.predict import _next_size, predict
+from napari_liverdx.inference.run import analyze, make_manifest
+from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tiles import read_tile
+from napari_liverdx.slides.tissue import slide_tissue
 
 from .conftest import CMU, make_card
 from .test_slides import corrupt_tile
@@ -353,13 +356,14 @@ def test_damaged_and_foreign_results_are_named(
 CHILD = """
 import sys
 from pathlib import Path
-from napari_liverdx.engine import analyze as module
-from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.plan import plan_run
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import open_slide
-from napari_liverdx.models.modelfile import load_model_file
+from napari_liverdx.inference import run as module
+from napari_liverdx.inference.run import (analyze, make_manifest)
+from napari_liverdx.slides.tissue import slide_tissue
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.plan import plan_run
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.models.file import load_model_file
 
 module._FLUSH_SECONDS = 0.0
 slide, model = open_slide(sys.argv[1]), load_model_file(Path(sys.argv[2]))

@@ -16,12 +16,12 @@ from scipy.stats import spearmanr
 from torch import nn
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
-from napari_liverdx.core.colours import CIVIDIS, COOL_WARM, INFERNO, colour_values, table_rgb
+from napari_liverdx.cli.app import app
+from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, colour_values, table_rgb
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.explain import (
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.explain import (
     Explanation,
     explain_pixels,
     explain_tile,
@@ -29,20 +29,21 @@ from napari_liverdx.engine.explain import (
     sentences,
     tile_at,
 )
-from napari_liverdx.engine.explain_picture import (
+from napari_liverdx.inference.explain_sheet import (
     difference_limit,
     explanation_pictures,
     explanation_sheet,
 )
-from napari_liverdx.engine.grad_cam import grad_cam
-from napari_liverdx.engine.plan import plan_run
-from napari_liverdx.engine.predict import predict
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.inference.grad_cam import grad_cam
+from napari_liverdx.inference.plan import plan_run
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.modelfile import LoadedModel
-from napari_liverdx.models.registry import build_model
+from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.zoo import load_model
-from napari_liverdx.session.runner import look_at_slide
+from napari_liverdx.session.run import look_at_slide
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
 
 from .conftest import make_card
 
@@ -334,7 +335,7 @@ def test_tile_at_is_the_nearest_tile_over_a_place(
 
 def made(cells: np.ndarray, alone: np.ndarray, card: ModelCard) -> Explanation:
     from napari_liverdx.core.geometry import Rect
-    from napari_liverdx.engine.explain import AloneContext
+    from napari_liverdx.inference.explain import AloneContext
 
     def stacked(fat: np.ndarray) -> np.ndarray:
         return np.stack([1 - fat, fat * 0, fat]).astype(np.float32)
@@ -457,17 +458,17 @@ def test_command_says_what_is_wrong(
 def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
     small_slide: Path, tiny_file: Path, tiny: LoadedModel, tmp_path: Path
 ) -> None:
-    from napari_liverdx.engine.analyze import make_manifest
-    from napari_liverdx.io.result import ResultStore
-    from napari_liverdx.io.slide_call import SlideCall
-    from napari_liverdx.models.modelfile import save_model_file
-    from napari_liverdx.session.explaining import (
+    from napari_liverdx.inference.run import make_manifest
+    from napari_liverdx.models.file import save_model_file
+    from napari_liverdx.results.slide_prediction import SlideCall
+    from napari_liverdx.results.store import ResultStore
+    from napari_liverdx.session.explain import (
         ExplainRequest,
         explain,
         grid_to_explain,
         model_to_explain,
     )
-    from napari_liverdx.session.resolve import resolve
+    from napari_liverdx.session.plan import resolve
     from napari_liverdx.session.state import SessionState
 
     state = SessionState()

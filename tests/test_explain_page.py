@@ -13,11 +13,11 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.engine.explain_picture import explanation_sheet
-from napari_liverdx.models.modelfile import load_model_file, save_model_file
-from napari_liverdx.plugin.camera import camera_of, canvas_size
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.explain_tab import ExplainTab
+from napari_liverdx.inference.explain_sheet import explanation_sheet
+from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.viewer.layers.camera import camera_of, canvas_size
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.explain_page import ExplainTab
 
 from .conftest import make_card, write_pyramid
 from .window import analyze, canvas, click, open_in, wait, wait_paint
@@ -91,7 +91,7 @@ def test_a_click_explains_the_tile_under_it(
     shown = view.grab().toImage()
     place = view.place(2).center().toPoint() * shown.devicePixelRatio()
     colour = shown.pixelColor(place)
-    from napari_liverdx.engine.explain_picture import explanation_pictures
+    from napari_liverdx.inference.explain_sheet import explanation_pictures
 
     middle = explanation_pictures(explanation)[2].pixels[112, 112]
     assert np.abs(np.array(colour.getRgb()[:3]) - middle).max() <= 3

@@ -26,24 +26,25 @@ from hypothesis.extra import numpy as hnp
 from napari.components import ViewerModel
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import LiverDxError, PlanError, ResultError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.core.measure import measure
 from napari_liverdx.core.outline import label_foci, outline
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.io.annotations import read_geojson
-from napari_liverdx.io.decisions import Decision
-from napari_liverdx.io.exports import EXPORTS, export, export_path
-from napari_liverdx.io.exports.base import ExportOptions
-from napari_liverdx.io.exports.geojson import features
-from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Overview, open_slide
-from napari_liverdx.io.view import ViewState
-from napari_liverdx.plugin.layers import RESULT_KEY, SLIDE_KEY
-from napari_liverdx.plugin.writers import save_dicom
-from napari_liverdx.session.handing_on import write_export
+from napari_liverdx.exports.base import ExportOptions
+from napari_liverdx.exports.geojson import features
+from napari_liverdx.exports.registry import EXPORTS, export, export_path
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.review_log import Decision
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.export import write_export
+from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Overview
+from napari_liverdx.viewer.layers.base import RESULT_KEY, SLIDE_KEY
+from napari_liverdx.viewer.writers import save_dicom
 
 from .conftest import CLASSES
 
@@ -582,8 +583,8 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore) -> None:
     """The system refuses files beyond a size, as it refuses any file on a full disk."""
     code = (
         "import resource, sys\nfrom pathlib import Path\n"
-        "from napari_liverdx.io.exports import EXPORTS, export\n"
-        "from napari_liverdx.io.result import ResultStore\n"
+        "from napari_liverdx.exports.registry import EXPORTS, export\n"
+        "from napari_liverdx.results.store import ResultStore\n"
         "store = ResultStore.open(Path(sys.argv[1]))\n"
         "out = Path(sys.argv[2])\n"
         "for name in EXPORTS: export(store, name, out / name)\n"
@@ -667,7 +668,7 @@ def shown(
     make_napari_viewer: Callable[..., ViewerModel], small_slide: Path, tmp_path: Path
 ) -> Iterator[ViewerModel]:
     """A viewer with a slide, its probability layer at threshold 0.3 and its tile layer."""
-    from napari_liverdx.plugin.layers import probability_layer, tile_layer
+    from napari_liverdx.viewer.layers.base import probability_layer, tile_layer
 
     result = make_store(tmp_path, slide=small_slide)
     viewer = make_napari_viewer(show=True)

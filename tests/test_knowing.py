@@ -18,16 +18,33 @@ from safetensors.torch import load_file
 from torch import nn
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.classes import ClassScheme
-from napari_liverdx.core.domain import NO_STATISTICS, DomainRule, DomainState, read_domain
 from napari_liverdx.core.errors import DataError, PlanError
 from napari_liverdx.core.measure import measure
-from napari_liverdx.core.uncertain import NOT_SURE, not_sure, prediction_sets
-from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.figures import reliability_figure
-from napari_liverdx.engine.held_out import (
+from napari_liverdx.core.ood import NO_STATISTICS, DomainRule, DomainState, read_domain
+from napari_liverdx.core.prediction_sets import NOT_SURE, not_sure, prediction_sets
+from napari_liverdx.experiments.plots import reliability_figure
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.ood import probe_domain, read_result
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.run import analyze, make_manifest
+from napari_liverdx.models.architectures.livernet import LiverNet
+from napari_liverdx.models.calibration import expected_calibration_error, reliability_bins
+from napari_liverdx.models.conformal import calibrate_conformal, conformal_quantile
+from napari_liverdx.models.file import LoadedModel, load_model_file, rewrite_model_file
+from napari_liverdx.models.ood import (
+    BatchNormDomain,
+    EmbeddingDomain,
+    domain_scorer,
+    overdispersion,
+)
+from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue
+from napari_liverdx.training.calibrate import (
     Seen,
     coverage_by_halves,
     describe_model,
@@ -35,22 +52,7 @@ from napari_liverdx.engine.held_out import (
     score_pictures,
     weighted_quantile,
 )
-from napari_liverdx.engine.knowing import probe_domain, read_result
-from napari_liverdx.engine.masked_samples import MaskedSamples
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.models.calibration import expected_calibration_error, reliability_bins
-from napari_liverdx.models.conformal import calibrate_conformal, conformal_quantile
-from napari_liverdx.models.domain import (
-    BatchNormDomain,
-    EmbeddingDomain,
-    domain_scorer,
-    overdispersion,
-)
-from napari_liverdx.models.livernet import LiverNet
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, rewrite_model_file
-from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.training.data.masks import MaskedSamples
 
 from .conftest import CLASSES
 
@@ -218,7 +220,7 @@ def test_own_tiles_are_familiar_and_other_tissue_is_not(data_root: Path) -> None
 
 
 def test_livernet_is_flagged_on_liver_from_elsewhere(data_root: Path, tmp_path: Path) -> None:
-    from napari_liverdx.models.livernet_card import convert_livernet
+    from napari_liverdx.models.livernet_import import convert_livernet
 
     out = tmp_path / "livernet.safetensors"
     convert_livernet([data_root / "livernet" / "KMC_LiverNet_test_fold1.h5"], out)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_liverdx.core.errors import ModelFileError
-from napari_liverdx.models.livernet import LiverNet, LiverNetEnsemble
+from napari_liverdx.models.architectures.livernet import LiverNet, LiverNetEnsemble
 from napari_liverdx.models.livernet_keras import livernet_state_from_keras
 
 h5py = pytest.importorskip("h5py")

@@ -16,23 +16,28 @@ from scipy import ndimage
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.foci import Foci, find_foci
+from napari_liverdx.core.geometry import Region
 from napari_liverdx.core.grid import TileGrid, TileIndex
-from napari_liverdx.core.histogram import probability_histogram
-from napari_liverdx.core.measure import ClassMeasure, measure, measure_regions, region_cells
-from napari_liverdx.core.region import Region
+from napari_liverdx.core.measure import (
+    ClassMeasure,
+    measure,
+    measure_regions,
+    probability_histogram,
+    region_cells,
+)
+from napari_liverdx.core.prediction_sets import NOT_SURE
+from napari_liverdx.core.subtile_map import CellMap
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.core.uncertain import NOT_SURE
-from napari_liverdx.io.basis import Basis, MeasuredMap, measured_map
-from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.measurements import (
+from napari_liverdx.reports.measurements import (
     COLUMNS,
     WHOLE,
     measurement_table,
     measurement_text,
     write_measurements,
 )
-from napari_liverdx.io.paint import CellMap
-from napari_liverdx.io.result import ResultStore, TileState
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.measured_map import Basis, MeasuredMap, measured_map
+from napari_liverdx.results.store import ResultStore, TileState
 
 from .conftest import CLASSES
 

@@ -15,9 +15,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
-from napari_liverdx.io.basis import Basis
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.measure_tab import MeasureTab
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.measure_page import MeasureTab
 
 from .conftest import CMU
 from .window import analyze, click, notes, open_in, wait, wait_paint

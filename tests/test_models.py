@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from safetensors.torch import save as save_tensors
 
 from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
+from napari_liverdx.models.architectures.recurrent_grid import RecurrentContext
 from napari_liverdx.models.calibration import expected_calibration_error, fit_temperature
 from napari_liverdx.models.card import Interval
-from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.context import RecurrentContext
-from napari_liverdx.models.modelfile import (
+from napari_liverdx.models.file import (
     LoadedModel,
     load_model_file,
     read_card,

@@ -104,7 +104,7 @@ def test_timm_is_safe_after_a_window_with_mesa(tmp_path: Path) -> None:
         "viewer = napari.Viewer(show=True)\n"
         "viewer.add_image(np.zeros((8, 8)))\n"
         "viewer.screenshot()\n"
-        "from napari_liverdx.models.registry import build_model\n"
+        "from napari_liverdx.models.architectures.registry import build_model\n"
         "build_model('cnn-rnn', 2, {'encoder': 'mobilenetv3_small_050'})\n"
         "viewer.close()\n"
     )

@@ -10,16 +10,16 @@ import pytest
 import torch
 from napari.components import ViewerModel
 
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.io.slide_of import find_slide, relative_place
-from napari_liverdx.io.view import ViewState
-from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.modelfile import load_model_file, save_model_file
-from napari_liverdx.plugin.layers import COLORMAPS, probability_colormap
-from napari_liverdx.widgets.compare_control import Mode
-from napari_liverdx.widgets.compare_tab import CompareTab
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
+from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.results.find_slide import find_slide, relative_place
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.viewer.layers.base import COLORMAPS, probability_colormap
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.compare_controller import Mode
+from napari_liverdx.widgets.pages.compare_page import CompareTab
 
 from .conftest import CLASSES, CMU, make_card, write_pyramid
 from .window import analyze, canvas, click, notes, open_in, wait, wait_paint

@@ -16,25 +16,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import PlanError, ResultError, StorageFullError
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.uncertain import NOT_SURE
-from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
-from napari_liverdx.engine.plan import plan_run
-from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.decisions import Decision, write_decisions
-from napari_liverdx.io.hiding import without_name
-from napari_liverdx.io.measurements import COLUMNS
-from napari_liverdx.io.report import gather_report
-from napari_liverdx.io.report_parts import HistogramPart
-from napari_liverdx.io.report_pdf import render_pdf
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.core.prediction_sets import NOT_SURE
+from napari_liverdx.inference.plan import plan_run
+from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.card import Interval
-from napari_liverdx.models.modelfile import LoadedModel
-from napari_liverdx.session.measuring import Findings, Measurer
-from napari_liverdx.session.reporting import report_paths, save_report, suspicious_tiles
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.reports.html import gather_report
+from napari_liverdx.reports.measurements import COLUMNS
+from napari_liverdx.reports.parts import HistogramPart
+from napari_liverdx.reports.pdf import render_pdf
+from napari_liverdx.reports.write import report_paths, save_report, suspicious_tiles
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.privacy import without_name
+from napari_liverdx.results.review_log import Decision, write_decisions
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.session.measure import Findings, Measurer
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue
 
 from .conftest import make_card
 

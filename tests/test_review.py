@@ -19,17 +19,17 @@ from qtpy.QtWidgets import QWidget
 
 from napari_liverdx.core.errors import ResultError, StorageFullError
 from napari_liverdx.core.grid import TileIndex, plan_grid
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.io.decisions import Decision, DecisionLog, Verdict, write_decisions
-from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.plugin.camera import camera_of
-from napari_liverdx.session.review import Order, Review, rank_tiles, read_thumbnails
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.review_tab import ReviewTab
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.review_log import Decision, DecisionLog, Verdict, write_decisions
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.review import Order, Review, rank_tiles
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tiles import read_thumbnails
+from napari_liverdx.viewer.layers.camera import camera_of
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.review_page import ReviewTab
 
 from .conftest import CLASSES
 from .window import analyze, canvas, click, open_in, wait, wait_paint

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from benchmarks.mosaic import MosaicConfig, TilePool, make_mosaics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
+from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import (
     DataError,
     LiverDxError,
@@ -24,16 +25,17 @@ from napari_liverdx.core.errors import (
 )
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.measure import measure
-from napari_liverdx.engine.analyze import analyze, make_manifest, slide_tissue
-from napari_liverdx.engine.bags import UNKNOWN, Bag, bag_of_result, load_bag, load_bags, save_bag
-from napari_liverdx.engine.collect_bags import SlideRow, collect_bags, list_slides
-from napari_liverdx.engine.context_score import compare_bags
-from napari_liverdx.engine.device import choose_device
-from napari_liverdx.engine.metrics import area_under_curve
-from napari_liverdx.engine.mosaic import MosaicConfig, TilePool, make_mosaics
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.predict import predict
-from napari_liverdx.engine.slide_context import (
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.inference.run import analyze, make_manifest
+from napari_liverdx.metrics.classification import area_under_curve
+from napari_liverdx.mil.bags import UNKNOWN, Bag, bag_of_result, load_bag, load_bags, save_bag
+from napari_liverdx.mil.collect import SlideRow, collect_bags, list_slides
+from napari_liverdx.mil.evaluate import compare_bags
+from napari_liverdx.mil.file import ARCHITECTURE, LoadedContext, load_context
+from napari_liverdx.mil.network import SlideContext, slide_classes
+from napari_liverdx.mil.train import (
     ContextConfig,
     apply_context,
     fitted_temperatures,
@@ -41,15 +43,15 @@ from napari_liverdx.engine.slide_context import (
     split_bags,
     train_context,
 )
-from napari_liverdx.io.report import write_report
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.models.architectures.cnn_rnn import AttentionPool
 from napari_liverdx.models.card import ModelCard, SlidePart
-from napari_liverdx.models.cnn_rnn import AttentionPool
-from napari_liverdx.models.context_file import ARCHITECTURE, LoadedContext, load_context
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, save_model_file
-from napari_liverdx.models.slide_context import SlideContext, slide_classes
+from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
 from napari_liverdx.models.zoo import available_models
+from napari_liverdx.reports.html import write_report
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue
 
 from .conftest import CLASSES, make_card, write_pyramid
 from .test_engine import child

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadError
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.io.cache import TileCache
-from napari_liverdx.io.image import slide_from_array
-from napari_liverdx.io.lazy import dask_levels
-from napari_liverdx.io.slide import Slide, open_slide
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.cache import TileCache
+from napari_liverdx.slides.lazy import dask_levels
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.pixels import to_rgb8
+from napari_liverdx.slides.slide import Slide
 
 from .conftest import CMU, write_pyramid
 
@@ -201,11 +202,10 @@ def test_palette_and_transparency_are_composited(tmp_path: Path) -> None:
         assert whole(slide).shape == (40, 50, 3)
 
 
-def test_arrays_in_memory() -> None:
-    slide = slide_from_array(picture(), "layer", Mpp.square(0.5))
-    assert (whole(slide) == picture()).all()
+def test_an_array_is_converted_or_refused() -> None:
+    assert (to_rgb8(picture(), "layer") == picture()).all()
     with pytest.raises(NotASlideError, match="float64"):
-        slide_from_array(np.zeros((4, 4, 3)), "layer")
+        to_rgb8(np.zeros((4, 4, 3)), "layer")
 
 
 def test_a_slide_travels_by_its_path(cmu: Slide) -> None:

@@ -24,26 +24,8 @@ from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.core.grid import plan_grid
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import Level
-from napari_liverdx.engine.annotated import AnnotatedSlide
-from napari_liverdx.engine.taught_samples import (
-    TaughtSamples,
-    TaughtSlide,
-    answer_of,
-    cell_targets,
-    near_pairs,
-)
-from napari_liverdx.engine.taught_split import missing, obstacle, taught_split
-from napari_liverdx.engine.teach import Lesson, _card, teach, teach_config
-from napari_liverdx.engine.train_config import EpochResult
-from napari_liverdx.engine.tune_heads import _turned, _turned_back
-from napari_liverdx.io.annotations import read_geojson
-from napari_liverdx.io.decisions import Decision
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.io.taught import TaughtFolder, rectangle
-from napari_liverdx.models.modelfile import (
+from napari_liverdx.core.resolution import Level, Mpp
+from napari_liverdx.models.file import (
     LoadedModel,
     load_model_file,
     read_card,
@@ -52,11 +34,29 @@ from napari_liverdx.models.modelfile import (
 )
 from napari_liverdx.models.versions import discard_trial, keep_trial, trial_path, versions_of
 from napari_liverdx.models.zoo import available_models
+from napari_liverdx.results.review_log import Decision
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.finetune import TeachingRequest, run_teaching, summarise
 from napari_liverdx.session.state import RunStatus
-from napari_liverdx.session.teaching import TeachingRequest, run_teaching, summarise
-from napari_liverdx.widgets.dock import LiverDxDock
-from napari_liverdx.widgets.model_panel import CardDialog
-from napari_liverdx.widgets.teach_tab import TeachTab
+from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.data.annotated import AnnotatedSlide
+from napari_liverdx.training.interactive.annotation_store import TaughtFolder, rectangle
+from napari_liverdx.training.interactive.corrections import (
+    TaughtSamples,
+    TaughtSlide,
+    answer_of,
+    cell_targets,
+    near_pairs,
+)
+from napari_liverdx.training.interactive.finetune import Lesson, _card, teach, teach_config
+from napari_liverdx.training.interactive.head import _turned, _turned_back
+from napari_liverdx.training.interactive.split import missing, obstacle, taught_split
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.main.model_panel import CardDialog
+from napari_liverdx.widgets.pages.finetune_page import TeachTab
 
 from .conftest import CLASSES, make_card, write_pyramid
 from .window import analyze, click, notes, open_in, wait, wait_paint
@@ -453,7 +453,7 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
 
 
 def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> None:
-    from napari_liverdx.models.registry import build_model
+    from napari_liverdx.models.architectures.registry import build_model
 
     torch.manual_seed(0)
     card = make_card(architecture="cnn", arguments={"encoder": "mobilenetv3_small_050"}, cells=1)

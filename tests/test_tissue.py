@@ -14,20 +14,21 @@ from PIL import Image
 from scipy import ndimage
 from typer.testing import CliRunner
 
-from napari_liverdx.cli import app
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.quality import find_blur, find_folds, find_pen
+from napari_liverdx.cli.app import app
+from napari_liverdx.core.artifacts import find_blur, find_folds, find_pen
+from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, TissueMap, find_tissue
-from napari_liverdx.engine.analyze import make_manifest, result_location
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.tissue import slide_overview, slide_tissue, slide_tissue_map
-from napari_liverdx.io.manifest import RunManifest
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.models.modelfile import LoadedModel
-from napari_liverdx.plugin.adopt import is_slide_layer
-from napari_liverdx.plugin.tissue_layer import TISSUE_COLOURS, find_tissue_layer
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.run import make_manifest, result_location
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_overview, slide_tissue, slide_tissue_map
+from napari_liverdx.viewer.layers.slide_source import is_slide_layer
+from napari_liverdx.viewer.layers.tissue import TISSUE_COLOURS, find_tissue_layer
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
 
 from .conftest import CMU, write_pyramid
 from .test_slides import corrupt_tile

@@ -12,10 +12,10 @@ from PIL import Image
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QScrollArea
 
-from napari_liverdx.engine.train_config import EpochResult
-from napari_liverdx.models.modelfile import read_card
+from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import available_models
-from napari_liverdx.widgets.curves import CurvePlot
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.widgets.parts.curve_plot import CurvePlot
 from napari_liverdx.widgets.train_dock import TrainDock
 
 from .test_comparing import RECIPE, _write_folders

@@ -13,17 +13,21 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.engine.augment import dihedral, jitter_stain
-from napari_liverdx.engine.crossval import cross_validate
-from napari_liverdx.engine.evaluate import balanced_accuracy, evaluate_predictions, grouped_interval
-from napari_liverdx.engine.fine_tune import EpochResult, TrainConfig, fine_tune, predict_samples
-from napari_liverdx.engine.recipe import Recipe, load_recipe, train_final
-from napari_liverdx.engine.samples import FolderSamples, LabelRule, MaskedSamples, blank_pixels
-from napari_liverdx.engine.splits import grouped_folds
-from napari_liverdx.io.slide import Slide
-from napari_liverdx.models.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.pretrained import load_imagenet_encoder
+from napari_liverdx.experiments.crossval import cross_validate
+from napari_liverdx.metrics.bootstrap import (
+    balanced_accuracy,
+    evaluate_predictions,
+    grouped_interval,
+)
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
+from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.augment import dihedral, jitter_stain
+from napari_liverdx.training.data._all import FolderSamples, LabelRule, MaskedSamples, blank_pixels
+from napari_liverdx.training.data.splits import grouped_folds
+from napari_liverdx.training.loop import EpochResult, TrainConfig, fine_tune, predict_samples
+from napari_liverdx.training.recipe import Recipe, load_recipe, train_final
 
 from .conftest import CLASSES
 
@@ -303,7 +307,7 @@ def test_cross_validation_resumes_by_fold(samples: MaskedSamples, tmp_path: Path
 def test_train_command_writes_a_model_that_runs(folder: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from napari_liverdx.cli import app
+    from napari_liverdx.cli.app import app
 
     path = tmp_path / "recipe.toml"
     classes = "\n".join(

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
 
 
 def wait(condition: Callable[[], bool]) -> None:

@@ -8,31 +8,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from napari_liverdx._version import __version__
 
 _LAZY = {
-    "Mpp": "napari_liverdx.core.mpp",
-    "open_slide": "napari_liverdx.io.slide",
-    "Slide": "napari_liverdx.io.slide",
+    "Mpp": "napari_liverdx.core.resolution",
+    "open_slide": "napari_liverdx.slides.open",
+    "Slide": "napari_liverdx.slides.slide",
     "find_tissue": "napari_liverdx.core.tissue",
     "measure": "napari_liverdx.core.measure",
     "load_model": "napari_liverdx.models.zoo",
-    "plan_run": "napari_liverdx.engine.plan",
-    "predict": "napari_liverdx.engine.predict",
-    "ResultStore": "napari_liverdx.io.result",
+    "plan_run": "napari_liverdx.inference.plan",
+    "predict": "napari_liverdx.inference.predict",
+    "ResultStore": "napari_liverdx.results.store",
 }
 
 __all__ = ["__version__", *_LAZY]
 
 if TYPE_CHECKING:
     from napari_liverdx.core.measure import measure
-    from napari_liverdx.core.mpp import Mpp
+    from napari_liverdx.core.resolution import Mpp
     from napari_liverdx.core.tissue import find_tissue
-    from napari_liverdx.engine.plan import plan_run
-    from napari_liverdx.engine.predict import predict
-    from napari_liverdx.io.result import ResultStore
-    from napari_liverdx.io.slide import Slide, open_slide
+    from napari_liverdx.inference.plan import plan_run
+    from napari_liverdx.inference.predict import predict
     from napari_liverdx.models.zoo import load_model
+    from napari_liverdx.results.store import ResultStore
+    from napari_liverdx.slides.open import open_slide
+    from napari_liverdx.slides.slide import Slide
 
 
 def __getattr__(name: str) -> Any:

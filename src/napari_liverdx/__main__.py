@@ -1,6 +1,6 @@
 """``python -m napari_liverdx`` is ``liverdx``."""
 
-from napari_liverdx.cli import main
+from napari_liverdx.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,13 @@ wrong, where, and what to do next.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
 __all__ = [
     "DataError",
     "LiverDxError",
@@ -19,6 +26,8 @@ __all__ = [
     "SlideReadError",
     "StorageFullError",
     "TileReadError",
+    "first_problem",
+    "storage_errors",
 ]
 
 
@@ -68,3 +77,35 @@ class ResultMismatchError(ResultError):
 
 class StorageFullError(ResultError):
     """The disk is full; what was finished is kept."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first objection as ``place: message``."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def storage_errors(path: Path, kept: str) -> Iterator[None]:
+    """Turn what the system says into an error that names ``path`` and what is ``kept``.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If writing fails otherwise.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(
+                f"{path}: the disk is full; {kept}. Free some space and start again"
+            ) from error
+        raise ResultError(
+            f"{path}: cannot be written ({error.strerror or error}); {kept}"
+        ) from error

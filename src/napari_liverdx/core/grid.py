@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import RESOLUTION_TOLERANCE, Level, level_for_downsample
+from napari_liverdx.core.resolution import RESOLUTION_TOLERANCE, Level, Mpp, level_for_downsample
 
 __all__ = ["TileGrid", "TileIndex", "plan_grid"]
 

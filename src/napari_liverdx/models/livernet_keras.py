@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_liverdx.core.errors import ModelFileError
-from napari_liverdx.models.livernet import LiverNet
+from napari_liverdx.models.architectures.livernet import LiverNet
 
 __all__ = ["livernet_state_from_keras"]
 

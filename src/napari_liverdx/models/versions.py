@@ -12,7 +12,7 @@ from typing import Any
 
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.modelfile import LoadedModel, read_card, rewrite_model_file
+from napari_liverdx.models.file import LoadedModel, read_card, rewrite_model_file
 from napari_liverdx.models.zoo import available_models, find_model, user_model_folder
 
 __all__ = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.modelfile import LoadedModel, load_model_file, read_card
+from napari_liverdx.models.file import LoadedModel, load_model_file, read_card
 
 __all__ = ["available_models", "find_by_hash", "find_model", "load_model", "user_model_folder"]
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from napari_liverdx import __version__
+from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError, PlanError, ResultError
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.io.cohort import CohortRow, write_cohort, write_cohort_manifest
-from napari_liverdx.io.slide_list import ListedSlideFile
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.mil.file import load_context
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.conformal import conformal_quantile
-from napari_liverdx.models.context_file import load_context
+from napari_liverdx.reports.cohort import CohortRow, write_cohort, write_cohort_manifest
 from napari_liverdx.session.batch_slide import (
     BatchRequest,
     BatchTools,
@@ -27,7 +26,8 @@ from napari_liverdx.session.batch_slide import (
     SlideStep,
     slide_steps,
 )
-from napari_liverdx.session.runner import loaded_model
+from napari_liverdx.session.run import loaded_model
+from napari_liverdx.slides.listing import ListedSlideFile
 
 __all__ = [
     "BatchEnded",

@@ -13,27 +13,28 @@ from typing import Any
 
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.core.mpp import Mpp
+from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.core.tissue import ARTEFACTS
-from napari_liverdx.engine.analyze import RunProgress, result_location
-from napari_liverdx.engine.device import DeviceChoice
-from napari_liverdx.engine.knowing import read_result
-from napari_liverdx.engine.plan import RunPlan, plan_run
-from napari_liverdx.engine.slide_context import apply_context
-from napari_liverdx.io.basis import Basis
-from napari_liverdx.io.cohort import CohortRow
-from napari_liverdx.io.hiding import without_folders
-from napari_liverdx.io.manifest import code_of, stored_fingerprint
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide, open_slide
-from napari_liverdx.io.slide_list import ListedSlideFile
-from napari_liverdx.io.view import ViewState
+from napari_liverdx.inference.device import DeviceChoice
+from napari_liverdx.inference.ood import read_result
+from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.run import RunProgress, result_location
+from napari_liverdx.mil.file import LoadedContext
+from napari_liverdx.mil.train import apply_context
 from napari_liverdx.models.conformal import conformal_quantile
-from napari_liverdx.models.context_file import LoadedContext
-from napari_liverdx.models.modelfile import LoadedModel
-from napari_liverdx.session.measuring import Measurer
-from napari_liverdx.session.reporting import report_paths, save_report
-from napari_liverdx.session.runner import Started, look_at_slide, run
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.reports.cohort import CohortRow
+from napari_liverdx.reports.write import report_paths, save_report
+from napari_liverdx.results.manifest import code_of, stored_fingerprint
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.privacy import without_folders
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.measure import Measurer
+from napari_liverdx.session.run import Started, look_at_slide, run
+from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
 
 __all__ = ["BatchRequest", "BatchTools", "SlideState", "SlideStep", "slide_steps"]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.io.report import overlay_picture
-from napari_liverdx.io.result import ResultStore
-from napari_liverdx.io.slide import Overview, Slide
+from napari_liverdx.reports.html import overlay_picture
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.slide import Overview, Slide
 
 __all__ = ["draw_overview", "read_overview"]
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from psygnal import Signal
 
-from napari_liverdx.core.errors import SlideReadError
-from napari_liverdx.core.grid import TileGrid, TileIndex
-from napari_liverdx.engine.predict import read_tile
-from napari_liverdx.io.decisions import Decision, Verdict
-from napari_liverdx.io.result import ResultStore, TileState
-from napari_liverdx.io.slide import Slide
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.results.review_log import Decision, Verdict
+from napari_liverdx.results.store import ResultStore, TileState
 
-__all__ = ["Order", "Review", "Thumbnail", "called_class", "rank_tiles", "read_thumbnails"]
+__all__ = ["Order", "Review", "called_class", "rank_tiles"]
 
 
 class Order(StrEnum):
@@ -28,20 +20,6 @@ class Order(StrEnum):
     SUSPICIOUS = "Most suspicious"
     UNCERTAIN = "Most uncertain"
     UNFAMILIAR = "Least familiar"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Thumbnail:
-    """A small picture of a tile.
-
-    Attributes
-    ----------
-    tile : TileIndex
-    rgb : ndarray of uint8, shape (side, side, 3)
-    """
-
-    tile: TileIndex
-    rgb: NDArray[np.uint8]
 
 
 def called_class(store: ResultStore, tile: TileIndex) -> int:
@@ -90,36 +68,6 @@ def rank_tiles(
     rows, cols = np.nonzero(done)
     best = np.argsort(-score[rows, cols], kind="stable")[:limit]
     return tuple(TileIndex(int(rows[i]), int(cols[i])) for i in best)
-
-
-def read_thumbnails(
-    slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex], side: int, stop: threading.Event
-) -> Iterator[Thumbnail]:
-    """Small pictures of tiles, one after another; an unreadable one is left grey.
-
-    Parameters
-    ----------
-    slide : Slide
-        The slide to read.
-    grid : TileGrid
-        Where the tiles stand.
-    tiles : sequence of TileIndex
-        Which, in this order.
-    side : int
-        Of the pictures, in pixels.
-    stop : threading.Event
-        Set it to end the reading.
-    """
-    pixels = np.empty((grid.tile_size, grid.tile_size, 3), np.uint8)
-    for tile in tiles:
-        if stop.is_set():
-            return
-        try:
-            read_tile(slide, grid, tile, pixels)
-        except SlideReadError:
-            pixels[...] = 128
-        small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BOX)
-        yield Thumbnail(tile, np.asarray(small))
 
 
 class Review:

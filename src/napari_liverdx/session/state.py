@@ -9,15 +9,14 @@ from pathlib import Path
 from psygnal import EventedModel
 from pydantic import ConfigDict, Field
 
-from napari_liverdx.core.domain import DomainReading
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
-from napari_liverdx.core.mpp import Mpp
-from napari_liverdx.core.pyramid import Level
+from napari_liverdx.core.ood import DomainReading
+from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import TissueMap, TissueMask
-from napari_liverdx.engine.analyze import RunProgress
-from napari_liverdx.engine.device import DeviceChoice
-from napari_liverdx.io.view import ViewState
+from napari_liverdx.inference.device import DeviceChoice
+from napari_liverdx.inference.run import RunProgress
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.results.view_state import ViewState
 
 __all__ = ["Extent", "RunStatus", "SessionState", "SlideFacts"]
 

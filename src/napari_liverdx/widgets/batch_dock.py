@@ -12,23 +12,29 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError, PlanError
-from napari_liverdx.engine.device import DeviceChoice, choose_device
-from napari_liverdx.io.cohort import write_cohort
-from napari_liverdx.io.slide_list import ListedSlideFile, find_slides
+from napari_liverdx.inference.device import DeviceChoice, choose_device
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.modelfile import read_card
+from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import available_models, find_model
-from napari_liverdx.plugin.preferences import Preferences, preferences
+from napari_liverdx.reports.cohort import write_cohort
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
 from napari_liverdx.session.batch_slide import SlideState
-from napari_liverdx.widgets.batch_model import BatchModel
-from napari_liverdx.widgets.batch_open import open_result, share_place
-from napari_liverdx.widgets.batch_settings import BatchSettings, folder_for_results
-from napari_liverdx.widgets.batch_table import BatchTable
-from napari_liverdx.widgets.leaving import LeavingDock
-from napari_liverdx.widgets.notice import NOTICE
-from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
-from napari_liverdx.widgets.workers import StopSwitch, Workers
+from napari_liverdx.slides.listing import ListedSlideFile, find_slides
+from napari_liverdx.viewer.preferences import Preferences, preferences
+from napari_liverdx.widgets.batch.model import BatchModel
+from napari_liverdx.widgets.batch.settings import BatchSettings, folder_for_results
+from napari_liverdx.widgets.batch.table import BatchTable
+from napari_liverdx.widgets.batch_result import open_result, share_place
+from napari_liverdx.widgets.parts.notice import NOTICE
+from napari_liverdx.widgets.parts.panel import (
+    Panel,
+    fill_dock,
+    quiet_label,
+    scroll_column,
+    set_tone,
+)
+from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
+from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -5,8 +5,8 @@ from __future__ import annotations
 from napari.utils.notifications import show_info
 from napari.viewer import Viewer
 
-from napari_liverdx.plugin.adopt import bare, is_slide_layer
-from napari_liverdx.widgets.dock import LiverDxDock
+from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
 
 __all__ = ["classify_layer", "measure_layer", "review_layer"]
 

@@ -22,21 +22,27 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.engine.recipe import load_recipe, packaged_recipes
-from napari_liverdx.engine.train_config import EpochResult
 from napari_liverdx.models.zoo import user_model_folder
-from napari_liverdx.session.training import (
+from napari_liverdx.session.train import (
     BatchDone,
     TrainingRequest,
     TrainingSaved,
     TrainingStarted,
     run_training,
 )
-from napari_liverdx.widgets.curves import CurvePlot
-from napari_liverdx.widgets.leaving import LeavingDock
-from napari_liverdx.widgets.notice import NOTICE
-from napari_liverdx.widgets.parts import Panel, fill_dock, quiet_label, scroll_column, set_tone
-from napari_liverdx.widgets.workers import StopSwitch, Workers
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.recipe import load_recipe, packaged_recipes
+from napari_liverdx.widgets.parts.curve_plot import CurvePlot
+from napari_liverdx.widgets.parts.notice import NOTICE
+from napari_liverdx.widgets.parts.panel import (
+    Panel,
+    fill_dock,
+    quiet_label,
+    scroll_column,
+    set_tone,
+)
+from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
+from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

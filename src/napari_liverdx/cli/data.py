@@ -1,0 +1,285 @@
+"""Commands about training data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from napari_liverdx.core.errors import DataError, ResultError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_liverdx.training.audit.audit import AuditReport
+    from napari_liverdx.training.data._all import Samples
+
+__all__ = ["register"]
+
+out = Console()
+err = Console(stderr=True)
+
+_COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+_Data = Annotated[Path, typer.Argument(help="Folder or CSV file with the data.")]
+_Recipe = Annotated[str | None, typer.Option(help="Recipe that says what the data are.")]
+_Kind = Annotated[
+    str | None, typer.Option(help="masks, folders, table or slides; by default as it looks.")
+]
+_Groups = Annotated[
+    str | None,
+    typer.Option(help="Regular expression whose groups are the patient or slide in a file name."),
+]
+_Sources = Annotated[str | None, typer.Option(help="The same for laboratory or scanner.")]
+_Blocks = Annotated[
+    int | None,
+    typer.Option(help="Numbered pictures in a row that form a group; see the documentation."),
+]
+_Mpp = Annotated[
+    float,
+    typer.Option(min=0.05, max=20, help="µm/px of tiles drawn from slides, without a recipe."),
+]
+_TileSize = Annotated[int, typer.Option(min=16, help="Side of those tiles in pixels.")]
+_Seed = Annotated[int, typer.Option(help="Of the random parts.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(audit)
+    app.command()(split)
+
+
+def audit(
+    data: _Data,
+    recipe: _Recipe = None,
+    kind: _Kind = None,
+    group_pattern: _Groups = None,
+    source_pattern: _Sources = None,
+    group_blocks: _Blocks = None,
+    mpp: _Mpp = 0.5,
+    tile_size: _TileSize = 224,
+    folds: Annotated[
+        int, typer.Option(help="Grouped folds to audit where the data state no split; 0 for none.")
+    ] = 5,
+    seed: _Seed = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Also write all findings to this file.")
+    ] = None,
+) -> None:
+    """Look for leaks, conflicting labels and short cuts in training data; status 1 if it leaks."""
+    samples, second = _samples(
+        data, recipe, kind, (group_pattern, source_pattern, group_blocks), mpp, tile_size
+    )
+    parts = _parts(samples, second, folds, seed)
+    report = _run_audit(samples, parts)
+    _say_counts(samples, parts)
+    _say_report(samples, report)
+    if json_file is not None:
+        _write_text(json_file, json.dumps(report.as_json(), indent=1) + "\n")
+        out.print(f"wrote {json_file}", highlight=False)
+    if report.is_leaky:
+        raise typer.Exit(1)
+
+
+def split(
+    data: _Data,
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="CSV file to write.")],
+    recipe: _Recipe = None,
+    kind: _Kind = None,
+    group_pattern: _Groups = None,
+    source_pattern: _Sources = None,
+    group_blocks: _Blocks = None,
+    test_share: Annotated[float, typer.Option(help="About this share for testing.")] = 0.2,
+    val_share: Annotated[float, typer.Option(help="About this share for validation.")] = 0.15,
+    folds: Annotated[
+        int | None, typer.Option(help="Grouped folds in a column fold, instead of one split.")
+    ] = None,
+    join_duplicates: Annotated[
+        bool, typer.Option(help="Keep groups with near-identical pictures together.")
+    ] = True,
+    seed: _Seed = 0,
+) -> None:
+    """Split pictures by patient or slide and write path, label, group and split as a table."""
+    import numpy as np
+
+    from napari_liverdx.training.data.folders import PictureSamples
+    from napari_liverdx.training.data.splits import folds_of, joined_groups, shares_of
+
+    samples, _ = _samples(
+        data, recipe, kind, (group_pattern, source_pattern, group_blocks), 0.5, 224
+    )
+    if not isinstance(samples, PictureSamples):
+        raise DataError(
+            f"{data}: only folders and tables of pictures are split into a table; masks and slides "
+            "take a column split in their own tables"
+        )
+    groups = samples.groups
+    if join_duplicates:
+        groups = joined_groups(groups, _run_audit(samples, None).pairs)
+        if joined := len(np.unique(samples.groups)) - len(np.unique(groups)):
+            out.print(f"{joined} groups are joined to others that hold the same pictures")
+    everything = np.arange(len(samples))
+    column, names = "split", np.full(len(samples), "train", dtype="<U8")
+    if folds is None:
+        for name, index in shares_of(
+            samples.labels, groups, {"test": test_share, "val": val_share}, seed
+        ).items():
+            names[index] = name
+    else:
+        column = "fold"
+        for number, (_, part) in enumerate(
+            folds_of(samples.labels, groups, everything, folds, seed), 1
+        ):
+            names[part] = str(number)
+    _write_table(out_file, samples, groups, column, names)
+    counts = ", ".join(f"{name} {np.count_nonzero(names == name)}" for name in np.unique(names))
+    out.print(f"wrote {out_file}: {counts}", highlight=False)
+
+
+def _samples(
+    data: Path,
+    recipe: str | None,
+    kind: str | None,
+    patterns: tuple[str | None, str | None, int | None],
+    mpp: float,
+    tile_size: int,
+) -> tuple[Samples, NDArray[np.intp]]:
+    """The data, and which of them a recipe only tests on."""
+    from pydantic import ValidationError
+
+    from napari_liverdx.training.data.config import DataConfig, guess_kind
+    from napari_liverdx.training.data.splits import of_sources
+    from napari_liverdx.training.recipe import load_recipe
+
+    given = dict(zip(("group_pattern", "source_pattern", "group_blocks"), patterns, strict=True))
+    changes = {k: v for k, v in given.items() if v is not None}
+    if kind is not None or recipe is None:
+        changes["kind"] = kind or guess_kind(data)
+    config, names = DataConfig(), ()
+    if recipe is not None:
+        loaded = load_recipe(recipe)
+        card = loaded.model_card()
+        config, names = loaded.data, card.scheme.names
+        mpp, tile_size = card.mpp, card.tile_size
+    try:
+        config = DataConfig.model_validate({**config.model_dump(), **changes})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
+        raise DataError(f"{option}: {first['msg']}") from error
+    samples = config.samples(data, names, mpp=mpp, tile_size=tile_size)
+    second = of_sources(samples, config.second_sources)
+    return samples, second if config.second_sources else second[:0]
+
+
+def _parts(
+    samples: Samples, second: NDArray[np.intp], folds: int, seed: int
+) -> dict[str, NDArray[np.intp]] | None:
+    import numpy as np
+
+    from napari_liverdx.training.data.splits import grouped_folds
+
+    rest = np.setdiff1d(np.arange(len(samples)), second)
+    stated = samples.splits[rest]
+    if (stated != "").any():
+        parts = {name or "no split": rest[stated == name] for name in np.unique(stated)}
+    elif folds:
+        tested = [part for _, part in grouped_folds(samples, rest, folds, seed)]
+        parts = {f"fold {number}": part for number, part in enumerate(tested, 1)}
+    else:
+        return None
+    return parts | ({"second source": second} if len(second) else {})
+
+
+def _run_audit(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> AuditReport:
+    from napari_liverdx.training.audit.audit import AuditReport, audit_steps
+
+    with Progress(console=err, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        for step in audit_steps(samples, parts):
+            if isinstance(step, AuditReport):
+                return step
+            bar.update(task, description=step.what, completed=step.share)
+    raise AssertionError("an audit ends with its report")
+
+
+def _say_counts(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> None:
+    import numpy as np
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("part")
+    for column in (*samples.classes, "in all", "groups", "sources"):
+        table.add_column(column, justify="right")
+    rows = {**(parts or {}), "all": np.arange(len(samples))}
+    for name, index in rows.items():
+        counts = np.bincount(samples.labels[index], minlength=len(samples.classes))
+        groups, sources = (len(np.unique(a[index])) for a in (samples.groups, samples.sources))
+        table.add_row(name, *map(str, counts), str(len(index)), str(groups), str(sources))
+    out.print(table)
+
+
+def _say_report(samples: Samples, report: AuditReport) -> None:
+    for note in samples.notes:
+        out.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
+    if report.flat:
+        out.print(
+            f"{report.flat} pictures show nothing (glass) and are not compared for likeness.",
+            highlight=False,
+        )
+    for probe in report.probes:
+        value = probe.balanced_accuracy
+        out.print(
+            f"{probe.name} alone: balanced accuracy {value.value:.2f} ({value.low:.2f} to "
+            f"{value.high:.2f}), chance {probe.chance:.2f}",
+            highlight=False,
+        )
+    for finding in report.findings:
+        out.print(
+            f"[{_COLOURS[finding.severity]}]{finding.severity.capitalize()}:[/] "
+            f"{escape(finding.message)}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if report.is_leaky:
+        out.print("The data leak: a test on them would deceive.", style="bold red")
+    else:
+        out.print("No leak was found.", style="bold green")
+
+
+def _write_table(
+    path: Path,
+    samples: Samples,
+    groups: NDArray[np.str_],
+    column: str,
+    names: NDArray[np.str_],
+) -> None:
+    import io
+    import os
+
+    from napari_liverdx.training.data.folders import PictureSamples
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "group", "source", column))
+    if isinstance(samples, PictureSamples):
+        for i, picture in enumerate(samples.paths):
+            place = Path(os.path.relpath(picture.resolve(), path.parent.resolve())).as_posix()
+            label = samples.classes[samples.labels[i]]
+            writer.writerow((place, label, groups[i], samples.sources[i], names[i]))
+    _write_text(path, text.getvalue())
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,161 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from napari_liverdx.core.errors import PlanError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_liverdx.core.classes import ClassScheme
+    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.recipe import Recipe
+
+__all__ = [
+    "ALLOW_LEAKS",
+    "BatchSizeOption",
+    "DeviceOption",
+    "ErrorRateOption",
+    "KeepArtefactsOption",
+    "ModelOption",
+    "OverlapOption",
+    "PrecisionOption",
+    "ThresholdOption",
+    "check_folds",
+    "check_parts",
+    "public_command",
+    "say_scale",
+    "thresholds_of",
+]
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name or path.")]
+ThresholdOption = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
+]
+ErrorRateOption = Annotated[
+    float | None,
+    typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
+]
+OverlapOption = Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+PrecisionOption = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
+BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
+KeepArtefactsOption = Annotated[
+    bool,
+    typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
+]
+
+ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."
+
+out = Console()
+
+
+def public_command(data: Path) -> str:
+    """The command line as it goes into tables and cards: without folders of this computer."""
+    words = [data.name if word == str(data) else word for word in sys.argv[1:]]
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word.startswith("--work="):
+            skip = False
+        elif word == "--work":
+            skip = True
+        else:
+            kept.append(Path(word).name if word.startswith(("/", "~")) else word)
+    return "liverdx " + " ".join(kept)
+
+
+def check_parts(
+    samples: Samples, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
+) -> None:
+    """Audit the data before they teach, say what is wrong, and refuse what leaks.
+
+    Raises
+    ------
+    DataError
+        If the data leak and that is not allowed.
+    """
+    from napari_liverdx.training.audit.audit import audit
+    from napari_liverdx.training.audit.report import refuse_leaks
+
+    report = audit(samples, parts)
+    for finding in report.findings:
+        if finding.severity != "note":
+            out.print(
+                f"[yellow]{finding.kind}:[/] {escape(finding.message)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    refuse_leaks(report, allow_leaks)
+
+
+def check_folds(recipe: Recipe, samples: Samples, n_folds: int, *, allow_leaks: bool) -> None:
+    """`check_parts` for the folds of a cross-validation and the data that test all of them.
+
+    Raises
+    ------
+    DataError
+        If the data leak and that is not allowed, or cannot be split.
+    """
+    from napari_liverdx.experiments.crossval import fold_parts
+
+    folds, independent = fold_parts(recipe, samples, n_folds)
+    parts = {f"fold {number + 1}": test for number, (_, test) in enumerate(folds)}
+    if len(independent):
+        parts["test"] = independent
+    check_parts(samples, parts, allow_leaks=allow_leaks)
+
+
+def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]:
+    """Thresholds given as ``CLASS=PROBABILITY``.
+
+    Raises
+    ------
+    PlanError
+        If the class is not pathological or the probability is none.
+    """
+    allowed = [scheme[i].name for i in scheme.pathological]
+    values = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if name not in allowed or not 0 <= value <= 1:
+            raise PlanError(
+                f"threshold {text!r}: give CLASS=PROBABILITY with CLASS one of "
+                f"{', '.join(allowed)} and PROBABILITY between 0 and 1"
+            )
+        values[name] = value
+    return values
+
+
+def say_scale(recipe: Recipe, samples: Samples) -> None:
+    """Warn where pictures are reduced or enlarged to tiles: the card's µm/px is of the tiles."""
+    import numpy as np
+
+    card = recipe.model_card()
+    if recipe.data.kind not in ("folders", "table"):
+        return
+    side = float(np.median(samples.sizes))
+    if abs(side / card.tile_size - 1) > 0.02:
+        out.print(
+            f"[yellow]Pictures are {side:.0f} px wide and become tiles of {card.tile_size} px.[/] "
+            f"The recipe's mpp, {card.mpp:g} µm/px, must be that of the tiles: "
+            f"{side / card.tile_size:.3g} times that of the pictures. Slides are read at it.",
+            highlight=False,
+            soft_wrap=True,
+        )

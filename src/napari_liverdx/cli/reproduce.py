@@ -1,0 +1,132 @@
+"""The founding study's protocol as one command."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import yaml
+from rich.console import Console
+
+from napari_liverdx.cli import experiments, train
+from napari_liverdx.cli.options import ALLOW_LEAKS
+from napari_liverdx.core.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_liverdx.training.data._all import Samples
+
+__all__ = ["register"]
+
+out = Console()
+
+_FOUNDING = ("cnn-rnn", "cnn", "rnn-subtiles")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(reproduce)
+
+
+def reproduce(
+    comparison: Annotated[
+        str, typer.Argument(help="Packaged comparison or file; hcc for the founding study.")
+    ],
+    data: Annotated[Path, typer.Argument(help="Folder with train/CLASS and test/CLASS.")],
+    out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything.")],
+    trials: Annotated[int, typer.Option(min=1, help="Settings tried in the search.")] = 20,
+    all_models: Annotated[
+        bool, typer.Option("--all-models", help="Compare all of the comparison's models.")
+    ] = False,
+    folds: Annotated[int | None, typer.Option(min=2, help="Instead of the comparison's.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
+) -> None:
+    """Search settings, compare CNN, RNN and CNN+RNN, train the best, test on independent images.
+
+    Every step resumes: after a stop give the same command again.
+    """
+    from napari_liverdx.experiments.compare_config import load_comparison
+    from napari_liverdx.training.recipe import load_recipe
+
+    loaded = load_comparison(comparison)
+    recipes = loaded.recipes()
+    names = [m.name for m in loaded.models if all_models or m.name in _FOUNDING]
+    if len(names) < 2 or "cnn-rnn" not in recipes:
+        raise DataError(f"comparison {comparison!r} has no models named {', '.join(_FOUNDING)}")
+    recipe = recipes["cnn-rnn"]
+    if not (recipe.samples(data).splits == "test").any():
+        raise DataError(
+            f"{data}: the protocol needs independent images; put the pictures into train/CLASS and "
+            "test/CLASS, or state the split in a table"
+        )
+    if epochs is not None:
+        changed = recipe.train.model_copy(update={"epochs": epochs})
+        recipe = recipe.model_copy(update={"train": changed})
+    out_folder.mkdir(parents=True, exist_ok=True)
+    start = out_folder / "recipe.yaml"
+    start.write_text(recipe.as_yaml(), encoding="utf-8")
+
+    out.rule("1 of 4: settings of the CNN+RNN")
+    experiments.search(
+        str(start), data, out_folder / "search", trials, device=device, allow_leaks=allow_leaks
+    )
+    best = out_folder / "search" / "best.yaml"
+
+    out.rule("2 of 4: CNN, RNN and CNN+RNN on the same folds")
+    found = load_recipe(str(best))
+    models = []
+    for model in loaded.models:
+        if model.name not in names:
+            continue
+        fields = model.model_dump(exclude_defaults=True)
+        if model.name == "cnn-rnn":
+            fields["arguments"] = found.card["arguments"]
+        models.append(fields)
+    plan = {
+        "title": loaded.title,
+        "recipe": str(best.resolve()),
+        "folds": folds or loaded.folds,
+        "note": f"{loaded.note} Settings: those that a search found best for the CNN+RNN on a part "
+        "of the training images; its figures in the folds are too good by a little for that. The "
+        "figures on independent data are not.",
+        "models": models,
+    }
+    file = out_folder / "comparison.yaml"
+    file.write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    experiments.compare(
+        str(file), data, out_folder / "compare", device=device, allow_leaks=allow_leaks
+    )
+
+    out.rule("3 of 4: the model")
+    model_file = out_folder / f"{recipe.card['name']}.safetensors"
+    made_of = out_folder / "model.key"
+    key = _key(best, recipe.samples(data))
+    if not model_file.exists() or not made_of.exists() or made_of.read_text() != key:
+        train.train(str(best), data, model_file, device=device, allow_leaks=allow_leaks)
+        made_of.write_text(key, encoding="utf-8")
+
+    out.rule("4 of 4: independent images")
+    experiments.evaluate(
+        str(model_file),
+        data,
+        out_folder / "evaluation",
+        recipe=str(best),
+        split="test",
+        device=device,
+    )
+
+
+def _key(recipe: Path, samples: Samples) -> str:
+    """What the final model is made of: it is trained anew when that changes."""
+    text = repr(
+        (
+            recipe.read_text(encoding="utf-8"),
+            samples.names,
+            samples.labels.tolist(),
+            samples.splits.tolist(),
+        )
+    )
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,1 +1,0 @@
-"""Running and training models: devices, tile loading, prediction, fine-tuning."""

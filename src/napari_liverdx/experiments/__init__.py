@@ -1,0 +1,1 @@
+"""Cross-validation, comparison, search and test reports."""

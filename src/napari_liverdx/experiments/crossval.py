@@ -1,0 +1,199 @@
+"""Grouped cross-validation of a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.training.data._all import Example, Samples
+from napari_liverdx.training.data.splits import grouped_folds, of_sources
+from napari_liverdx.training.loop import EpochResult, fine_tune, predict_samples
+from napari_liverdx.training.recipe import Recipe
+
+__all__ = ["Fold", "cross_validate", "fold_parts"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """Predictions of one fold's model on samples it did not learn from.
+
+    Attributes
+    ----------
+    fold : int
+    index : ndarray of int, shape (n,)
+        Sample of each tile.
+    scores : ndarray of float32, shape (n, classes)
+    targets : ndarray of float32, shape (n, classes)
+    second_index, second_scores, second_targets
+        The same for the second source.
+    temperature : float
+    cell_scores, cell_targets : ndarray of float32, shape (n, classes, k, k), or None
+    """
+
+    fold: int
+    index: NDArray[np.intp]
+    scores: NDArray[np.float32]
+    targets: NDArray[np.float32]
+    second_index: NDArray[np.intp]
+    second_scores: NDArray[np.float32]
+    second_targets: NDArray[np.float32]
+    temperature: float
+    cell_scores: NDArray[np.float32] | None
+    cell_targets: NDArray[np.float32] | None
+
+
+def fold_parts(
+    recipe: Recipe, samples: Samples, n_folds: int
+) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.intp]]], NDArray[np.intp]]:
+    """The grouped folds of a recipe, and the samples that stand in none and test all models.
+
+    Returns
+    -------
+    folds : list of (rest, test)
+        Indices into ``samples``.
+    independent : ndarray of int
+        Of the second sources, or stated to be for testing; may be empty.
+
+    Raises
+    ------
+    DataError
+        If the samples cannot be split.
+    """
+    chosen = of_sources(samples, recipe.data.train_sources)
+    independent = chosen[samples.splits[chosen] == "test"]
+    chosen = chosen[samples.splits[chosen] != "test"]
+    if recipe.data.second_sources:
+        second = of_sources(samples, recipe.data.second_sources)
+        independent = np.union1d(independent, second)
+    return grouped_folds(samples, chosen, n_folds, 0), independent
+
+
+def cross_validate(
+    recipe: Recipe, samples: Samples, n_folds: int, device: torch.device, work: Path
+) -> Iterator[EpochResult | Fold]:
+    """Train and test on grouped folds; finished folds in ``work`` are not repeated.
+
+    Within each fold, one grouped part of the training samples chooses the epoch and the
+    temperature; the test fold decides nothing. Samples that the data state to be for testing stand
+    in no fold: like those of the second sources they are answered by every fold's model.
+
+    Yields
+    ------
+    EpochResult
+        While a fold trains.
+    Fold
+        When it is done.
+    """
+    card = recipe.model_card()
+    folds, second = fold_parts(recipe, samples, n_folds)
+    work.mkdir(parents=True, exist_ok=True)
+    # A fold of another recipe, data or number of folds has another name and is made anew.
+    key = _folds_key(recipe, samples, folds, second)
+    for number, (rest, test) in enumerate(folds):
+        path = work / f"fold{number}-{key}.npz"
+        if not path.exists():
+            network, _ = recipe.network()
+            train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
+            temperature = 1.0
+            for epoch in fine_tune(
+                network,
+                samples,
+                train,
+                val,
+                size=card.tile_size,
+                config=recipe.train,
+                device=device,
+                checkpoint=work / f"fold{number}-{key}.checkpoint",
+            ):
+                temperature = epoch.temperature
+                yield epoch
+            index, scores, targets, cells, cell_targets = _test(
+                network, samples, test, card, device
+            )
+            more = _test(network, samples, second, card, device)
+            arrays = {
+                "index": index,
+                "scores": scores,
+                "targets": targets,
+                "second_index": more[0],
+                "second_scores": more[1],
+                "second_targets": more[2],
+                "temperature": np.array(temperature),
+            }
+            if cells is not None and cell_targets is not None:
+                arrays |= {"cell_scores": cells, "cell_targets": cell_targets}
+            partial = path.with_name(f"partial-{path.name}")
+            np.savez(partial, **arrays)
+            os.replace(partial, path)
+            (work / f"fold{number}-{key}.checkpoint").unlink(missing_ok=True)
+        with np.load(path) as stored:
+            data = dict(stored)
+        yield Fold(
+            fold=number,
+            temperature=float(data.pop("temperature")),
+            cell_scores=data.pop("cell_scores", None),
+            cell_targets=data.pop("cell_targets", None),
+            **data,
+        )
+
+
+def _folds_key(
+    recipe: Recipe,
+    samples: Samples,
+    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    second: NDArray[np.intp],
+) -> str:
+    card = recipe.model_card()
+    parts = (
+        # Settings that are added to the program later must not make old folds void.
+        recipe.data.model_dump(mode="json", exclude_defaults=True),
+        recipe.train.model_dump(mode="json", exclude_defaults=True),
+        recipe.start,
+        (card.architecture, card.arguments, card.tile_size, card.scheme.names),
+        (samples.names, samples.labels.tolist(), samples.groups.tolist()),
+        [(rest.tolist(), test.tolist()) for rest, test in folds],
+        second.tolist(),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _test(
+    network: TileModel,
+    samples: Samples,
+    chosen: NDArray[np.intp],
+    card: ModelCard,
+    device: torch.device,
+) -> tuple[
+    NDArray[np.intp],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32] | None,
+    NDArray[np.float32] | None,
+]:
+    examples: list[Example] = []
+    index: list[int] = []
+    for i in chosen:
+        tiles = samples.fixed(int(i), card.tile_size, network.cells)
+        examples += tiles
+        index += [int(i)] * len(tiles)
+    if not examples:
+        empty = np.empty((0, len(card.classes)), np.float32)
+        return np.empty(0, np.intp), empty, empty, None, None
+    scores, targets, cells = predict_samples(network, examples, device)
+    cell_targets = [e.cells for e in examples if e.cells is not None]
+    return (
+        np.array(index),
+        scores.numpy(),
+        targets.numpy(),
+        None if cells is None else cells.numpy(),
+        np.stack(cell_targets) if len(cell_targets) == len(examples) else None,
+    )

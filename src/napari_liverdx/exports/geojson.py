@@ -1,0 +1,177 @@
+"""GeoJSON as QuPath (0.4 and later) imports it, streamed object by object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+from uuid import uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.core.outline import Focus, label_foci, outline
+from napari_liverdx.exports.base import (
+    ExportOptions,
+    provenance,
+    result_uuid,
+    rgb_of,
+    writing,
+)
+from napari_liverdx.results.review_log import Decision, Verdict
+from napari_liverdx.results.store import ResultStore, TileState
+
+__all__ = ["features", "write_geojson"]
+
+_DECIMALS = 3
+"""Of coordinates in level-0 pixels."""
+
+
+def write_geojson(store: ResultStore, path: Path, options: ExportOptions) -> None:
+    """Write regions as annotations and tiles as tile detections.
+
+    Coordinates are level-0 pixels, (0, 0) is the upper-left corner of the first pixel. Exporting
+    the same result twice gives the same file.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    path : Path
+        File to write.
+    options : ExportOptions
+        Thresholds of the regions.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written.
+    """
+    head = json.dumps(provenance(store, options), ensure_ascii=False)
+    with writing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write('{"type":"FeatureCollection","liverdx":' + head + ',"features":[')
+        between = "\n"
+        for text in features(store, options):
+            file.write(between + text)
+            between = ",\n"
+        file.write("\n]}\n")
+
+
+def features(store: ResultStore, options: ExportOptions) -> Iterator[str]:
+    """The features as JSON, regions first."""
+    for index in store.manifest.scheme.pathological:
+        yield from _regions(store, index, options.threshold(store.manifest.classes[index].name))
+    yield from _tiles(store)
+
+
+def _classification(tissue_class: TissueClass) -> dict[str, Any]:
+    # QuPath splits a name at ": " into a class and what it derives from.
+    name = tissue_class.name.replace(":", " ")
+    return {"name": name, "color": list(rgb_of(tissue_class.colour))}
+
+
+def _number(value: float) -> str:
+    return repr(int(value)) if value == int(value) else repr(round(value, _DECIMALS))
+
+
+def _edges(start: float, step: float, count: int) -> list[str]:
+    return [_number(round(start + i * step, _DECIMALS)) for i in range(count)]
+
+
+# -- regions --
+
+
+def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
+    tissue_class = store.manifest.classes[index]
+    values = store.probabilities[index]
+    labels, count = label_foci((values >= threshold) & store.tissue_cells())
+    cells = np.bincount(labels.ravel(), minlength=count + 1)
+    total = np.bincount(labels.ravel(), values.ravel(), count + 1)
+    rows, cols = labels.shape
+    (x, y), (width, height) = store.origin, store.cell_size
+    xs, ys = _edges(x, width, cols + 1), _edges(y, height, rows + 1)
+    space = result_uuid(store.manifest)
+    for focus in outline(labels):
+        n = int(cells[focus.label])
+        properties = {
+            "objectType": "annotation",
+            "name": f"{tissue_class.title} {focus.label}",
+            "classification": _classification(tissue_class),
+            "isLocked": True,
+            "measurements": {
+                "Area mm^2": round(n * store.cell_area_um2 / 1e6, 9),
+                "Mean probability": round(float(total[focus.label] / n), 6),
+                "Cells": n,
+                "Threshold": threshold,
+            },
+        }
+        told = json.dumps(properties, ensure_ascii=False)
+        col, row = focus.polygons[0][0][0]
+        where = f"region {tissue_class.name} {threshold!r} {row} {col}"
+        yield (
+            f'{{"type":"Feature","id":"{uuid5(space, where)}","geometry":'
+            f'{_geometry(focus, xs, ys)},"properties":{told}}}'
+        )
+
+
+def _geometry(focus: Focus, xs: list[str], ys: list[str]) -> str:
+    polygons = ["[" + ",".join(_ring(r, xs, ys) for r in p) + "]" for p in focus.polygons]
+    if len(polygons) == 1:
+        return f'{{"type":"Polygon","coordinates":{polygons[0]}}}'
+    return f'{{"type":"MultiPolygon","coordinates":[{",".join(polygons)}]}}'
+
+
+def _ring(ring: NDArray[np.int32], xs: list[str], ys: list[str]) -> str:
+    corners = ring.tolist()
+    corners.append(corners[0])
+    return "[" + ",".join([f"[{xs[col]},{ys[row]}]" for col, row in corners]) + "]"
+
+
+# -- tiles --
+
+
+def _tiles(store: ResultStore) -> Iterator[str]:
+    grid, classes = store.manifest.grid, store.manifest.classes
+    first = grid.rect(TileIndex(0, 0))
+    step_x, step_y = grid.stride_x * grid.scale_x, grid.stride_y * grid.scale_y
+    lefts = _edges(first.x, step_x, grid.n_cols)
+    rights = _edges(first.right, step_x, grid.n_cols)
+    tops, bottoms = _edges(first.y, step_y, grid.n_rows), _edges(first.bottom, step_y, grid.n_rows)
+    kinds = [json.dumps(_classification(c), ensure_ascii=False) for c in classes]
+    names = [json.dumps(f"Probability {c.name}", ensure_ascii=False) for c in classes]
+    pattern = ",".join(name.replace("%", "%%") + ":%.6f" for name in names)
+    decisions: Mapping[TileIndex, Decision] = store.decisions
+    space = result_uuid(store.manifest)
+    for row, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
+        done = np.flatnonzero(store.state[row] == TileState.DONE)
+        values = store.tile_probabilities[:, row, done]
+        called = values.argmax(axis=0).tolist()
+        domains = store.domain[row, done].tolist()
+        each = zip(done.tolist(), values.T.tolist(), called, domains, strict=True)
+        for col, probabilities, call, domain in each:
+            numbers = pattern % tuple(probabilities)
+            if isfinite(domain):
+                numbers += f',"Unlike training data":{domain:.4f}'
+            more = ""
+            if decisions and (decision := decisions.get(TileIndex(row, col))) is not None:
+                numbers += f',"Review accepted":{int(decision.verdict is Verdict.ACCEPTED)}'
+                more = ',"metadata":' + json.dumps(_review(decision), ensure_ascii=False)
+            left, right = lefts[col], rights[col]
+            yield (
+                f'{{"type":"Feature","id":"{uuid5(space, f"tile {row} {col}")}",'
+                f'"geometry":{{"type":"Polygon","coordinates":[[[{left},{top}],[{right},{top}],'
+                f'[{right},{bottom}],[{left},{bottom}],[{left},{top}]]]}},"properties":'
+                f'{{"objectType":"tile","classification":{kinds[call]},'
+                f'"measurements":{{{numbers}}}{more}}}}}'
+            )
+
+
+def _review(decision: Decision) -> dict[str, str]:
+    told = {"Review": decision.verdict.value, "Called class": decision.called}
+    return told | ({"Correct class": decision.correct} if decision.correct else {})

@@ -1,0 +1,129 @@
+"""Results in the formats of other programs. A new format is one module and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_liverdx.core.errors import LiverDxError, PlanError, ResultError
+from napari_liverdx.exports.base import ExportOptions
+from napari_liverdx.exports.csv import write_tiles_csv
+from napari_liverdx.exports.dicom import write_dicom
+from napari_liverdx.exports.geojson import write_geojson
+from napari_liverdx.exports.ome_tiff import write_ome_tiff
+from napari_liverdx.exports.ome_zarr import write_ome_zarr
+from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Overview
+
+__all__ = ["EXPORTS", "Export", "ExportOptions", "export", "export_path"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A format.
+
+    Attributes
+    ----------
+    name : str
+        For commands.
+    title : str
+        For people.
+    suffix : str
+        Ending of the file or folder, with its dot.
+    write : callable
+        Takes the result, the path and the options.
+    extra : str
+        Optional dependency it needs, empty if none.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    write: Callable[[ResultStore, Path, ExportOptions], None]
+    extra: str = ""
+
+
+EXPORTS: Mapping[str, Export] = {
+    e.name: e
+    for e in (
+        Export("geojson", "GeoJSON for QuPath", ".geojson", write_geojson),
+        Export("csv", "Table of tiles, CSV", ".tiles.csv", write_tiles_csv),
+        Export("ome-tiff", "Heatmap, OME-TIFF", ".liverdx.ome.tif", write_ome_tiff),
+        Export("ome-zarr", "Heatmap and classes, OME-Zarr", ".liverdx.ome.zarr", write_ome_zarr),
+        Export("dicom", "DICOM Segmentation and map", ".dicom", write_dicom, "dicom"),
+    )
+}
+"""The formats by name."""
+
+
+def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool = False) -> Path:
+    """A fitting path within ``folder``, named like the result or, on wish, by a code."""
+    base = store.path.name.removesuffix(SUFFIX)
+    if hide_name:
+        base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+    return folder / (base + EXPORTS[name].suffix)
+
+
+def export(
+    store: ResultStore,
+    name: str,
+    path: Path,
+    *,
+    thresholds: Mapping[str, float] | None = None,
+    overview: Overview | None = None,
+    hide_name: bool = False,
+    as_bytes: bool = False,
+    fractional: bool = False,
+) -> None:
+    """Write a result in one of the `EXPORTS`; what was there before is replaced at the end.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result; it may be unfinished.
+    name : str
+        Key of `EXPORTS`.
+    path : Path
+        File or folder to write.
+    thresholds : mapping of str to float, optional
+        Per pathological class; 0.5 where absent.
+    overview : Overview, optional
+        Small picture of the slide, for DICOM.
+    hide_name : bool
+        Whether a code stands in place of the slide's file name.
+    as_bytes : bool
+        Whether an OME-TIFF holds bytes instead of float32.
+    fractional : bool
+        Whether a DICOM Segmentation holds probabilities.
+
+    Raises
+    ------
+    PlanError
+        If there is no such format or a threshold makes no sense.
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written, or would replace the result itself or its slide.
+    """
+    if name not in EXPORTS:
+        raise PlanError(f"no export {name!r}; choose one of {', '.join(EXPORTS)}")
+    options = ExportOptions(dict(thresholds or {}), overview, hide_name, as_bytes, fractional)
+    options.check(store.manifest)
+    target, own = path.resolve(), store.path.resolve()
+    if own == target or own in target.parents or target in own.parents:
+        raise ResultError(f"{path}: that is the result itself; choose another place")
+    if target.is_file() and _is_slide_of(store, target):
+        raise ResultError(
+            f"{path}: that is the slide itself, and it is left as it is; choose another name"
+        )
+    EXPORTS[name].write(store, path, options)
+
+
+def _is_slide_of(store: ResultStore, path: Path) -> bool:
+    try:
+        with open_slide(path) as slide:
+            return slide.fingerprint() == store.manifest.slide_fingerprint
+    except LiverDxError:
+        return False

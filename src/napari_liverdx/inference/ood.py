@@ -1,0 +1,85 @@
+"""Whether a model knows such slides: before a run, while it runs, and from its result."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+
+from napari_liverdx.core.ood import DomainReading, read_domain
+from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.models.ood import domain_rule
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.slide import Slide
+
+__all__ = ["PROBE_TILES", "domain_record", "probe_domain", "read_result"]
+
+PROBE_TILES = 32
+
+
+def probe_domain(
+    plan: RunPlan,
+    slide: Slide,
+    model: LoadedModel,
+    n: int = PROBE_TILES,
+    stop: threading.Event | None = None,
+) -> DomainReading | None:
+    """Look at a few tiles spread over the tissue, before a run.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The decided run.
+    slide : Slide
+        The slide to read.
+    model : LoadedModel
+        The model.
+    n : int
+        Most tiles to look at.
+    stop : threading.Event, optional
+        Set it to end the look early; what was seen until then counts.
+
+    Returns
+    -------
+    DomainReading or None
+        None where the model holds no domain statistics.
+    """
+    rule = domain_rule(model.card)
+    if rule is None:
+        return None
+    places = np.linspace(0, len(plan.tiles) - 1, min(n, len(plan.tiles))).round().astype(int)
+    scores = [np.empty(0, np.float32)]
+    with closing(predict(plan, slide, model, [plan.tiles[i] for i in places])) as batches:
+        for batch in batches:
+            if batch.domain is not None:
+                scores.append(batch.domain)
+            if stop is not None and stop.is_set():
+                break
+    return read_domain(np.concatenate(scores), rule)
+
+
+def read_result(store: ResultStore, card: ModelCard) -> DomainReading | None:
+    """What the tiles that are done say; None where the model holds no domain statistics."""
+    rule = domain_rule(card)
+    if rule is None:
+        return None
+    return read_domain(store.domain[store.state == TileState.DONE], rule)
+
+
+def domain_record(reading: DomainReading | None) -> dict[str, Any]:
+    """A reading as it is kept in a manifest; empty without one."""
+    if reading is None:
+        return {}
+    return {
+        "state": reading.state.value,
+        "sentence": reading.state.sentence,
+        "numbers": reading.numbers,
+        "tiles": reading.tiles,
+        "outside": reading.outside,
+        "expected_share": reading.rate,
+    }

@@ -1,0 +1,247 @@
+"""Reading tiles and classifying them, as a stream of results."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_liverdx.core.errors import PlanError, SlideReadError
+from napari_liverdx.core.grid import TileGrid, TileIndex
+from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.models.ood import domain_scorer
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tiles import read_tile
+
+__all__ = ["TileBatchResult", "predict"]
+
+_PREFETCH = 2
+_READERS = 4
+_QUICK, _SLOW = 0.15, 0.4
+"""Seconds: batches that take less grow, those that take more shrink; a run can only be stopped
+between two of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileBatchResult:
+    """What came of one batch.
+
+    Attributes
+    ----------
+    tiles : tuple of TileIndex
+        Tiles that were classified.
+    probabilities : ndarray of float32, shape (n, classes)
+    cells : ndarray of float32, shape (n, classes, k, k), or None
+    embeddings : ndarray of float32, shape (n, features)
+        What the network made of each tile before its last layer.
+    failed : tuple of (TileIndex, str)
+        Tiles that could not be read, each with the reason.
+    domain : ndarray of float32, shape (n,), or None
+        How unlike the training data each tile is, 1 at the limit; None where the model holds no
+        domain statistics.
+    read_seconds : float
+        Time the network waited for tiles.
+    model_seconds : float
+    """
+
+    tiles: tuple[TileIndex, ...]
+    probabilities: NDArray[np.float32]
+    cells: NDArray[np.float32] | None
+    embeddings: NDArray[np.float32]
+    failed: tuple[tuple[TileIndex, str], ...]
+    read_seconds: float
+    model_seconds: float
+    domain: NDArray[np.float32] | None = None
+
+
+class _Batch:
+    """A preallocated batch that reader threads fill."""
+
+    def __init__(self, size: int, tile_size: int, pinned: bool) -> None:
+        self.tensor = torch.empty(
+            (size, tile_size, tile_size, 3), dtype=torch.uint8, pin_memory=pinned
+        )
+        self.array: NDArray[np.uint8] = self.tensor.numpy()
+        self.tiles: Sequence[TileIndex] = ()
+        self.pending: list[Future[None]] = []
+
+    def fill(
+        self, pool: ThreadPoolExecutor, slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex]
+    ) -> None:
+        self.tiles = tiles
+        self.pending = [
+            pool.submit(read_tile, slide, grid, tile, self.array[i]) for i, tile in enumerate(tiles)
+        ]
+
+    def wait(self) -> tuple[list[int], list[tuple[TileIndex, str]]]:
+        good: list[int] = []
+        failed: list[tuple[TileIndex, str]] = []
+        for i, future in enumerate(self.pending):
+            try:
+                future.result()
+                good.append(i)
+            except SlideReadError as error:
+                failed.append((self.tiles[i], str(error)))
+        return good, failed
+
+
+def predict(
+    plan: RunPlan,
+    slide: Slide,
+    model: LoadedModel,
+    tiles: Sequence[TileIndex] | None = None,
+) -> Generator[TileBatchResult, None, None]:
+    """Classify tiles; close the generator to stop.
+
+    Reader threads fill the next batches while the network runs. If memory runs out the batch is
+    split and later batches stay small. A tile that cannot be read is reported in ``failed`` and
+    the run goes on.
+
+    Parameters
+    ----------
+    plan : RunPlan
+        The decided run.
+    slide : Slide
+        The slide to read.
+    model : LoadedModel
+        Name or path of the model, or the loaded model.
+    tiles : sequence of TileIndex, optional
+        Part of the plan's tiles, for example those a resumed run still lacks.
+
+    Yields
+    ------
+    TileBatchResult
+    """
+    wanted = list(plan.tiles if tiles is None else tiles)
+    runner = _Runner(model, plan)
+    most = plan.device.batch_size
+    size = 1 if plan.device.adaptive else most
+    taken = 0
+    pinned = plan.device.device.startswith("cuda")
+    free = [_Batch(most, plan.grid.tile_size, pinned) for _ in range(_PREFETCH + 1)]
+    filling: deque[_Batch] = deque()
+    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="liverdx-read")
+    try:
+        while taken < len(wanted) or filling:
+            while taken < len(wanted) and free:
+                batch = free.pop()
+                batch.fill(pool, slide, plan.grid, wanted[taken : taken + size])
+                taken += len(batch.tiles)
+                filling.append(batch)
+            batch = filling.popleft()
+            start = time.perf_counter()
+            good, failed = batch.wait()
+            read = time.perf_counter()
+            rows = batch.tensor[: len(batch.tiles)]
+            rows = rows if len(good) == len(batch.tiles) else rows[good]
+            probabilities, cells, embeddings, domain = runner(rows)
+            done = tuple(batch.tiles[i] for i in good)
+            free.append(batch)
+            model_seconds = time.perf_counter() - read
+            if plan.device.adaptive:
+                size = _next_size(size, most, model_seconds)
+            yield TileBatchResult(
+                done,
+                probabilities,
+                cells,
+                embeddings,
+                tuple(failed),
+                read - start,
+                model_seconds,
+                domain,
+            )
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_size(size: int, most: int, seconds: float) -> int:
+    if seconds < _QUICK:
+        return min(most, 2 * size)
+    return max(1, size // 2) if seconds > _SLOW else size
+
+
+class _Runner:
+    """The network on its device, with a batch size that shrinks when memory runs out."""
+
+    def __init__(self, model: LoadedModel, plan: RunPlan) -> None:
+        self.model = model
+        self.device = torch.device(plan.device.device)
+        self.dtype = getattr(torch, plan.device.precision)
+        self.limit = plan.device.batch_size
+        self.network: TileModel = model.network.to(
+            self.device, memory_format=torch.channels_last
+        ).eval()
+        self.n_classes = len(model.card.classes)
+        self.scorer = domain_scorer(model.card, model.statistics)
+
+    def __call__(
+        self, tiles: torch.Tensor
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32] | None,
+        NDArray[np.float32],
+        NDArray[np.float32] | None,
+    ]:
+        parts: list[TileOutput] = []
+        domain: list[NDArray[np.float32]] = []
+        start = 0
+        while start < len(tiles):
+            part = tiles[start : start + self.limit]
+            try:
+                output, distance = self._forward(part)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self._shrink(len(part), error)
+                continue
+            parts.append(output)
+            if distance is not None:
+                domain.append(distance.float().cpu().numpy())
+            start += len(part)
+        if not parts:
+            nothing = np.empty((0, 0), np.float32)
+            return np.empty((0, self.n_classes), np.float32), None, nothing, None
+        distances = np.concatenate(domain) if domain else None
+        embeddings = np.concatenate([p.embedding.float().cpu().numpy() for p in parts])
+        scores = np.concatenate([self._probabilities(p.scores) for p in parts])
+        if parts[0].cell_scores is None:
+            return scores, None, embeddings, distances
+        cells = [p.cell_scores for p in parts if p.cell_scores is not None]
+        dense = np.concatenate([self._probabilities(c) for c in cells])
+        return scores, dense, embeddings, distances
+
+    @torch.inference_mode()
+    def _forward(self, tiles: torch.Tensor) -> tuple[TileOutput, torch.Tensor | None]:
+        # Rows of pixels seen as channels-last need no copy.
+        x = tiles.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        mixed = self.dtype is not torch.float32
+        with torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed):
+            return (self.network(x), None) if self.scorer is None else self.scorer(self.network, x)
+
+    def _probabilities(self, scores: torch.Tensor) -> NDArray[np.float32]:
+        return np.asarray(self.model.probabilities(scores).float().cpu().numpy())
+
+    def _shrink(self, tried: int, error: RuntimeError) -> None:
+        if tried == 1:
+            raise PlanError(
+                f"not enough memory on {self.device} for a single tile; close other programs or "
+                "use --device cpu"
+            ) from error
+        self.limit = tried // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "not enough memory" in text

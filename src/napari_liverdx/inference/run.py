@@ -1,0 +1,206 @@
+"""One run from plan to stored result, as a stream of progress."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_liverdx._version import __version__
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.ood import DomainReading
+from napari_liverdx.inference.ood import domain_record, read_result
+from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.results.arrays import sole_writer
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.store import ResultStore, TileState, result_path
+from napari_liverdx.slides.slide import Slide
+
+__all__ = [
+    "RunProgress",
+    "analyze",
+    "make_manifest",
+    "result_location",
+]
+
+_FLUSH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Where a run stands.
+
+    Attributes
+    ----------
+    done, failed, total : int
+        Tiles.
+    tiles_per_second : float
+        Of this session; 0 before the first batch.
+    eta_seconds : float
+        NaN before the first batch.
+    read_seconds, model_seconds, write_seconds : float
+        Time spent waiting for tiles, in the network, and storing.
+    last_failure : str
+        Why the last failed tile failed; empty if none did.
+    domain : DomainReading or None
+        Whether the tiles so far look like the training data; None where the model cannot tell.
+    """
+
+    done: int
+    failed: int
+    total: int
+    tiles_per_second: float
+    eta_seconds: float
+    read_seconds: float
+    model_seconds: float
+    write_seconds: float
+    last_failure: str = ""
+    domain: DomainReading | None = None
+
+
+def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
+    """The manifest of a run that is about to start."""
+    return RunManifest(
+        slide_name=slide.path.name,
+        slide_format=slide.info.format,
+        slide_fingerprint=slide.fingerprint(),
+        slide_size=slide.size,
+        mpp=(plan.mpp.x, plan.mpp.y),
+        mpp_source=plan.mpp.source,
+        model_name=model.card.name,
+        model_version=model.card.version,
+        model_sha256=model.sha256,
+        classes=model.card.classes,
+        grid=plan.grid,
+        cells=plan.cells,
+        overlap=plan.overlap,
+        regions_sha256=hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest(),
+        device=str(plan.device),
+        versions={
+            "napari-liverdx": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        warnings=plan.warnings,
+        tissue=plan.tissue_record,
+    )
+
+
+def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedModel) -> Path:
+    """Where the result of a run lies.
+
+    The whole slide as it is has a plain name; other regions, overlaps, resolutions and tissue that
+    a person chose get a mark of their own, so that several results of a slide stand side by side.
+    """
+    name = model.card.name
+    special = plan.restricted or plan.own_tissue or plan.overlap
+    if special or plan.mpp != slide.info.mpp:
+        what = repr((plan.grid, plan.overlap, plan.mpp.x, plan.mpp.y)).encode()
+        what += np.packbits(plan.tissue.mask).tobytes()
+        name += f".{hashlib.sha256(what).hexdigest()[:6]}"
+    return result_path(folder, slide.name, name)
+
+
+def analyze(
+    plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore
+) -> Generator[RunProgress, None, None]:
+    """Classify what ``store`` still lacks and store it; close the generator to stop.
+
+    Whatever ends the run, finished tiles are written first.
+
+    Yields
+    ------
+    RunProgress
+        Once at the start, then after each batch.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full; what was flushed before is kept.
+    ResultError
+        If another run is writing into the same result.
+    """
+    with sole_writer(store.path):
+        yield from _analyze(plan, slide, model, store)
+
+
+def _analyze(
+    plan: RunPlan, slide: Slide, model: LoadedModel, store: ResultStore
+) -> Generator[RunProgress, None, None]:
+    todo = store.pending(plan.tiles)
+    before = len(plan.tiles) - len(todo)
+    start = flushed = time.perf_counter()
+    read = model_time = write = 0.0
+    done = failed = 0
+    failure = ""
+
+    def progress() -> RunProgress:
+        seconds = time.perf_counter() - start
+        speed = (done + failed) / seconds if done + failed else 0.0
+        eta = (len(todo) - done - failed) / speed if speed else float("nan")
+        counts = (before + done, failed, len(plan.tiles))
+        domain = read_result(store, model.card)
+        return RunProgress(*counts, speed, eta, read, model_time, write, failure, domain)
+
+    yield progress()
+    batches = predict(plan, slide, model, todo)
+    try:
+        for batch in batches:
+            stored = time.perf_counter()
+            store.add(
+                batch.tiles,
+                batch.probabilities,
+                batch.cells,
+                [t for t, _ in batch.failed],
+                batch.embeddings,
+                batch.domain,
+            )
+            done += len(batch.tiles)
+            failed += len(batch.failed)
+            failure = batch.failed[-1][1] if batch.failed else failure
+            if stored - flushed > _FLUSH_SECONDS:
+                store.flush()
+                flushed = time.perf_counter()
+            read += batch.read_seconds
+            model_time += batch.model_seconds
+            write += time.perf_counter() - stored
+            yield progress()
+    except BaseException:
+        # The first failure is the one to show; a second one while saving must not replace it.
+        with contextlib.suppress(LiverDxError):
+            _finish(store, plan, model, read, model_time, write, start)
+        raise
+    finally:
+        batches.close()
+    _finish(store, plan, model, read, model_time, write, start)
+
+
+def _finish(
+    store: ResultStore,
+    plan: RunPlan,
+    model: LoadedModel,
+    read: float,
+    model_seconds: float,
+    write: float,
+    start: float,
+) -> None:
+    store.finish(
+        {
+            "read_seconds": read,
+            "model_seconds": model_seconds,
+            "write_seconds": write,
+            "seconds": time.perf_counter() - start,
+        },
+        device=str(plan.device),
+        complete=store.count(TileState.PENDING) == 0,
+        domain=domain_record(read_result(store, model.card)),
+    )

@@ -1,0 +1,1 @@
+"""The slide-level model over tile embeddings."""

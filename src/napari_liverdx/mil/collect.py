@@ -1,0 +1,229 @@
+"""Making bags of slides: a tile model run over each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.core.classes import ClassScheme
+from napari_liverdx.core.errors import DataError, LiverDxError
+from napari_liverdx.core.geometry import Region, covered
+from napari_liverdx.core.grid import TileGrid, TileIndex
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.inference.device import DeviceChoice
+from napari_liverdx.inference.plan import plan_run
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.mil.bags import SUFFIX, UNKNOWN, Bag, load_bag, save_bag, tile_logits
+from napari_liverdx.mil.network import slide_classes
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.csv_table import read_table
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.tissue import slide_tissue
+from napari_liverdx.training.data.annotated import TileRule
+
+__all__ = ["BagMade", "SlideRow", "collect_bags", "list_slides"]
+
+_IMAGES = {".svs", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
+_ANNOTATED = TileRule()
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRow:
+    """A slide to make a bag of.
+
+    Attributes
+    ----------
+    path : Path
+    label : str
+        Name of a slide class; empty if unknown.
+    group : str
+        Patient; the slide's own name by default.
+    annotation : Path or None
+        GeoJSON with regions of the tile model's classes.
+    """
+
+    path: Path
+    label: str
+    group: str
+    annotation: Path | None = None
+
+
+def list_slides(source: Path, classes: Sequence[str]) -> list[SlideRow]:
+    """The slides of a folder, without labels, or those of a table.
+
+    Parameters
+    ----------
+    source : Path
+        Folder, or CSV with columns slide, label, group and, if wanted, annotation; paths are
+        relative to the table.
+    classes : sequence of str
+        Slide classes that a label may name.
+
+    Raises
+    ------
+    DataError
+        If nothing is found, a column is missing or a label is unknown.
+    """
+    if source.is_dir():
+        paths = sorted(p for p in source.iterdir() if p.suffix.lower() in _IMAGES)
+        if not paths:
+            raise DataError(f"{source}: holds no slides")
+        return [SlideRow(p, "", p.stem) for p in paths]
+    rows = []
+    for line, row in enumerate(read_table(source, ("slide", "label", "group")), 2):
+        if row["label"] and row["label"] not in classes:
+            raise DataError(
+                f"{source}, line {line}: label {row['label']!r} is none of {', '.join(classes)}; "
+                "leave it empty if it is not known"
+            )
+        annotation = row.get("annotation", "")
+        rows.append(
+            SlideRow(
+                source.parent / row["slide"],
+                row["label"],
+                row["group"] or Path(row["slide"]).stem,
+                source.parent / annotation if annotation else None,
+            )
+        )
+    names = [r.path.stem for r in rows]
+    if twice := {n for n in names if names.count(n) > 1}:
+        raise DataError(f"{source}: several slides are called {min(twice)!r}; rename all but one")
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class BagMade:
+    """What became of one slide.
+
+    Attributes
+    ----------
+    row : SlideRow
+    tiles : int
+    failed : int
+        Tiles that could not be read.
+    kept : bool
+        Whether the bag was there already.
+    error : str
+        Why there is no bag; empty if there is one.
+    """
+
+    row: SlideRow
+    tiles: int = 0
+    failed: int = 0
+    kept: bool = False
+    error: str = ""
+
+
+def collect_bags(
+    rows: Sequence[SlideRow],
+    model: LoadedModel,
+    folder: Path,
+    *,
+    device: DeviceChoice | None = None,
+    mpp: Mpp | None = None,
+    overlap: float = 0.0,
+) -> Iterator[BagMade]:
+    """Run the tile model over slides and write their bags; a slide that fails does so alone.
+
+    A bag that is there already, of the same tile model and labels, is kept.
+
+    Yields
+    ------
+    BagMade
+        After each slide.
+    """
+    classes = slide_classes(model.card.scheme)
+    for row in rows:
+        label = classes.index(row.label) if row.label else UNKNOWN
+        path = folder / f"{row.path.stem}{SUFFIX}"
+        try:
+            if path.exists() and row.annotation is None:
+                old = load_bag(path)
+                made = (old.tile_sha256, old.slide_label, old.group, old.overlap)
+                if made == (model.sha256, label, row.group, overlap):
+                    yield BagMade(row, len(old), kept=True)
+                    continue
+            bag, failed = _make_bag(row, label, model, device, mpp, overlap)
+            save_bag(folder, bag)
+        except LiverDxError as error:
+            yield BagMade(row, error=str(error))
+            continue
+        yield BagMade(row, len(bag), failed)
+
+
+def _make_bag(
+    row: SlideRow,
+    label: int,
+    model: LoadedModel,
+    device: DeviceChoice | None,
+    mpp: Mpp | None,
+    overlap: float,
+) -> tuple[Bag, int]:
+    regions = _regions(row.annotation, model.card.scheme)
+    with open_slide(row.path, mpp=mpp) as slide:
+        plan = plan_run(
+            slide.levels, slide.mpp, slide_tissue(slide), model.card, overlap=overlap, device=device
+        )
+        batches = list(predict(plan, slide, model))
+    done = [t for b in batches for t in b.tiles]
+    if not done:
+        raise DataError(f"{row.path}: none of its {len(plan.tiles)} tiles could be read")
+    values = np.concatenate([b.embeddings for b in batches if b.tiles])
+    probabilities = np.concatenate([b.probabilities for b in batches if b.tiles])
+    shape = plan.grid.shape
+    embeddings = np.zeros((values.shape[1], *shape), np.float32)
+    logits = np.zeros((probabilities.shape[1], *shape), np.float32)
+    mask = np.zeros(shape, np.bool_)
+    at = (np.array([t.row for t in done]), np.array([t.col for t in done]))
+    embeddings[:, *at] = values.T
+    logits[:, *at] = tile_logits(probabilities.T)
+    mask[at] = True
+    labels = _label_tiles(plan.grid, done, regions)
+    bag = Bag(
+        row.path.stem,
+        row.group,
+        embeddings,
+        logits,
+        mask,
+        labels,
+        label,
+        model.card.name,
+        model.sha256,
+        overlap,
+    )
+    return bag, sum(len(b.failed) for b in batches)
+
+
+def _regions(path: Path | None, scheme: ClassScheme) -> list[list[Region]]:
+    """Annotated regions of each class; none without an annotation."""
+    found: list[list[Region]] = [[] for _ in scheme]
+    if path is None:
+        return found
+    for region in read_geojson(path).regions:
+        if region.name not in scheme.names:
+            raise DataError(
+                f"{path}: class {region.name!r} is none of {', '.join(scheme.names)}; rename it in "
+                "the annotation"
+            )
+        found[scheme.index(region.name)].append(region)
+    return found
+
+
+def _label_tiles(
+    grid: TileGrid, tiles: Sequence[TileIndex], regions: Sequence[Sequence[Region]]
+) -> NDArray[np.intp]:
+    labels = np.full(grid.shape, UNKNOWN, np.intp)
+    if not any(regions):
+        return labels
+    for tile in tiles:
+        shares = np.array([covered(r, grid.rect(tile)) for r in regions])
+        best = int(shares.argmax())
+        rest = float(np.delete(shares, best).max(initial=0))
+        if shares[best] >= _ANNOTATED.min_share and rest <= _ANNOTATED.max_conflict:
+            labels[tile.row, tile.col] = best
+    return labels

@@ -1,0 +1,110 @@
+"""A slide context in one safetensors file, bound to its tile model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from napari_liverdx.core.errors import ModelFileError, PlanError
+from napari_liverdx.mil.network import SlideContext
+from napari_liverdx.models.card import ModelCard, SlidePart
+from napari_liverdx.models.file import fill_network, read_card
+
+__all__ = ["ARCHITECTURE", "LoadedContext", "load_context"]
+
+ARCHITECTURE = "slide-context"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedContext:
+    """A slide context ready to run.
+
+    Attributes
+    ----------
+    card : ModelCard
+        Its classes are those of the tile model.
+    slide : SlidePart
+        The card's part about slides.
+    network : SlideContext
+        In evaluation mode, float32, on the CPU.
+    sha256 : str
+        Of the file.
+    path : Path
+    """
+
+    card: ModelCard
+    slide: SlidePart
+    network: SlideContext
+    sha256: str
+    path: Path
+
+    @property
+    def gives_call(self) -> bool:
+        """Whether it learned to call slides."""
+        return self.slide.learned_from != "tiles"
+
+    def tile_probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities of tiles; classes on axis 1."""
+        return torch.softmax(logits.float() / self.card.temperature, dim=1)
+
+    def slide_probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities of slides; classes on axis 1."""
+        return torch.softmax(logits.float() / self.slide.temperature, dim=1)
+
+    def check_tile_model(self, name: str, sha256: str) -> None:
+        """Make sure that embeddings come from the tile model it was trained with.
+
+        Raises
+        ------
+        ModelFileError
+            If they do not.
+        """
+        if sha256 != self.slide.tile_sha256:
+            raise ModelFileError(
+                f"{self.path}: belongs to the tile model {self.slide.tile_model!r} (SHA-256 "
+                f"{self.slide.tile_sha256[:12]}…), not to {name!r} ({sha256[:12]}…), whose "
+                "embeddings mean something else; use that tile model, or train a slide context "
+                "for this one with 'liverdx context-train'"
+            )
+
+    def check_overlap(self, overlap: float) -> None:
+        """Make sure that tiles overlap as those it learned from.
+
+        Raises
+        ------
+        PlanError
+            If they do not.
+        """
+        if abs(overlap - self.slide.overlap) > 1e-6:
+            raise PlanError(
+                f"the slide context learned on tiles that overlap by {self.slide.overlap:g}, here "
+                f"they do by {overlap:g}; analyse with --overlap {self.slide.overlap:g}"
+            )
+
+
+def load_context(path: Path) -> LoadedContext:
+    """Read a slide context.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, a pickle, of another program, or a tile model.
+    """
+    card = read_card(path)
+    if card.slide is None or card.architecture != ARCHITECTURE:
+        raise ModelFileError(
+            f"{path}: a tile model, not a slide context; give it with --model, or make a slide "
+            "context with 'liverdx context-train'"
+        )
+    try:
+        network = SlideContext(
+            card.slide.features, len(card.classes), len(card.slide.classes), **card.arguments
+        )
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: slide context with {card.arguments}: {error}") from error
+    sha256 = fill_network(path, network, ARCHITECTURE)
+    network.eval()
+    return LoadedContext(card, card.slide, network, sha256, path)

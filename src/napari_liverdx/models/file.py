@@ -1,0 +1,249 @@
+"""A model in one safetensors file, its card in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.architectures.registry import build_model
+from napari_liverdx.models.card import ModelCard
+
+__all__ = [
+    "LoadedModel",
+    "fill_network",
+    "load_model_file",
+    "read_card",
+    "rewrite_model_file",
+    "save_model_file",
+]
+
+_CARD_KEY = "liverdx.card"
+_MAX_HEADER = 64 * 2**20
+_BESIDE = "domain."
+"""Tensors under this prefix are statistics, not weights."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A model ready to run.
+
+    Attributes
+    ----------
+    card : ModelCard
+    network : TileModel
+        In evaluation mode, float32, on the CPU.
+    sha256 : str
+        Of the file.
+    path : Path
+    statistics : mapping of str to Tensor
+        What stands beside the weights; see `models.domain`.
+    """
+
+    card: ModelCard
+    network: TileModel
+    sha256: str
+    path: Path
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Calibrated probabilities from the network's scores; classes on axis 1."""
+        if self.card.output == "probabilities":
+            return scores
+        return torch.softmax(scores.float() / self.card.temperature, dim=1)
+
+
+def save_model_file(path: Path, network: nn.Module, card: ModelCard, *, half: bool = True) -> None:
+    """Write weights and card; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.safetensors``.
+    network : Module
+        The network.
+    card : ModelCard
+        Card of the model.
+    half : bool
+        Store floating-point weights as fp16.
+    """
+    tensors = {
+        name: (tensor.detach().half() if half and tensor.is_floating_point() else tensor.detach())
+        .cpu()
+        .contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    _write(path, tensors, card)
+
+
+def rewrite_model_file(
+    path: Path, card: ModelCard, statistics: Mapping[str, Tensor], out: Path
+) -> None:
+    """Write a model file's weights, bit for bit, with another card and other statistics.
+
+    Parameters
+    ----------
+    path : Path
+        The model file to take the weights from.
+    card : ModelCard
+        The new card.
+    statistics : mapping of str to Tensor
+        Instead of those in the file; see `models.domain`.
+    out : Path
+        File to write; may be ``path``.
+
+    Raises
+    ------
+    ModelFileError
+        If the weights are damaged.
+    """
+    _, tensors = _load(path)
+    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    beside = {k: v.half().contiguous() for k, v in statistics.items()}
+    _write(out, {**weights, **beside}, card)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
+    data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card alone, without the weights.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, or not a model of this program.
+    """
+    return _card_from_header(_read_header(path), path)
+
+
+def _read_header(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
+                raise ModelFileError(
+                    f"{path}: this is a pickle (.pt, .pth), which can run code when opened and "
+                    "is not accepted; save the model with 'liverdx train' or as safetensors"
+                )
+            (length,) = struct.unpack("<Q", start.ljust(8, b"\0"))
+            if len(start) < 8 or not 2 <= length <= _MAX_HEADER:
+                raise ModelFileError(_not_a_model(path))
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise ModelFileError(f"{path}: the model file cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(_not_a_model(path)) from error
+    if not isinstance(header, dict):
+        raise ModelFileError(_not_a_model(path))
+    return header
+
+
+def _not_a_model(path: Path) -> str:
+    return f"{path}: damaged, or not a safetensors file; copy it again from its source"
+
+
+def _card_from_header(header: dict[str, object], path: Path) -> ModelCard:
+    metadata = header.get("__metadata__")
+    text = metadata.get(_CARD_KEY) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        raise ModelFileError(
+            f"{path}: a safetensors file without a napari-liverdx model card; it comes from "
+            "another program and cannot be used"
+        )
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "card"
+        raise ModelFileError(
+            f"{path}: the model card is not valid at {where}: {first['msg']}"
+        ) from error
+
+
+def load_model_file(path: Path) -> LoadedModel:
+    """Read weights and card, and build the network.
+
+    Raises
+    ------
+    ModelFileError
+        If the file is missing, damaged, a pickle, from another program, or its weights do not
+        fit its architecture.
+    """
+    card = read_card(path)
+    if card.slide is not None:
+        raise ModelFileError(
+            f"{path}: a slide context for the tile model {card.slide.tile_model!r}, not a tile "
+            "model; give it with --context"
+        )
+    network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
+    sha256 = fill_network(path, network, card.architecture)
+    if card.cells == 1:
+        network.leave_cells_out()
+    if network.cells != card.cells:
+        raise ModelFileError(
+            f"{path}: the card says {card.cells} cells along a tile, the network gives "
+            f"{network.cells}; the file is inconsistent"
+        )
+    n = card.normalisation
+    network.set_normalisation(n.mean, n.std, n.channel_order)
+    network.eval()
+    with safe_open(path, "pt") as stored:
+        names = list(stored.keys())
+        beside = {k: stored.get_tensor(k) for k in names if k.startswith(_BESIDE)}
+    return LoadedModel(card, network, sha256, path, beside)
+
+
+def _load(path: Path) -> tuple[bytes, dict[str, Tensor]]:
+    try:
+        data = path.read_bytes()
+        return data, load_tensors(data)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(
+            f"{path}: the weights are damaged or cut off ({error}); copy the file again from its "
+            "source"
+        ) from error
+
+
+def fill_network(path: Path, network: nn.Module, architecture: str) -> str:
+    """Load the weights in a file into a network; returns the file's SHA-256.
+
+    Raises
+    ------
+    ModelFileError
+        If the weights are damaged, do not fit, or are not finite.
+    """
+    data, tensors = _load(path)
+    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    try:
+        network.load_state_dict(
+            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+        )
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"{path}: the weights do not fit the architecture {architecture!r} "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    if not all(torch.isfinite(p).all() for p in network.parameters()):
+        raise ModelFileError(f"{path}: the weights hold values that are not finite numbers")
+    return hashlib.sha256(data).hexdigest()

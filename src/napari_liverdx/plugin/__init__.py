@@ -1,1 +1,0 @@
-"""What napari calls: reader, sample data, layers."""

@@ -1,0 +1,1 @@
+"""Results as HTML, PDF and CSV for people."""

@@ -1,0 +1,238 @@
+"""What a report says of the slide, the run and the model, in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from napari_liverdx.core.ood import NO_STATISTICS
+from napari_liverdx.reports.parts import Facts
+from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.privacy import without_name
+from napari_liverdx.results.store import ResultStore, TileState
+
+__all__ = ["all_facts", "manifest_json", "measuring_note", "shown_name", "warnings_of"]
+
+_BASIS_NOTES = {
+    Basis.CELLS: "Measured on the dense map; where tiles overlap, their cells are averaged.",
+    Basis.TILES: (
+        "Measured on tiles: the tissue in a tile's box, one stride wide, has that tile's "
+        "probabilities."
+    ),
+    Basis.TILES_AVERAGED: (
+        "Measured on tiles: the tissue in a tile's box, one stride wide, has the mean "
+        "probabilities of all analysed tiles that cover the box's centre."
+    ),
+}
+
+
+def shown_name(manifest: RunManifest, hide_name: bool) -> str:
+    """The slide's file name, or eight digits of its fingerprint in its place."""
+    return manifest.slide_code if hide_name else manifest.slide_name
+
+
+def _hidden(text: str, manifest: RunManifest, hide_name: bool) -> str:
+    if not hide_name:
+        return text
+    return without_name(text, manifest.slide_name, manifest.slide_code)
+
+
+def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
+    """What a reader must know before the numbers."""
+    manifest = store.manifest
+    found = [_sentence(_hidden(w, manifest, hide_name)) for w in manifest.warnings]
+    domain = manifest.domain
+    if domain.get("state") in ("unusual", "foreign"):
+        found.append(
+            f"{_sentence(domain['sentence'])} {_sentence(domain['numbers'])} "
+            "Its probabilities and areas may not mean anything."
+        )
+    done, failed, pending = (
+        store.count(s) for s in (TileState.DONE, TileState.FAILED, TileState.PENDING)
+    )
+    if failed:
+        found.append(
+            f"{failed:,} of {done + failed + pending:,} tiles could not be read and are left out."
+        )
+    if pending:
+        found.append(f"This run is not finished: {pending:,} tiles are still to be analysed.")
+    return tuple(found)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def measuring_note(store: ResultStore, basis: Basis, *, foci: bool, regions: bool) -> str:
+    """How areas and foci were measured."""
+    (width, height), (mpp_x, mpp_y) = store.cell_size, store.manifest.mpp
+    note = (
+        f"{_BASIS_NOTES[basis]} Areas count cells of {width * mpp_x:.3g} × {height * mpp_y:.3g} µm."
+    )
+    if foci:
+        note += " A focus is a set of counted cells that touch; its size is its longest diameter."
+    if foci and regions:
+        note += " In a region, a focus counts with its part inside."
+    return note
+
+
+def manifest_json(manifest: RunManifest, hide_name: bool) -> str:
+    """The manifest, with or without the slide's file name."""
+    shown = manifest.model_copy(
+        update={
+            "slide_name": shown_name(manifest, hide_name),
+            "warnings": tuple(_hidden(w, manifest, hide_name) for w in manifest.warnings),
+        }
+    )
+    return json.dumps(shown.model_dump(mode="json"), indent=1, ensure_ascii=False)
+
+
+def all_facts(
+    store: ResultStore,
+    card: Mapping[str, Any],
+    tissue_mm2: float,
+    error_rate: float | None,
+    quantile: float | None,
+) -> tuple[Facts, ...]:
+    """Slide call, slide and run, model, domain and calibration."""
+    parts = [_slide_call(store), _slide_and_run(store, tissue_mm2), _model(store.manifest, card)]
+    parts.append(_trust(store.manifest, card, error_rate, quantile))
+    return tuple(part for part in parts if part.rows)
+
+
+def _slide_call(store: ResultStore) -> Facts:
+    call = store.slide_call
+    if call is None:
+        return Facts("Slide call", ())
+    rows = [(_sentence(name)[:-1], value) for name, value in call.lines()]
+    if call.deciding:
+        listed = "; ".join(
+            f"{100 * t.weight:.1f} % at x {t.rect.x:.0f}, y {t.rect.y:.0f}"
+            for t in call.deciding[:5]
+        )
+        rows.append(("Tiles that decided", f"{listed} (share of the attention; level-0 pixels)"))
+    return Facts("Slide call", tuple(rows))
+
+
+def _slide_and_run(store: ResultStore, tissue_mm2: float) -> Facts:
+    m = store.manifest
+    (width, height), (mpp_x, mpp_y) = m.slide_size, m.mpp
+    times = [m.timings.get(k, 0.0) for k in ("seconds", "read_seconds", "model_seconds")]
+    times.append(m.timings.get("write_seconds", 0.0))
+    size = f"{width} × {height} px, {width * mpp_x / 1000:.2f} × {height * mpp_y / 1000:.2f} mm"
+    rows = [
+        ("Size", size),
+        ("Resolution", f"{mpp_x:.4g} µm/px ({m.mpp_source})"),
+        ("Analysed tissue", f"{tissue_mm2:.3f} mm² in {store.count(TileState.DONE):,} tiles"),
+    ]
+    for key, what in (("excluded", "Left out of it"), ("kept", "Artefacts in it")):
+        if areas := m.tissue.get(key):
+            listed = ", ".join(f"{name} {area:.3f} mm²" for name, area in areas.items())
+            rows.append((what, f"{listed} (of the whole slide)"))
+    if m.tissue.get("edited"):
+        rows.append(("Tissue", "Edited by a person before the run"))
+    rows += [
+        ("Overlap of tiles", f"{100 * m.overlap:.0f} %"),
+        ("Device", m.device),
+        (
+            "Time",
+            f"{times[0]:.1f} s (waiting for tiles {times[1]:.1f} s, network {times[2]:.1f} s, "
+            f"storing {times[3]:.1f} s)",
+        ),
+    ]
+    if m.finished or m.created:
+        rows.append(("Finished" if m.finished else "Begun", m.finished or m.created))
+    return Facts("Slide and run", tuple(rows))
+
+
+def _model(manifest: RunManifest, card: Mapping[str, Any]) -> Facts:
+    rows = [
+        ("Name", f"{card['name']} — {card['summary']}"),
+        ("Version", f"{card['version']}, SHA-256 {manifest.model_sha256[:16]}"),
+        ("Reads", f"tiles of {card['tile_size']} px at {card['mpp']:g} µm/px"),
+        ("Trained on", card["training_data"] or "The card does not say."),
+        ("Terms of the data", card.get("data_licence") or "The card does not say."),
+        ("Terms of the model", card.get("licence") or "The card does not say."),
+        ("Intended use", card["intended_use"]),
+        (
+            "Limits",
+            card["limitations"] or "The card states none; that does not mean there are none.",
+        ),
+    ]
+    return Facts("Model", tuple(rows))
+
+
+def _trust(
+    manifest: RunManifest,
+    card: Mapping[str, Any],
+    error_rate: float | None,
+    quantile: float | None,
+) -> Facts:
+    domain = manifest.domain
+    if domain:
+        said = _sentence(domain["sentence"])
+        said += f" {_sentence(domain['numbers'])}" if domain.get("numbers") else ""
+    else:
+        said = _sentence(NO_STATISTICS)
+    rows = [
+        ("Domain", said),
+        ("Temperature", _temperature(card)),
+        ("Calibration error", _metrics_like(card, "calibration error") or _NO_ECE),
+        ("Prediction sets", _prediction_sets(card, error_rate, quantile)),
+    ]
+    if covered := _metrics_like(card, "coverage"):
+        rows.append(("Measured coverage", covered))
+    return Facts("Domain and calibration", tuple(rows))
+
+
+_NO_ECE = (
+    "The card states none: whether a probability of 0.8 is right in 8 of 10 cases is not known."
+)
+
+
+def _temperature(card: Mapping[str, Any]) -> str:
+    value = float(card.get("temperature") or 1)
+    if card.get("output") == "probabilities":
+        return "None: the network gives probabilities itself, and they are used as they are."
+    if value == 1:
+        return "1: logits are used as the network gives them."
+    return f"{value:.3g}: logits were divided by it before softmax, to fit held-out samples."
+
+
+def _metrics_like(card: Mapping[str, Any], words: str) -> str:
+    found = []
+    for name, metric in (card.get("metrics") or {}).items():
+        if words not in name:
+            continue
+        text = f"{metric['value']:.3f}"
+        if metric.get("low") is not None and metric.get("high") is not None:
+            text += f" ({metric['low']:.3f} to {metric['high']:.3f})"
+        found.append(f"{name} {text}")
+    return "; ".join(found) + "." if found else ""
+
+
+def _prediction_sets(
+    card: Mapping[str, Any], error_rate: float | None, quantile: float | None
+) -> str:
+    scores = (card.get("conformal") or {}).get("cell") or (card.get("conformal") or {}).get("tile")
+    if not scores:
+        return (
+            "The card holds no calibration scores: no error rate can be promised, and nothing is "
+            "set apart as not sure."
+        )
+    what = "cells" if (card.get("conformal") or {}).get("cell") else "tiles"
+    text = f"Calibrated on {scores['samples']:,} held-out {what} of {scores['groups']:,} groups. "
+    if error_rate is None or quantile is None:
+        return (
+            text + "No error rate was chosen for this report, so nothing is set apart as not sure."
+        )
+    if quantile == float("inf"):
+        return text + f"So few groups promise nothing at an error rate of {error_rate:g}."
+    return text + (
+        f"At the chosen error rate of {error_rate:g}, the true class lies in the set of a cell of "
+        f"a new group like those with a probability of {1 - error_rate:g} or more; on slides "
+        "unlike them this is not promised."
+    )

@@ -1,0 +1,119 @@
+"""Measurements as a table, for a file or the clipboard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_liverdx._files import atomic_write
+from napari_liverdx.core.errors import storage_errors
+from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
+from napari_liverdx.results.measured_map import Basis
+
+__all__ = [
+    "COLUMNS",
+    "WHOLE",
+    "measurement_table",
+    "measurement_text",
+    "measurement_values",
+    "write_measurements",
+]
+
+COLUMNS = (
+    "region",
+    "class",
+    "threshold",
+    "area_mm2",
+    "percent_of_tissue",
+    "mean_probability",
+    "foci",
+    "largest_focus_mm",
+    "basis",
+)
+
+WHOLE = "all analysed tissue"
+"""What the table calls the region of a whole result."""
+
+
+def measurement_values(measure: ClassMeasure, basis: Basis = Basis.CELLS) -> list[str]:
+    """What was found of one class as text, in the order of `COLUMNS` without the region.
+
+    What does not apply, or cannot be told without tissue, is empty.
+    """
+    return [
+        measure.name,
+        "" if measure.threshold is None else f"{measure.threshold:g}",
+        f"{measure.area_mm2:.6f}",
+        _number(measure.percent, 4),
+        _number(measure.mean_probability, 6),
+        "" if measure.foci is None else str(measure.foci),
+        "" if measure.largest_focus_mm is None else f"{measure.largest_focus_mm:.4f}",
+        basis.value,
+    ]
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def measurement_table(
+    measures: Sequence[ClassMeasure],
+    regions: Sequence[RegionMeasure] = (),
+    *,
+    basis: Basis = Basis.CELLS,
+) -> list[list[str]]:
+    """The rows of the table, without `COLUMNS`: all analysed tissue first, then each region.
+
+    Parameters
+    ----------
+    measures : sequence of ClassMeasure
+        Of all analysed tissue; may be empty.
+    regions : sequence of RegionMeasure
+        Of regions.
+    basis : Basis
+        What was measured.
+    """
+    parts = [(WHOLE, measures), *((r.name, r.measures) for r in regions)]
+    return [[name, *measurement_values(m, basis)] for name, found in parts for m in found]
+
+
+def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> str:
+    """A table as text with its heading; by default as spreadsheets take it from the clipboard.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        From `measurement_table`.
+    separator : str
+        Between two values.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, delimiter=separator, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def write_measurements(
+    path: Path,
+    measures: Sequence[ClassMeasure],
+    regions: Sequence[RegionMeasure] = (),
+    *,
+    basis: Basis = Basis.CELLS,
+) -> None:
+    """Write the table as CSV, or with tabs where the name ends in ``.tsv`` or ``.txt``.
+
+    Raises
+    ------
+    StorageFullError
+        If the disk is full.
+    ResultError
+        If it cannot be written.
+    """
+    separator = "\t" if path.suffix.lower() in (".tsv", ".txt") else ","
+    text = measurement_text(measurement_table(measures, regions, basis=basis), separator)
+    with storage_errors(path, "the result itself is whole"), atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The stored result of a run, and what is known of it."""

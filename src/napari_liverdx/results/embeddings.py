@@ -1,0 +1,83 @@
+"""The embeddings of tiles, kept beside a result when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_liverdx.core.errors import ResultError
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.results.arrays import child_array, fitting_chunks, read_array
+
+__all__ = ["EmbeddingGrid"]
+
+_NAME = "embeddings"
+
+
+class EmbeddingGrid:
+    """One embedding per tile, NaN where there is none; half precision, for they are large.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        The result's group; an array that it holds is read.
+    path : Path
+        Of the result, for messages.
+    shape : tuple of int
+        Tile rows and columns.
+
+    Attributes
+    ----------
+    values : ndarray of float16, shape (features, rows, columns), or None
+        None until the first embedding came.
+
+    Raises
+    ------
+    ResultError
+        If the stored array is damaged or of another grid.
+    """
+
+    def __init__(self, group: zarr.Group, path: Path, shape: tuple[int, int]) -> None:
+        self._group, self._path, self._shape = group, path, shape
+        self.values: NDArray[np.float16] | None = None
+        if _NAME in group:
+            self.values = read_array(group, _NAME, path)
+            if self.values.ndim != 3 or self.values.shape[1:] != shape:
+                raise ResultError(
+                    f"{path}: array {_NAME!r} does not fit the tiles; remove the result and "
+                    "analyse the slide again"
+                )
+
+    def has(self, tile: TileIndex) -> bool:
+        """Whether the tile's embedding is there."""
+        return self.values is not None and bool(np.isfinite(self.values[0, tile.row, tile.col]))
+
+    def put(self, tile: TileIndex, embedding: NDArray[np.float32]) -> None:
+        """Keep the embedding of a tile, shape (features,), in memory."""
+        if self.values is None:
+            self.values = np.full((len(embedding), *self._shape), np.nan, np.float16)
+        limit = np.finfo(np.float16).max
+        self.values[:, tile.row, tile.col] = np.nan_to_num(embedding).clip(-limit, limit)
+
+    def write(self, rows: slice, cols: slice, block: int) -> None:
+        """Bring a block of tiles on disk up to date."""
+        if self.values is None:
+            return
+        if _NAME not in self._group:
+            chunks = (len(self.values), block, block)
+            self._group.create_array(
+                _NAME,
+                shape=self.values.shape,
+                chunks=fitting_chunks(chunks, self.values.shape),
+                dtype="f2",
+                fill_value=float("nan"),
+            )
+        part = self.values[:, rows, cols]
+        place = (
+            slice(rows.start, rows.start + part.shape[1]),
+            slice(cols.start, cols.start + part.shape[2]),
+        )
+        child_array(self._group, _NAME)[(slice(None), *place)] = part

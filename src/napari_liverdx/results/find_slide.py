@@ -1,0 +1,71 @@
+"""The slide of a stored result, found again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+
+__all__ = ["find_slide", "relative_place"]
+
+_NEAR = 2
+"""Most folders up in which a slide is looked for."""
+
+
+def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
+    """The slide of a result, opened at the result's resolution; None if it is not found.
+
+    It is looked for where it lay when the result was last looked at, beside the result and in
+    the folder above, and taken only if it is the very file that was analysed.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    given : Path, optional
+        Look here first.
+    """
+    manifest, folder = store.manifest, store.path.parent
+    kept = ViewState.load(store.path).slide
+    places = [given] if given is not None else []
+    places += [folder / kept] if kept else []
+    places += [f / manifest.slide_name for f in (folder, folder.parent, folder.parent.parent)]
+    for place in places:
+        if not place.is_file():
+            continue
+        try:
+            slide = open_slide(place.resolve())
+        except LiverDxError:
+            continue
+        if slide.fingerprint() == manifest.slide_fingerprint:
+            if slide.mpp is None or not np.allclose(_pair(slide.mpp), manifest.mpp, rtol=1e-6):
+                slide.set_mpp(store.mpp)
+            return slide
+        slide.close()
+    return None
+
+
+def _pair(mpp: Mpp) -> tuple[float, float]:
+    return mpp.x, mpp.y
+
+
+def relative_place(slide: Path, result: Path) -> str:
+    """Where a slide lies as seen from the folder of a result; empty for what is far away.
+
+    Results are handed on, so that folders above their common surroundings must not be named.
+    """
+    if not slide.is_file():
+        return ""
+    try:
+        place = Path(os.path.relpath(slide.resolve(), result.parent.resolve()))
+    except ValueError:  # another drive
+        return ""
+    return place.as_posix() if place.parts.count("..") <= _NEAR else ""

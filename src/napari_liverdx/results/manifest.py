@@ -1,0 +1,191 @@
+"""How a result came to be, and how that stands in an OME-Zarr group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from pydantic import BaseModel, ConfigDict
+
+from napari_liverdx.core.classes import ClassScheme, TissueClass
+from napari_liverdx.core.grid import TileGrid
+from napari_liverdx.core.resolution import Mpp
+
+__all__ = ["Placed", "RunManifest", "code_of", "group_attributes", "stored_fingerprint"]
+
+_FORMAT = 1
+
+
+class RunManifest(BaseModel):
+    """How a result came to be.
+
+    Attributes
+    ----------
+    slide_name, slide_format, slide_fingerprint : str
+        File name without its folder.
+    slide_size : tuple of int
+        Width and height, level-0 pixels.
+    mpp, mpp_source
+        Level-0 resolution in µm/px (x, y) and where it came from.
+    model_name, model_version, model_sha256 : str
+    classes : tuple of TissueClass
+    grid : TileGrid
+    cells : int
+        Cells along a tile's side.
+    overlap : float
+    regions_sha256 : str
+        Of the tissue mask that was analysed.
+    device, versions, timings, warnings, created, finished
+        For the record; not part of the result's identity.
+    tissue : dict
+        Whether a person edited the tissue, and mm² of the artefacts ``excluded`` and ``kept``;
+        empty where none were sought.
+    domain : dict
+        Whether the slide looks like the training data; empty where the model cannot tell.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = _FORMAT
+    slide_name: str
+    slide_format: str
+    slide_fingerprint: str
+    slide_size: tuple[int, int]
+    mpp: tuple[float, float]
+    mpp_source: str
+    model_name: str
+    model_version: str
+    model_sha256: str
+    classes: tuple[TissueClass, ...]
+    grid: TileGrid
+    cells: int
+    overlap: float
+    regions_sha256: str
+    device: str = ""
+    versions: dict[str, str] = {}
+    timings: dict[str, float] = {}
+    warnings: tuple[str, ...] = ()
+    created: str = ""
+    finished: str = ""
+    tissue: dict[str, Any] = {}
+    domain: dict[str, Any] = {}
+    notice: str = "For research use, not for diagnosis."
+
+    def differences(self, other: RunManifest) -> list[str]:
+        """What of the identity differs, in words."""
+        checks = {
+            "slide": self.slide_fingerprint == other.slide_fingerprint,
+            "model": self.model_sha256 == other.model_sha256,
+            "µm/px": np.allclose(self.mpp, other.mpp, rtol=1e-6),
+            "tile grid": self.grid == other.grid and self.cells == other.cells,
+            "region or tissue": self.regions_sha256 == other.regions_sha256,
+        }
+        return [name for name, same in checks.items() if not same]
+
+    @property
+    def slide_code(self) -> str:
+        """What stands in place of the slide's name where that must not be told."""
+        return code_of(self.slide_fingerprint)
+
+    @property
+    def scheme(self) -> ClassScheme:
+        """The classes as a scheme."""
+        return ClassScheme(self.classes)
+
+
+def code_of(fingerprint: str) -> str:
+    """Eight hexadecimal digits that stand for the slide of a fingerprint."""
+    return fingerprint[:8]
+
+
+def stored_fingerprint(path: Path) -> str:
+    """Fingerprint of the slide a result at ``path`` belongs to; empty where that cannot be told."""
+    try:
+        stored: Any = dict(zarr.open_group(path, mode="r").attrs)["liverdx"]
+        return str(stored["slide_fingerprint"])
+    except (KeyError, ValueError, TypeError, OSError):
+        return ""
+
+
+def group_attributes(manifest: RunManifest) -> dict[str, Any]:
+    """Attributes of the group: NGFF 0.5 for any viewer, the manifest for this program."""
+    grid, k = manifest.grid, manifest.cells
+    cell_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
+    cell_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]
+    region = grid.region
+    # A pixel's coordinate is its centre: the first cell's centre lies half a cell minus half a
+    # slide pixel from the centre of the slide's first pixel.
+    x = region.x * manifest.mpp[0] + (cell_x - manifest.mpp[0]) / 2
+    y = region.y * manifest.mpp[1] + (cell_y - manifest.mpp[1]) / 2
+    return {
+        "ome": {
+            "version": "0.5",
+            "multiscales": [
+                {
+                    "name": f"{manifest.slide_name} {manifest.model_name}",
+                    "axes": [
+                        {"name": "c", "type": "channel"},
+                        {"name": "y", "type": "space", "unit": "micrometer"},
+                        {"name": "x", "type": "space", "unit": "micrometer"},
+                    ],
+                    "datasets": [
+                        {
+                            "path": "probabilities",
+                            "coordinateTransformations": [
+                                {"type": "scale", "scale": [1.0, cell_y, cell_x]},
+                                {"type": "translation", "translation": [0.0, y, x]},
+                            ],
+                        }
+                    ],
+                }
+            ],
+            "omero": {
+                "channels": [
+                    {
+                        "label": c.title,
+                        "color": c.colour.removeprefix("#").upper(),
+                        "window": {"min": 0, "max": 1, "start": 0, "end": 1},
+                        "active": True,
+                    }
+                    for c in manifest.classes
+                ]
+            },
+        },
+        "liverdx": manifest.model_dump(mode="json"),
+    }
+
+
+class Placed:
+    """The place of a map of cells, as its manifest tells it.
+
+    Attributes
+    ----------
+    manifest : RunManifest
+    """
+
+    manifest: RunManifest
+
+    @property
+    def cell_size(self) -> tuple[float, float]:
+        """Width and height of a cell of `probabilities` in level-0 pixels."""
+        grid, k = self.manifest.grid, self.manifest.cells
+        return grid.tile_width * grid.scale_x / k, grid.tile_height * grid.scale_y / k
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Upper-left corner (x, y) of the map in level-0 pixels."""
+        region = self.manifest.grid.region
+        return region.x, region.y
+
+    @property
+    def cell_area_um2(self) -> float:
+        """Area of a cell in µm²."""
+        width, height = self.cell_size
+        return width * self.manifest.mpp[0] * height * self.manifest.mpp[1]
+
+    @property
+    def mpp(self) -> Mpp:
+        """Level-0 resolution and its source."""
+        return Mpp(*self.manifest.mpp, self.manifest.mpp_source)

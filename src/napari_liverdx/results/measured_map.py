@@ -1,0 +1,182 @@
+"""What is measured: the map of cells, or the tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.results.store import ResultStore, TileState
+
+__all__ = ["Basis", "MeasuredMap", "measured_map"]
+
+
+class Basis(StrEnum):
+    """What a measurement is taken on.
+
+    Attributes
+    ----------
+    CELLS
+        The dense map; where tiles overlap, their cells are averaged.
+    TILES
+        Each tile's own probabilities in its box, which is one stride wide and high and begins at
+        the tile's upper-left corner. What belongs to no analysed tile's box but is covered by
+        analysed tiles (beyond the last tiles, and where a tile was left out or failed) has the
+        probabilities of the last of them in reading order.
+    TILES_AVERAGED
+        In each box the mean of all analysed tiles that cover its centre; where there is none, as
+        in TILES.
+    """
+
+    CELLS = "Cells"
+    TILES = "Tiles"
+    TILES_AVERAGED = "Tiles, overlaps averaged"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasuredMap:
+    """A map to measure, with its place and scale.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (classes, rows, columns)
+        Values in 0 to 1; they mean something only on tissue.
+    tissue : ndarray of bool, shape (rows, columns)
+        Cells that were analysed and lie on tissue; the same whatever is measured, so that areas
+        can be compared.
+    origin : tuple of float
+        Upper-left corner (x, y) of the map in level-0 pixels.
+    cell_size : tuple of float
+        Width and height of a cell in level-0 pixels.
+    cell_um : tuple of float
+        Width and height of a cell in µm.
+    cell_area_um2 : float
+        Area of a cell in µm².
+    """
+
+    probabilities: NDArray[np.float32]
+    tissue: NDArray[np.bool_]
+    origin: tuple[float, float]
+    cell_size: tuple[float, float]
+    cell_um: tuple[float, float]
+    cell_area_um2: float
+
+
+def measured_map(store: ResultStore, basis: Basis = Basis.CELLS) -> MeasuredMap:
+    """The map to measure a result on.
+
+    Tiles are painted on the map of cells, so that tissue keeps the outline it has there and an
+    area is that of the tissue in a tile, not of the tile.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    basis : Basis
+        What to measure. The map of cells shares its memory with the store.
+    """
+    tissue = store.tissue_cells()
+    values = store.probabilities if basis is Basis.CELLS else _painted(store, basis, tissue)
+    (width, height), (mpp_x, mpp_y) = store.cell_size, store.manifest.mpp
+    cell_um = (width * mpp_x, height * mpp_y)
+    return MeasuredMap(values, tissue, store.origin, store.cell_size, cell_um, store.cell_area_um2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Axis:
+    """The boxes of tiles along one axis of the map; they go on to its end.
+
+    Attributes
+    ----------
+    tiles : int
+        Number of tiles; further boxes have none of their own.
+    first : ndarray of int, shape (boxes,)
+        First cell of each box, and of its tile.
+    box : ndarray of int, shape (cells of the map,)
+        Box of each cell.
+    span : int
+        Cells along a tile.
+    reach : int
+        A box's centre may lie on its own tile and on the ``reach - 1`` before it.
+    """
+
+    tiles: int
+    first: NDArray[np.intp]
+    box: NDArray[np.intp]
+    span: int
+    reach: int
+
+    @classmethod
+    def of(cls, tiles: int, stride: int, tile: int, span: int, length: int) -> _Axis:
+        """Boxes of one stride each (pixels) over ``length`` cells, to the nearest cell."""
+        boxes = tiles + -(-tile // stride)
+        # As tiles are painted into the map; see `napari_liverdx.core.subtile_map`.
+        first = np.rint(np.arange(boxes) * stride * span / tile).astype(np.intp)
+        box = np.searchsorted(first, np.arange(length), "right") - 1
+        return cls(tiles, first, box, span, -(-(2 * tile - stride) // (2 * stride)))
+
+    def tile(
+        self, cells: NDArray[np.intp], back: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """For each cell the tile ``back`` boxes before its own, and whether that covers it."""
+        index = self.box[cells] - back
+        there = (index >= 0) & (index < self.tiles)
+        index = np.where(there, index, 0)
+        return index, there & (cells < self.first[index] + self.span)
+
+    @property
+    def most_back(self) -> int:
+        """No tile that begins more boxes before a cell's own covers it."""
+        return int(np.searchsorted(self.first, self.span, "right"))
+
+
+def _painted(store: ResultStore, basis: Basis, tissue: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probabilities of tiles on the map of cells, shape (classes, rows, columns)."""
+    grid, span = store.manifest.grid, store.manifest.cells
+    rows = _Axis.of(grid.n_rows, grid.stride_y, grid.tile_height, span, tissue.shape[0])
+    cols = _Axis.of(grid.n_cols, grid.stride_x, grid.tile_width, span, tissue.shape[1])
+    tiles, done = store.tile_probabilities, store.state == TileState.DONE
+    averaged = basis is Basis.TILES_AVERAGED
+    reach = (rows.reach, cols.reach) if averaged else (1, 1)
+    boxes, known = _boxes(tiles, done, (len(rows.first), len(cols.first)), reach)
+    painted = boxes[:, rows.box[:, None], cols.box]
+    open_cells = np.nonzero(tissue & ~known[rows.box[:, None], cols.box])
+    for back_y in range(rows.most_back + 1):
+        for back_x in range(cols.most_back + 1):
+            if not len(open_cells[0]):
+                return painted
+            row, covers_y = rows.tile(open_cells[0], back_y)
+            col, covers_x = cols.tile(open_cells[1], back_x)
+            hit = covers_y & covers_x & done[row, col]
+            painted[:, open_cells[0][hit], open_cells[1][hit]] = tiles[:, row[hit], col[hit]]
+            open_cells = open_cells[0][~hit], open_cells[1][~hit]
+    return painted
+
+
+def _boxes(
+    tiles: NDArray[np.float32],
+    done: NDArray[np.bool_],
+    shape: tuple[int, int],
+    reach: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The mean in each box of its own tile and those up to ``reach - 1`` before it.
+
+    Returns
+    -------
+    ndarray of float32, shape (classes, *shape)
+        Zero where no such tile is done.
+    ndarray of bool, shape ``shape``
+        Whether one is.
+    """
+    total = np.zeros((len(tiles), *shape), np.float64)
+    count = np.zeros(shape, np.intp)
+    values = np.where(done, tiles, 0)
+    n_rows, n_cols = done.shape
+    for y in range(reach[0]):
+        for x in range(reach[1]):
+            place = (slice(y, y + n_rows), slice(x, x + n_cols))
+            total[(slice(None), *place)] += values
+            count[place] += done
+    return (total / np.maximum(count, 1)).astype(np.float32), count > 0

@@ -1,0 +1,136 @@
+"""What a slide context made of a result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_liverdx.core.errors import ResultError
+from napari_liverdx.core.geometry import Rect
+from napari_liverdx.results.arrays import fitting_chunks
+
+__all__ = ["DecidingTile", "SlideCall", "read_call", "write_call"]
+
+_ATTRIBUTE = "liverdx_slide_call"
+
+
+class DecidingTile(BaseModel):
+    """A tile that counts much for the slide's call.
+
+    Attributes
+    ----------
+    row, col : int
+        In the tile grid.
+    rect : Rect
+        Its place, level-0 pixels.
+    weight : float
+        Share of the attention, 0 to 1.
+    probabilities : tuple of float
+        Refined, in the order of the tile model's classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row: int
+    col: int
+    rect: Rect
+    weight: float
+    probabilities: tuple[float, ...]
+
+
+class SlideCall(BaseModel):
+    """The call of a slide and which tiles decided it.
+
+    Attributes
+    ----------
+    context_name, context_version, context_sha256 : str
+        The slide context's file.
+    learned_from : str
+        ``"tiles"``, ``"slides"`` or ``"both"``.
+    tiles : int
+        Number of tiles that were judged.
+    classes : tuple of str
+        Slide classes; empty if the context learned from tile labels alone and gives no call.
+    probabilities : tuple of float
+        In the order of ``classes``.
+    deciding : tuple of DecidingTile
+        Those with the most attention, most first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context_name: str
+    context_version: str
+    context_sha256: str
+    learned_from: str
+    tiles: int
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    deciding: tuple[DecidingTile, ...] = Field(default=())
+
+    @property
+    def called(self) -> str:
+        """The most probable slide class; empty without a call."""
+        if not self.classes:
+            return ""
+        return self.classes[max(range(len(self.classes)), key=self.probabilities.__getitem__)]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The call as rows of name and value, for a table."""
+        rows = [("slide context", f"{self.context_name}, version {self.context_version}")]
+        if self.classes:
+            rows.append(("slide call", self.called))
+            rows += [
+                (f"probability {name}", f"{value:.3f}")
+                for name, value in zip(self.classes, self.probabilities, strict=True)
+            ]
+        else:
+            rows.append(("slide call", "none: this context learned from tile labels alone"))
+        return rows
+
+
+def write_call(
+    group: zarr.Group,
+    call: SlideCall,
+    refined: NDArray[np.float32],
+    attention: NDArray[np.float32],
+) -> None:
+    """Write arrays ``tiles_refined`` and ``attention`` and the call into a result's group.
+
+    The call is withdrawn first and given last, so it never speaks of other values.
+    """
+    group.attrs.update({_ATTRIBUTE: None})
+    for name, values in (("tiles_refined", refined), ("attention", attention)):
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=fitting_chunks((*values.shape[:-2], 256, 256), values.shape),
+            dtype="f4",
+            overwrite=True,
+        )
+        array[...] = values
+    group.attrs.update({_ATTRIBUTE: call.model_dump(mode="json")})
+
+
+def read_call(group: zarr.Group, path: Path) -> SlideCall | None:
+    """The call in a result's group, None if there is none.
+
+    Raises
+    ------
+    ResultError
+        If it is damaged.
+    """
+    stored = dict(group.attrs).get(_ATTRIBUTE)
+    if stored is None:
+        return None
+    try:
+        return SlideCall.model_validate(stored)
+    except ValidationError as error:
+        raise ResultError(
+            f"{path}: the stored slide call is damaged ({error.errors()[0]['msg']}); apply the "
+            "slide context again"
+        ) from error

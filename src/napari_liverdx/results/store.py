@@ -1,0 +1,395 @@
+"""Results on disk: an OME-Zarr group that a killed run can resume."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from napari_liverdx.core.errors import ResultError, ResultMismatchError, storage_errors
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.core.subtile_map import CellMap
+from napari_liverdx.core.tissue import TissueMask
+from napari_liverdx.results.arrays import child_array, read_array
+from napari_liverdx.results.embeddings import EmbeddingGrid
+from napari_liverdx.results.layout import TileState, add_domain, lay_out
+from napari_liverdx.results.manifest import Placed, RunManifest, group_attributes
+from napari_liverdx.results.review_log import Reviewed
+from napari_liverdx.results.slide_prediction import SlideCall, read_call, write_call
+
+__all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState", "result_path"]
+
+SUFFIX = ".liverdx.zarr"
+_BLOCK = 32
+
+
+def result_path(folder: Path, slide_name: str, model_name: str) -> Path:
+    """Where the result of a slide and a model lies within ``folder``."""
+    return folder / f"{slide_name}.{model_name}{SUFFIX}"
+
+
+class ResultStore(Placed, Reviewed):
+    """A result, held in memory and written block by block.
+
+    The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a
+    tile counts only once its state says so, and states are written after the values they speak
+    of, so a run killed at any moment leaves no half-written tile.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : RunManifest
+    tissue : TissueMask
+    probabilities : ndarray of float32, shape (classes, rows, columns)
+        Cell by cell; overlapping tiles are averaged. Zero where nothing was analysed.
+    tile_probabilities : ndarray of float32, shape (classes, tile rows, tile columns)
+    state : ndarray of uint8, shape (tile rows, tile columns)
+        `TileState` values.
+    domain : ndarray of float32, shape (tile rows, tile columns)
+        How unlike the training data each tile is, 1 at the limit; NaN where it is not known.
+    """
+
+    def __init__(self, path: Path, group: zarr.Group, manifest: RunManifest, tissue: TissueMask):
+        self.path = path
+        self.manifest = manifest
+        self.tissue = tissue
+        self._group = group
+        self._slots = read_array(group, "cells", path)
+        self.tile_probabilities = read_array(group, "tiles", path)
+        self.state = read_array(group, "state", path)
+        if "domain" not in group:  # a result of an earlier version
+            with storage_errors(path, "the tiles are kept"):
+                add_domain(group, manifest.grid.shape, _BLOCK)
+        self.domain = read_array(group, "domain", path)
+        self._dirty: set[tuple[int, int]] = set()
+        self._embeddings: EmbeddingGrid | None = None
+        self._map = CellMap(manifest.grid, manifest.cells, len(manifest.classes))
+        self.probabilities = self._map.values
+        for row, col in np.argwhere(self.state == TileState.DONE):
+            tile = TileIndex(int(row), int(col))
+            self._map.paint(tile, self._slot(tile))
+
+    # -- opening --
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        manifest: RunManifest,
+        tissue: TissueMask,
+        tiles: Sequence[TileIndex],
+    ) -> Self:
+        """Make an empty result.
+
+        Parameters
+        ----------
+        path : Path
+            Must not exist.
+        manifest : RunManifest
+            How the run was set up.
+        tissue : TissueMask
+            Where tissue is.
+        tiles : sequence of TileIndex
+            Tiles to analyse; all others are marked as holding no tissue.
+
+        Raises
+        ------
+        ResultError
+            If the folder cannot be made.
+        StorageFullError
+            If the disk is full.
+        """
+        manifest = manifest.model_copy(
+            update={"created": datetime.now(UTC).isoformat(timespec="seconds")}
+        )
+        partial = path.with_name(path.name + ".partial")
+        with storage_errors(path, "nothing was lost"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if partial.exists():
+                shutil.rmtree(partial)
+            group = zarr.open_group(partial, mode="w", zarr_format=3)
+            lay_out(group, manifest, tissue, tiles, _BLOCK)
+            group.attrs.update(group_attributes(manifest))
+            partial.rename(path)
+        return cls(path, zarr.open_group(path, mode="r+"), manifest, tissue)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing result.
+
+        Raises
+        ------
+        ResultError
+            If it is missing, damaged or not a result of this program.
+        """
+        if not path.exists():
+            raise ResultError(f"{path}: no such result")
+        try:
+            group = zarr.open_group(path, mode="r+")
+            manifest = RunManifest.model_validate(dict(group.attrs)["liverdx"])
+            mask = child_array(group, "tissue")
+            scale: Any = dict(mask.attrs)["level0_pixels_per_pixel"]
+            tissue = TissueMask(np.asarray(mask[...]).astype(bool), *scale)
+            return cls(path, group, manifest, tissue)
+        except (KeyError, ValueError, TypeError, OSError, ValidationError) as error:
+            if isinstance(error, ResultError):
+                raise
+            raise ResultError(
+                f"{path}: not a result of this program, or damaged ({error}); remove it and "
+                "analyse the slide again"
+            ) from error
+
+    @classmethod
+    def open_or_create(
+        cls, path: Path, manifest: RunManifest, tissue: TissueMask, tiles: Sequence[TileIndex]
+    ) -> Self:
+        """Resume the result at ``path`` if it is of the same run, or make a new one.
+
+        Raises
+        ------
+        ResultMismatchError
+            If there is a result of another slide, model, region or resolution; it is untouched.
+        ResultError
+            If it cannot be read or made.
+        """
+        if not path.exists():
+            return cls.create(path, manifest, tissue, tiles)
+        store = cls.open(path)
+        differences = store.manifest.differences(manifest)
+        if differences:
+            raise ResultMismatchError(
+                f"{path}: holds the result of another run (different {', '.join(differences)}); "
+                "it is left as it is. Choose another folder, or remove it"
+            )
+        return store
+
+    # -- filling --
+
+    def add(
+        self,
+        tiles: Sequence[TileIndex],
+        probabilities: NDArray[np.float32],
+        cells: NDArray[np.float32] | None,
+        failed: Sequence[TileIndex] = (),
+        embeddings: NDArray[np.float32] | None = None,
+        domain: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Take classified and failed tiles into memory.
+
+        Parameters
+        ----------
+        tiles : sequence of TileIndex
+            The tiles, in the order of the arrays.
+        probabilities : ndarray of float32, shape (n, classes)
+            Predicted probabilities.
+        cells : ndarray of float32, shape (n, classes, k, k), or None
+            None where the model has no cells: the tile's probabilities stand for all of it.
+        failed : sequence of TileIndex
+            Tiles that could not be read.
+        embeddings : ndarray of float32, shape (n, features), optional
+            Kept only after `keep_embeddings`.
+        domain : ndarray of float32, shape (n,), optional
+            How unlike the training data each tile is; see `core.domain`.
+        """
+        k = self.manifest.cells
+        for n, tile in enumerate(tiles):
+            if self._embeddings is not None and embeddings is not None:
+                self._embeddings.put(tile, embeddings[n])
+                self._dirty.add((tile.row // _BLOCK, tile.col // _BLOCK))
+            if self.state[tile.row, tile.col] == TileState.DONE:
+                continue
+            values = (
+                cells[n]
+                if cells is not None
+                else np.broadcast_to(
+                    probabilities[n][:, None, None], (probabilities.shape[1], k, k)
+                )
+            )
+            self._slot(tile)[...] = values
+            self.tile_probabilities[:, tile.row, tile.col] = probabilities[n]
+            self.state[tile.row, tile.col] = TileState.DONE
+            if domain is not None:
+                self.domain[tile.row, tile.col] = domain[n]
+            self._map.paint(tile, values)
+            self._dirty.add((tile.row // _BLOCK, tile.col // _BLOCK))
+        for tile in failed:
+            self.state[tile.row, tile.col] = TileState.FAILED
+            self._dirty.add((tile.row // _BLOCK, tile.col // _BLOCK))
+
+    def flush(self) -> None:
+        """Write what is new, values before states.
+
+        Raises
+        ------
+        StorageFullError
+            If the disk is full; tiles flushed before are kept.
+        ResultError
+            If writing fails otherwise.
+        """
+        k = self.manifest.cells
+        with storage_errors(self.path, "what was finished before is kept, run again to resume"):
+            blocks = sorted(self._dirty)
+            for row, col in blocks:
+                tile_rows = slice(row * _BLOCK, (row + 1) * _BLOCK)
+                tile_cols = slice(col * _BLOCK, (col + 1) * _BLOCK)
+                cell_rows = slice(row * _BLOCK * k, (row + 1) * _BLOCK * k)
+                cell_cols = slice(col * _BLOCK * k, (col + 1) * _BLOCK * k)
+                self._write("cells", self._slots, (slice(None), cell_rows, cell_cols))
+                self._write("tiles", self.tile_probabilities, (slice(None), tile_rows, tile_cols))
+                self._write("domain", self.domain, (tile_rows, tile_cols))
+                self._write("probabilities", self.probabilities, self._map.block(row, col, _BLOCK))
+                if self._embeddings is not None:
+                    self._embeddings.write(tile_rows, tile_cols, _BLOCK)
+            for row, col in blocks:
+                block = (
+                    slice(row * _BLOCK, (row + 1) * _BLOCK),
+                    slice(col * _BLOCK, (col + 1) * _BLOCK),
+                )
+                self._write("state", self.state, block)
+        self._dirty.clear()
+
+    def finish(
+        self,
+        timings: dict[str, float],
+        *,
+        device: str,
+        complete: bool,
+        domain: dict[str, Any] | None = None,
+    ) -> None:
+        """Flush and record timings and what is known of the domain; times of resumes add up."""
+        self.flush()
+        added = {key: self.manifest.timings.get(key, 0.0) + value for key, value in timings.items()}
+        finished = datetime.now(UTC).isoformat(timespec="seconds") if complete else ""
+        self.manifest = self.manifest.model_copy(
+            update={
+                "timings": added,
+                "device": device,
+                "finished": finished,
+                "domain": self.manifest.domain if domain is None else domain,
+            }
+        )
+        with storage_errors(self.path, "the tiles are kept"):
+            self._group.attrs.update(group_attributes(self.manifest))
+
+    def keep_embeddings(self) -> None:
+        """Keep each tile's embedding from now on; done tiles without one become pending again.
+
+        Raises
+        ------
+        ResultError
+            If stored embeddings are damaged.
+        """
+        if self._embeddings is None:
+            self._embeddings = EmbeddingGrid(self._group, self.path, self.manifest.grid.shape)
+
+    def pending(self, tiles: Sequence[TileIndex]) -> list[TileIndex]:
+        """Those of ``tiles`` that are not done; failed ones are tried again."""
+        kept = self._embeddings
+        return [
+            t
+            for t in tiles
+            if self.state[t.row, t.col] != TileState.DONE or (kept is not None and not kept.has(t))
+        ]
+
+    def keep_call(
+        self, call: SlideCall, refined: NDArray[np.float32], attention: NDArray[np.float32]
+    ) -> None:
+        """Store what a slide context made of the result, beside the tile model's own.
+
+        Parameters
+        ----------
+        call : SlideCall
+            The slide's call.
+        refined : ndarray of float32, shape (classes, tile rows, tile columns)
+            Refined tile probabilities.
+        attention : ndarray of float32, shape (tile rows, tile columns)
+            How much each tile counts.
+
+        Raises
+        ------
+        StorageFullError
+            If the disk is full.
+        ResultError
+            If writing fails otherwise.
+        """
+        with storage_errors(self.path, "the tiles are kept"):
+            write_call(self._group, call, refined, attention)
+
+    def count(self, state: TileState) -> int:
+        """Number of tiles in ``state``."""
+        return int(np.count_nonzero(self.state == state))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no tile is pending."""
+        return self.count(TileState.PENDING) == 0
+
+    # -- reading --
+
+    def tissue_cells(self) -> NDArray[np.bool_]:
+        """Cells that were analysed and lie on tissue, shape (rows, columns)."""
+        (width, height), (x, y) = self.cell_size, self.origin
+        rows, cols = self._map.weights.shape
+        on_tissue = self.tissue.sample(
+            x + (np.arange(cols, dtype=np.float64) + 0.5) * width,
+            y + (np.arange(rows, dtype=np.float64) + 0.5) * height,
+        )
+        return on_tissue & (self._map.weights > 0)
+
+    def embeddings(self) -> NDArray[np.float32]:
+        """Embeddings of the tiles, shape (features, tile rows, tile columns), NaN without one.
+
+        Raises
+        ------
+        ResultError
+            If the run kept none.
+        """
+        kept = self._embeddings or EmbeddingGrid(self._group, self.path, self.manifest.grid.shape)
+        if kept.values is None:
+            raise ResultError(
+                f"{self.path}: holds no embeddings of tiles; analyse the slide again with a slide "
+                "context (--context FILE)"
+            )
+        return kept.values.astype(np.float32)
+
+    @property
+    def slide_call(self) -> SlideCall | None:
+        """The slide's call, if a slide context judged the tiles that are done now."""
+        call = read_call(self._group, self.path)
+        done = self.count(TileState.DONE)
+        return call if call is not None and call.tiles == done else None
+
+    def refined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Refined tile probabilities and attention that belong to `slide_call`.
+
+        Raises
+        ------
+        ResultError
+            If no slide context was applied to the tiles that are done now.
+        """
+        if self.slide_call is None:
+            raise ResultError(f"{self.path}: no slide context was applied to these tiles")
+        return (
+            read_array(self._group, "tiles_refined", self.path),
+            read_array(self._group, "attention", self.path),
+        )
+
+    # -- inside --
+
+    def _slot(self, tile: TileIndex) -> NDArray[np.float32]:
+        k = self.manifest.cells
+        return self._slots[:, tile.row * k : (tile.row + 1) * k, tile.col * k : (tile.col + 1) * k]
+
+    def _write(self, name: str, values: NDArray[Any], where: tuple[slice, ...]) -> None:
+        part = values[where]
+        fitted = tuple(
+            slice(s.start or 0, (s.start or 0) + n) for s, n in zip(where, part.shape, strict=True)
+        )
+        child_array(self._group, name)[fitted] = part

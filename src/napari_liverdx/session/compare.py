@@ -1,0 +1,135 @@
+"""Two results, or two thresholds, of one slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_liverdx.core.errors import PlanError
+from napari_liverdx.results.store import ResultStore, TileState
+
+__all__ = ["Comparison", "Side", "compare"]
+
+NEITHER, BOTH, ONLY_A, ONLY_B = 0, 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One of the two: a class of a result, from a threshold on.
+
+    Attributes
+    ----------
+    store : ResultStore
+    class_name : str
+    threshold : float
+    """
+
+    store: ResultStore
+    class_name: str
+    threshold: float
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Probabilities of the class, shape (rows, columns)."""
+        index = self.store.manifest.scheme.index(self.class_name)
+        return np.asarray(self.store.probabilities[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """Where two sides agree, on the tissue that both analysed.
+
+    Attributes
+    ----------
+    where : ndarray of uint8, shape (rows, columns)
+        On A's map: 0 neither or not analysed by both, 1 both, 2 only A, 3 only B.
+    tissue_mm2 : float
+        Tissue that both analysed.
+    a_mm2, b_mm2, both_mm2, only_a_mm2, only_b_mm2 : float
+        Areas that count.
+    dice : float
+        Overlap of both areas (Dice 1945), 1 where they are the same; NaN where neither has any.
+    changed_tiles : int or None
+        Tiles whose most probable class differs; None where the tiles do not lie alike.
+    tiles : int
+        Tiles that both analysed, 0 where they do not lie alike.
+    """
+
+    where: NDArray[np.uint8]
+    tissue_mm2: float
+    a_mm2: float
+    b_mm2: float
+    both_mm2: float
+    only_a_mm2: float
+    only_b_mm2: float
+    dice: float
+    changed_tiles: int | None
+    tiles: int
+
+
+def compare(a: Side, b: Side) -> Comparison:
+    """Compare two sides cell by cell on the map of A; B is looked up at each cell's centre.
+
+    Raises
+    ------
+    PlanError
+        If the results are of different slides.
+    """
+    first, second = a.store, b.store
+    if first.manifest.slide_fingerprint != second.manifest.slide_fingerprint:
+        raise PlanError("the two results are of different slides; choose two of one slide")
+    tissue = first.tissue_cells()
+    rows, cols = _places(first, second)
+    inside = (rows >= 0)[:, None] & (cols >= 0)[None, :]
+    at = np.ix_(np.maximum(rows, 0), np.maximum(cols, 0))
+    common = tissue & inside & second.tissue_cells()[at]
+    hit_a = common & (a.values >= a.threshold)
+    hit_b = common & (b.values[at] >= b.threshold)
+    where = np.zeros(tissue.shape, np.uint8)
+    where[hit_a & hit_b] = BOTH
+    where[hit_a & ~hit_b] = ONLY_A
+    where[hit_b & ~hit_a] = ONLY_B
+    area = first.cell_area_um2 / 1e6
+    both, only_a, only_b = (int((where == v).sum()) for v in (BOTH, ONLY_A, ONLY_B))
+    total = 2 * both + only_a + only_b
+    changed, tiles = _tiles(first, second)
+    return Comparison(
+        where,
+        int(common.sum()) * area,
+        (both + only_a) * area,
+        (both + only_b) * area,
+        both * area,
+        only_a * area,
+        only_b * area,
+        2 * both / total if total else float("nan"),
+        changed,
+        tiles,
+    )
+
+
+def _places(first: ResultStore, second: ResultStore) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and column on the second map of each cell's centre of the first; -1 outside it."""
+    found = []
+    for axis, n, limit in (
+        (1, first.probabilities.shape[1], second.probabilities.shape[1]),
+        (0, first.probabilities.shape[2], second.probabilities.shape[2]),
+    ):
+        centres = first.origin[axis] + (np.arange(n) + 0.5) * first.cell_size[axis]
+        index = np.floor((centres - second.origin[axis]) / second.cell_size[axis]).astype(np.intp)
+        found.append(np.where((index >= 0) & (index < limit), index, -1))
+    return found[0], found[1]
+
+
+def _tiles(first: ResultStore, second: ResultStore) -> tuple[int | None, int]:
+    alike = (
+        first.manifest.grid == second.manifest.grid
+        and first.manifest.scheme.names == second.manifest.scheme.names
+    )
+    if not alike:
+        return None, 0
+    done = (first.state == TileState.DONE) & (second.state == TileState.DONE)
+    calls = (s.tile_probabilities.argmax(axis=0) for s in (first, second))
+    differ = np.not_equal(*calls) & done
+    return int(differ.sum()), int(done.sum())

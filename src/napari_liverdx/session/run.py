@@ -1,0 +1,157 @@
+"""Work that takes time, as generators and functions a worker thread can call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from napari_liverdx.core.ood import DomainReading
+from napari_liverdx.inference.ood import probe_domain
+from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.inference.run import RunProgress, analyze, make_manifest, result_location
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.models.zoo import find_model, load_model
+from napari_liverdx.reports.write import save_report
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.state import SlideFacts
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
+
+__all__ = [
+    "Progressed",
+    "Started",
+    "loaded_model",
+    "look_at_domain",
+    "look_at_slide",
+    "run",
+    "save_report",
+    "slide_facts",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Started:
+    """A run has its plan and its store."""
+
+    run_number: int
+    plan: RunPlan
+    store: ResultStore
+    model: LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A batch is done."""
+
+    run_number: int
+    progress: RunProgress
+
+
+def slide_facts(slide: Slide) -> SlideFacts:
+    """What is known of a slide without reading pixels."""
+    return SlideFacts(slide.name, slide.info.format, slide.levels, slide.mpp, slide.info.mpp_note)
+
+
+def look_at_slide(slide: Slide) -> SlideFacts:
+    """The facts with tissue and artefacts; reads small levels, and fine ones where tissue is."""
+    overview = slide_overview(slide)
+    found = slide_tissue_map(slide, overview)
+    return SlideFacts(
+        slide.name,
+        slide.info.format,
+        slide.levels,
+        slide.mpp,
+        slide.info.mpp_note,
+        found.analysed,
+        overview.unreadable,
+        found,
+    )
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: Path, changed: float) -> LoadedModel:
+    return load_model(path)
+
+
+def loaded_model(model: str) -> LoadedModel:
+    """A model by name or path; the last two stay in memory until their file changes.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be loaded.
+    """
+    path = find_model(model)
+    return _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
+
+
+def look_at_domain(
+    plan: RunPlan, slide: Slide, model: str, stop: threading.Event
+) -> DomainReading | None:
+    """Whether a few tiles of a slide look like the training data; None if the model cannot tell.
+
+    Raises
+    ------
+    ModelFileError
+        If the model cannot be loaded.
+    """
+    return probe_domain(plan, slide, loaded_model(model), stop=stop)
+
+
+def run(
+    run_number: int,
+    plan: RunPlan,
+    slide: Slide,
+    model: str,
+    out_folder: Path,
+    stop: threading.Event,
+    target: Path | None = None,
+) -> Generator[Started | Progressed, None, None]:
+    """Load the model, open or resume the result, and analyse.
+
+    ``stop`` ends it between two batches, with everything finished written: a worker thread that
+    merely drops a generator would leave that to the garbage collector.
+
+    Parameters
+    ----------
+    run_number : int
+        Returned with every event.
+    plan : RunPlan
+        The decided run.
+    slide : Slide
+        The slide to read.
+    model : str
+        Name or path.
+    out_folder : Path
+        Folder for the result.
+    stop : threading.Event
+        Set it to end the run.
+    target : Path, optional
+        The result itself, where it must not have the name it would be given in ``out_folder``.
+
+    Yields
+    ------
+    Started
+        Once.
+    Progressed
+        After each batch.
+
+    Raises
+    ------
+    LiverDxError
+        Whatever stands in the way; finished tiles are kept.
+    """
+    loaded = loaded_model(model)
+    target = target or result_location(out_folder, plan, slide, loaded)
+    manifest = make_manifest(plan, slide, loaded)
+    store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
+    yield Started(run_number, plan, store, loaded)
+    with closing(analyze(plan, slide, loaded, store)) as steps:
+        for progress in steps:
+            yield Progressed(run_number, progress)
+            if stop.is_set():
+                return

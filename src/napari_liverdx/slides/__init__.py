@@ -1,0 +1,1 @@
+"""Whole-slide images: opening, reading, tissue and annotations; no torch, no Qt."""

@@ -1,0 +1,64 @@
+"""Opening a file as a slide, whichever format reads it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.cache import TileCache
+from napari_liverdx.slides.formats import FORMATS
+from napari_liverdx.slides.slide import Slide
+
+__all__ = ["open_slide"]
+
+
+def open_slide(
+    path: str | Path, *, mpp: Mpp | None = None, cache: TileCache | None = None
+) -> Slide:
+    """Open an image as a slide.
+
+    Parameters
+    ----------
+    path : str or Path
+        A tiled or pyramidal TIFF (Aperio SVS, generic, OME-TIFF), or a PNG, JPEG or plain TIFF,
+        which becomes a slide of one level.
+    mpp : Mpp, optional
+        Overrides what the file says.
+    cache : TileCache, optional
+        Memory for decoded tiles, 256 MiB by default.
+
+    Returns
+    -------
+    Slide
+
+    Raises
+    ------
+    SlideReadError
+        If the file is missing, unreadable or truncated.
+    NotASlideError
+        If it is not a histology image in a format listed above.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise SlideReadError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise NotASlideError(f"{path}: this is a folder; give the slide file itself")
+    if path.stat().st_size == 0:
+        raise SlideReadError(f"{path}: the file is empty; copy it again from its source")
+    try:
+        for kind in FORMATS:
+            backend = kind.open(path)
+            if backend is not None:
+                return Slide(path, backend, mpp=mpp, cache=cache, open_again=open_slide)
+    except (OSError, ValueError, OverflowError, struct.error) as error:
+        if isinstance(error, LiverDxError):
+            raise
+        raise SlideReadError(
+            f"{path}: the file is damaged or cannot be read ({error}); copy it again from its "
+            "source"
+        ) from error
+    raise NotASlideError(
+        f"{path}: not an image this plugin reads; use SVS, tiled or OME-TIFF, PNG or JPEG"
+    )

@@ -1,0 +1,275 @@
+"""A slide: levels, resolution and pixels, whatever the file format."""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
+from napari_liverdx.slides.backend import WHITE, SlideBackend, SlideInfo
+from napari_liverdx.slides.cache import TileCache
+
+__all__ = ["Opener", "Overview", "Slide"]
+
+
+class Opener(Protocol):
+    """Opens a slide's file again, as `napari_liverdx.slides.open.open_slide` does."""
+
+    def __call__(self, path: Path, *, mpp: Mpp | None = None) -> Slide:
+        """Open the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overview:
+    """A small picture of the whole slide.
+
+    Attributes
+    ----------
+    rgb : ndarray of uint8, shape (rows, columns, 3)
+    scale_x, scale_y : float
+        Level-0 pixels per picture pixel.
+    unreadable : int
+        Stored tiles that could not be decoded and are left white.
+    """
+
+    rgb: NDArray[np.uint8]
+    scale_x: float
+    scale_y: float
+    unreadable: int = 0
+
+
+class Slide:
+    """An open slide. Reading is safe from several threads; close it or use ``with``.
+
+    A slide nobody holds any more closes itself.
+
+    Parameters
+    ----------
+    path : Path
+        The slide's file.
+    backend : SlideBackend
+        What reads the file.
+    mpp : Mpp, optional
+        Overrides what the file says.
+    cache : TileCache, optional
+        Memory for decoded tiles.
+    open_again : Opener, optional
+        Opens the file in another process; without it the slide cannot be pickled.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        backend: SlideBackend,
+        *,
+        mpp: Mpp | None = None,
+        cache: TileCache | None = None,
+        open_again: Opener | None = None,
+    ) -> None:
+        self.path = path
+        self._open_again = open_again
+        self.mpp = mpp or backend.info.mpp
+        self._backend = backend
+        self._given_mpp = mpp
+        self._cache = cache if cache is not None else TileCache()
+        # A viewer drops its layers without a word; the file must not stay open then.
+        self._release = weakref.finalize(self, backend.close)
+
+    def __reduce__(self) -> tuple[Callable[..., Slide], tuple[Opener, Path, Mpp | None]]:
+        if self._open_again is None:
+            raise TypeError(f"{self.path}: a slide without a file of its own cannot be pickled")
+        return _reopen, (self._open_again, self.path, self._given_mpp)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"Slide({self.path.name!r}, {width}×{height} px, {len(self.levels)} levels)"
+
+    @property
+    def info(self) -> SlideInfo:
+        """What the file says of itself."""
+        return self._backend.info
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels, finest first."""
+        return self._backend.info.levels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in level-0 pixels."""
+        return self.levels[0].width, self.levels[0].height
+
+    @property
+    def size_mm(self) -> tuple[float, float] | None:
+        """Width and height in mm, or None while the resolution is unknown."""
+        if self.mpp is None:
+            return None
+        width, height = self.size
+        return width * self.mpp.x / 1000, height * self.mpp.y / 1000
+
+    @property
+    def name(self) -> str:
+        """File name without its ending."""
+        return self.path.stem.removesuffix(".ome")
+
+    def set_mpp(self, mpp: Mpp) -> None:
+        """Use ``mpp`` from now on, in place of what the file says."""
+        self.mpp = self._given_mpp = mpp
+
+    def fingerprint(self) -> str:
+        """SHA-256 that tells slides apart, cheap on files of any size.
+
+        Over the length and both ends of the file and the level sizes; for pixels without a file,
+        over a small picture of them.
+
+        Raises
+        ------
+        SlideReadError
+            If the file is gone.
+        """
+        digest = hashlib.sha256()
+        if not self.path.exists() or self.path.is_dir():
+            digest.update(self.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
+            digest.update(repr([(v.width, v.height) for v in self.levels]).encode())
+            return digest.hexdigest()
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                for start in (0, max(0, size - 2**16)):
+                    file.seek(start)
+                    digest.update(file.read(2**16))
+        except OSError as error:
+            raise SlideReadError(
+                f"{self.path}: the slide cannot be read any more: {error}"
+            ) from error
+        digest.update(repr((size, [(v.width, v.height) for v in self.levels])).encode())
+        return digest.hexdigest()
+
+    def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        """One stored tile through the cache; do not write to it.
+
+        Returns
+        -------
+        ndarray of uint8, shape (h, w, 3)
+
+        Raises
+        ------
+        TileReadError
+            If it cannot be decoded.
+        """
+        return self._cache.get((level, row, col), lambda: self._backend.read_tile(level, row, col))
+
+    def read_region(
+        self,
+        level: int,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+        out: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Pixels of a rectangle; white where it reaches beyond the slide.
+
+        Parameters
+        ----------
+        level : int
+            Index of the level.
+        x, y, width, height : int
+            In pixels of that level.
+        out : ndarray of uint8, shape (height, width, 3), optional
+            Written to and returned if given.
+
+        Returns
+        -------
+        ndarray of uint8, shape (height, width, 3)
+
+        Raises
+        ------
+        TileReadError
+            If a stored tile under the rectangle cannot be decoded.
+        """
+        if out is None:
+            out = np.empty((height, width, 3), np.uint8)
+        shape = self.levels[level]
+        x0, x1 = max(x, 0), min(x + width, shape.width)
+        y0, y1 = max(y, 0), min(y + height, shape.height)
+        if x1 - x0 < width or y1 - y0 < height:
+            out[...] = WHITE
+        if x1 <= x0 or y1 <= y0:
+            return out
+        tile_w, tile_h = shape.tile_width, shape.tile_height
+        for row in range(y0 // tile_h, -(-y1 // tile_h)):
+            top, bottom = max(y0, row * tile_h), min(y1, (row + 1) * tile_h)
+            for col in range(x0 // tile_w, -(-x1 // tile_w)):
+                left, right = max(x0, col * tile_w), min(x1, (col + 1) * tile_w)
+                tile = self.read_tile(level, row, col)
+                out[top - y : bottom - y, left - x : right - x] = tile[
+                    top - row * tile_h : bottom - row * tile_h,
+                    left - col * tile_w : right - col * tile_w,
+                ]
+        return out
+
+    def overview(self, downsample: float) -> Overview:
+        """A picture reduced by about ``downsample``, read strip by strip in bounded memory.
+
+        Undecodable stored tiles are left white and counted, so that a slide with one damaged
+        tile can still be looked at.
+        """
+        index = level_for_downsample(self.levels, downsample)
+        level = self.levels[index]
+        cols = max(1, round(level.width * level.downsample / downsample))
+        rows = max(1, round(level.height * level.downsample / downsample))
+        tile_rows, tile_cols = level.tile_shape
+        rgb = np.full((rows, cols, 3), WHITE, np.uint8)
+        unreadable = 0
+        done = 0
+        for row in range(tile_rows):
+            top, bottom = row * level.tile_height, min((row + 1) * level.tile_height, level.height)
+            end = rows if row == tile_rows - 1 else round(bottom * rows / level.height)
+            if end <= done:
+                continue
+            strip = np.full((bottom - top, level.width, 3), WHITE, np.uint8)
+            for col in range(tile_cols):
+                left = col * level.tile_width
+                try:
+                    tile = self._backend.read_tile(index, row, col)
+                except SlideReadError:
+                    unreadable += 1
+                    continue
+                part = strip[:, left : left + level.tile_width]
+                part[...] = tile[: part.shape[0], : part.shape[1]]
+            small = Image.fromarray(strip).resize((cols, end - done), Image.Resampling.BOX)
+            rgb[done:end] = np.asarray(small)
+            done = end
+        return Overview(rgb, self.size[0] / cols, self.size[1] / rows, unreadable)
+
+    def close(self) -> None:
+        """Release the file and the cache."""
+        self._release()
+        self._cache.clear()
+
+
+def _reopen(open_again: Opener, path: Path, mpp: Mpp | None) -> Slide:
+    return open_again(path, mpp=mpp)

@@ -1,0 +1,1 @@
+"""Finding leakage and short-cuts in training data."""

@@ -1,0 +1,348 @@
+"""What held-out samples say of a model: its domain and how sure it may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.prediction_sets import prediction_sets
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.conformal import calibrate_conformal
+from napari_liverdx.models.file import (
+    LoadedModel,
+    load_model_file,
+    rewrite_model_file,
+    save_model_file,
+)
+from napari_liverdx.models.ood import EmbeddingDomain, domain_scorer, overdispersion
+from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data.splits import Split
+
+__all__ = [
+    "Coverage",
+    "Seen",
+    "coverage_by_halves",
+    "describe_model",
+    "false_alarms_by_halves",
+    "look_at",
+    "save_trained",
+    "score_pictures",
+    "weighted_quantile",
+]
+
+_BATCH = 16
+_RATE = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a model makes of labelled samples.
+
+    Attributes
+    ----------
+    index : ndarray of int, shape (n,)
+        Sample of each tile.
+    groups : ndarray of str, shape (n,)
+    embeddings : ndarray of float32, shape (n, features)
+    probabilities : ndarray of float32, shape (n, classes)
+    labels : ndarray of int, shape (n,)
+        Class each tile is closest to.
+    cell_probabilities, cell_labels, cell_groups
+        The same for cells, shapes (m, classes) and (m,); None without labelled cells.
+    """
+
+    index: NDArray[np.intp]
+    groups: NDArray[np.str_]
+    embeddings: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.intp]
+    cell_probabilities: NDArray[np.float32] | None = None
+    cell_labels: NDArray[np.intp] | None = None
+    cell_groups: NDArray[np.str_] | None = None
+
+
+@torch.inference_mode()
+def look_at(
+    model: LoadedModel, samples: Samples, chosen: NDArray[np.intp], device: torch.device
+) -> Seen:
+    """Run a model on the test tiles of samples.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        The model.
+    samples : Samples
+        Labelled pictures, with labels in the order of the model's classes.
+    chosen : ndarray of int
+        Which samples.
+    device : torch.device
+        Where to run.
+
+    Raises
+    ------
+    DataError
+        If no sample is chosen.
+    """
+    if not len(chosen):
+        raise DataError("there are no samples to look at")
+    network = model.network.to(device)
+    index, embeddings, probabilities, labels = [], [], [], []
+    cells, cell_labels, cell_groups = [], [], []
+    for start in range(0, len(chosen), _BATCH // 4):
+        part = chosen[start : start + _BATCH // 4]
+        found = [
+            (int(i), e)
+            for i in part
+            for e in samples.fixed(int(i), model.card.tile_size, network.cells)
+        ]
+        tiles = torch.from_numpy(np.stack([e.tile for _, e in found])).permute(0, 3, 1, 2)
+        output = network(tiles.to(device))
+        index += [i for i, _ in found]
+        embeddings.append(output.embedding.float().cpu().numpy())
+        probabilities.append(model.probabilities(output.scores).float().cpu().numpy())
+        labels += [int(e.target.argmax()) for _, e in found]
+        if output.cell_scores is None or any(e.cells is None for _, e in found):
+            continue
+        dense = model.probabilities(output.cell_scores).float().cpu().numpy()
+        cells.append(np.moveaxis(dense, 1, -1).reshape(-1, dense.shape[1]))
+        per_tile = dense.shape[2] * dense.shape[3]
+        for i, e in found:
+            if e.cells is not None:
+                cell_labels.append(e.cells.argmax(axis=0).ravel())
+                cell_groups.append(np.repeat(samples.groups[i], per_tile))
+    order = np.array(index)
+    whole = (order, samples.groups[order], np.concatenate(embeddings))
+    seen = (*whole, np.concatenate(probabilities), np.array(labels))
+    if len(cells) < len(embeddings):
+        return Seen(*seen)
+    return Seen(
+        *seen, np.concatenate(cells), np.concatenate(cell_labels), np.concatenate(cell_groups)
+    )
+
+
+def weighted_quantile(
+    values: NDArray[np.floating], groups: NDArray[np.str_], level: float
+) -> float:
+    """The smallest value that a share ``level`` of the groups' weight does not exceed.
+
+    Every group weighs the same, shared by its samples, and a new group counts as exceeding it, as
+    in `calibrate_conformal`; the largest value where so few groups allow no other.
+    """
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    weights = 1 / (sizes[inverse] * (len(sizes) + 1))
+    order = np.argsort(values)
+    at = int(np.searchsorted(np.cumsum(weights[order]), level - 1e-12))
+    return float(values[order[min(at, len(values) - 1)]])
+
+
+def describe_model(
+    model: LoadedModel,
+    samples: Samples,
+    train: NDArray[np.intp],
+    val: NDArray[np.intp],
+    device: torch.device,
+) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Domain statistics from the training tiles, limits and error rates from held-out groups.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        The trained model, with the weights as they are stored.
+    samples : Samples
+        The data it was trained on.
+    train, val : ndarray of int
+        Samples that taught it, and samples of other groups.
+    device : torch.device
+        Where to run.
+
+    Returns
+    -------
+    card : ModelCard
+        With ``domain`` and ``conformal`` filled in.
+    statistics : dict of str to Tensor
+        For `rewrite_model_file`.
+    """
+    taught, held_out = (look_at(model, samples, part, device) for part in (train, val))
+    domain = EmbeddingDomain.fit(taught.embeddings)
+    distances = domain.distances(torch.from_numpy(held_out.embeddings)).numpy()
+    limit = weighted_quantile(distances, held_out.groups, 1 - _RATE)
+    domain = EmbeddingDomain(domain.mean, domain.components, domain.residual, limit)
+    groups = len(np.unique(held_out.groups))
+    fields: dict[str, Any] = {
+        **domain.fields(),
+        "rate": _RATE,
+        "overlap": round(overdispersion(distances > limit, held_out.groups), 4),
+        "training_tiles": len(taught.index),
+        "held_out_tiles": len(held_out.index),
+        "held_out_groups": groups,
+        "how": (
+            f"Mahalanobis distance of a tile's embedding to those of {len(taught.index)} training "
+            f"tiles, {len(domain.components)} principal components and a common variance for the "
+            f"rest. The limit is set so that at most 5 % of the tiles of a new group pass it on "
+            f"average, from {groups} held-out groups, which also chose the epoch and the "
+            "temperature."
+        ),
+    }
+    conformal = {
+        "tile": calibrate_conformal(
+            held_out.probabilities, held_out.labels, held_out.groups
+        ).model_dump(mode="json")
+    }
+    if (
+        held_out.cell_probabilities is not None
+        and held_out.cell_labels is not None
+        and held_out.cell_groups is not None
+    ):
+        conformal["cell"] = calibrate_conformal(
+            held_out.cell_probabilities, held_out.cell_labels, held_out.cell_groups
+        ).model_dump(mode="json")
+    card = model.card.model_copy(update={"domain": fields, "conformal": conformal})
+    return card, domain.tensors()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How prediction sets do on samples that did not calibrate them.
+
+    Attributes
+    ----------
+    error_rate : float
+        What was asked for.
+    covered : float
+        Share of samples whose true class is in their set; groups count alike.
+    not_sure : float
+        Share whose set does not hold exactly one class.
+    wrong : float
+        Share of the others, with one class in their set, for which it is not the true one.
+    """
+
+    error_rate: float
+    covered: float
+    not_sure: float
+    wrong: float
+
+
+def _halves(groups: NDArray[np.str_], draws: int, seed: int) -> list[NDArray[np.bool_]]:
+    names = np.unique(groups)
+    rng = np.random.default_rng(seed)
+    return [np.isin(groups, rng.permutation(names)[: len(names) // 2]) for _ in range(draws)]
+
+
+def coverage_by_halves(
+    held_out: Seen, error_rate: float, other: Seen | None = None, draws: int = 200, seed: int = 0
+) -> Coverage:
+    """Calibrate on a random half of the groups, test on the other half or on ``other``; the mean.
+
+    Parameters
+    ----------
+    held_out : Seen
+        Tiles of groups that did not teach the model.
+    error_rate : float
+        Between 0.005 and 0.5.
+    other : Seen, optional
+        Tiles to test on instead, for example of another laboratory.
+    draws, seed : int
+        Number of random halves and their seed.
+    """
+    found = []
+    for half in _halves(held_out.groups, draws, seed):
+        scores = calibrate_conformal(
+            held_out.probabilities[half], held_out.labels[half], held_out.groups[half]
+        )
+        tested = held_out if other is None else other
+        rest = ~half if other is None else np.ones(len(other.labels), np.bool_)
+        p, labels, groups = tested.probabilities[rest], tested.labels[rest], tested.groups[rest]
+        sets = prediction_sets(p, scores.quantile(error_rate))
+        _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        weight = 1 / sizes[inverse] / len(sizes)
+        hit = sets[np.arange(len(labels)), labels]
+        single = sets.sum(axis=1) == 1
+        sure = float(weight[single].sum())
+        wrong = float(weight[single & ~hit].sum()) / sure if sure else 0.0
+        found.append((float(weight[hit].sum()), 1 - sure, wrong))
+    means = np.mean(found, axis=0)
+    return Coverage(error_rate, *(round(float(v), 4) for v in means))
+
+
+def false_alarms_by_halves(
+    distances: NDArray[np.floating], groups: NDArray[np.str_], draws: int = 200, seed: int = 0
+) -> float:
+    """Share of tiles outside on one half of the groups, the limit set on the other; the mean."""
+    found = []
+    for half in _halves(groups, draws, seed):
+        limit = weighted_quantile(distances[half], groups[half], 1 - _RATE)
+        found.append(float((distances[~half] > limit).mean()))
+    return float(np.mean(found))
+
+
+@torch.inference_mode()
+def score_pictures(
+    model: LoadedModel, tiles: list[NDArray[np.uint8]], device: torch.device
+) -> NDArray[np.float32]:
+    """Domain scores of RGB tiles of the model's size, shape (n,).
+
+    Raises
+    ------
+    DataError
+        If the model holds no domain statistics.
+    """
+    scorer = domain_scorer(model.card, model.statistics)
+    if scorer is None:
+        raise DataError(
+            f"model {model.card.name} holds no domain statistics; add them with "
+            "'liverdx domain-fit'"
+        )
+    network = model.network.to(device)
+    scores = [np.empty(0, np.float32)]
+    for start in range(0, len(tiles), _BATCH):
+        batch = torch.from_numpy(np.stack(tiles[start : start + _BATCH])).permute(0, 3, 1, 2)
+        scores.append(scorer(network, batch.to(device))[1].float().cpu().numpy())
+    return np.concatenate(scores)
+
+
+def save_trained(
+    path: Path,
+    network: TileModel,
+    card: ModelCard,
+    samples: Samples,
+    split: Split,
+    device: torch.device,
+) -> ModelCard:
+    """Write a model, then add domain statistics and calibration scores to its file.
+
+    They are made with the weights as the file holds them, in half precision.
+
+    Parameters
+    ----------
+    path : Path
+        Model file to write.
+    network : TileModel
+        Trained.
+    card : ModelCard
+        Of the model.
+    samples : Samples
+        What it learned from.
+    split : Split
+        Which of them taught it and which validated.
+    device : torch.device
+        Where to run.
+
+    Returns
+    -------
+    ModelCard
+        As it stands in the file.
+    """
+    save_model_file(path, network, card)
+    described, statistics = describe_model(
+        load_model_file(path), samples, split.train, split.val, device
+    )
+    rewrite_model_file(path, described, statistics, path)
+    return described

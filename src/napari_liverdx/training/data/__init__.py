@@ -1,0 +1,1 @@
+"""Training data, one layout per file."""

@@ -1,0 +1,332 @@
+"""Slides with annotated regions: finding them, and which of their tiles are of which class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_liverdx.core.errors import DataError, MppError
+from napari_liverdx.core.geometry import Rect, Region, covered
+from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.annotations import Annotations, Units, read_geojson, read_shapes_csv
+from napari_liverdx.slides.cache import TileCache
+from napari_liverdx.slides.csv_table import is_file, read_table
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.data.base import class_order, matched, split_name
+from napari_liverdx.training.data.table import column_names
+
+__all__ = [
+    "AnnotatedSlide",
+    "ListedSlide",
+    "TileRule",
+    "listed_slides",
+    "open_annotated",
+    "tiles_in_regions",
+]
+
+_ANNOTATIONS = (".geojson", ".csv")
+_LIST = "slides.csv"
+_COLUMNS = ("path", "annotation", "group", "split", "source", "mpp")
+
+
+class TileRule(BaseModel):
+    """When a tile is of a class.
+
+    Attributes
+    ----------
+    min_share : float
+        Least share of the tile in regions of the class.
+    max_conflict : float
+        Largest share of the tile in regions of any other class.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_share: float = Field(default=0.5, gt=0, le=1)
+    max_conflict: float = Field(default=0.1, ge=0, lt=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSlide:
+    """A slide and what is said of it, before anything is opened.
+
+    Attributes
+    ----------
+    path : Path
+    annotations : tuple of (Path, str)
+        Files and, for napari's shapes, the class in the file's name; empty for GeoJSON.
+    group, source, split : str
+    mpp : float or None
+        Level-0 resolution as the table states it.
+    """
+
+    path: Path
+    annotations: tuple[tuple[Path, str], ...]
+    group: str
+    source: str
+    split: str = ""
+    mpp: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedSlide:
+    """A slide's regions and grid; the slide itself is closed.
+
+    Attributes
+    ----------
+    path : Path
+    group, source, split : str
+    given_mpp : Mpp or None
+        Where it does not come from the file.
+    grid : TileGrid
+        Over the whole slide at the model's resolution.
+    regions : tuple of tuple of Region
+        For each class.
+    """
+
+    path: Path
+    group: str
+    source: str
+    split: str
+    given_mpp: Mpp | None
+    grid: TileGrid
+    regions: tuple[tuple[Region, ...], ...]
+
+    def open(self, cache_bytes: int) -> Slide:
+        """Open the slide with so much memory for decoded tiles."""
+        return open_slide(self.path, mpp=self.given_mpp, cache=TileCache(cache_bytes))
+
+    def label_of(self, rect: Rect, rule: TileRule) -> int | None:
+        """Class of a tile that covers ``rect`` (level-0 pixels), or None if it is of none."""
+        shares = np.array([covered(regions, rect) for regions in self.regions])
+        best = int(shares.argmax())
+        others = np.delete(shares, best)
+        if shares[best] < rule.min_share or others.max(initial=0) > rule.max_conflict:
+            return None
+        return best
+
+
+def listed_slides(
+    source: Path,
+    columns: Mapping[str, str] | None = None,
+    group_pattern: str | None = None,
+    source_pattern: str | None = None,
+) -> list[ListedSlide]:
+    """The slides of a folder or table with their annotations; opens none of them.
+
+    Beside ``NAME.svs`` stands ``NAME.geojson`` or ``NAME.svs.geojson`` (QuPath), or one
+    ``NAME.CLASS.csv`` for each class (napari Shapes layers). In a table, columns path and, where
+    present, annotation (one GeoJSON file; found beside the slide otherwise), group, split, source
+    and mpp; paths are relative to the table.
+
+    Raises
+    ------
+    DataError
+        If nothing is found, a file is missing, or it is not clear what belongs together.
+    """
+    if source.is_dir() and not is_file(source / _LIST):
+        rows = [{"path": name} for name in _slides_beside_annotations(source)]
+        table, called = source / _LIST, {c: c for c in _COLUMNS}
+    else:
+        table = source / _LIST if source.is_dir() else source
+        called = column_names(columns, _COLUMNS)
+        rows = read_table(table, (called["path"],))
+    listed = []
+    for line, row in enumerate(rows, 2):
+        value = {name: row.get(column, "") for name, column in called.items()}
+        path = table.parent / value["path"]
+        if not value["path"] or not _exists(path):
+            raise DataError(f"{table}, line {line}: there is no slide {path}")
+        if value["annotation"]:
+            given = table.parent / value["annotation"]
+            name = given.stem.rpartition(".")[2] if given.suffix.lower() == ".csv" else ""
+            annotations: tuple[tuple[Path, str], ...] = ((given, name),)
+        else:
+            annotations = _annotations_of(path)
+        group = matched(path.name, group_pattern, "group_pattern", path)
+        lab = matched(path.name, source_pattern, "source_pattern", path)
+        listed.append(
+            ListedSlide(
+                path,
+                annotations,
+                value["group"] or "-".join(group) or path.name,
+                value["source"] or "-".join(lab) or table.parent.name,
+                split_name(value["split"], f"{table}, line {line}"),
+                _number(value["mpp"], f"{table}, line {line}"),
+            )
+        )
+    return listed
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _number(text: str, where: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise DataError(f"{where}: mpp {text!r} is not a number") from error
+
+
+def _stems(slide: Path) -> tuple[str, ...]:
+    """What the name of a slide's annotation may begin with, longest first."""
+    return tuple(dict.fromkeys((slide.name, slide.stem, slide.stem.removesuffix(".ome"))))
+
+
+def _annotations_of(slide: Path) -> tuple[tuple[Path, str], ...]:
+    found: dict[Path, str] = {}
+    for stem in _stems(slide):
+        geojson = slide.with_name(f"{stem}.geojson")
+        if is_file(geojson):
+            found.setdefault(geojson, "")
+        for path in sorted(slide.parent.glob("*.csv")):
+            name = path.name[len(stem) + 1 : -len(".csv")]
+            if path.name.startswith(f"{stem}.") and name and "." not in name:
+                found.setdefault(path, name)
+    if not found:
+        raise DataError(
+            f"{slide}: no annotation beside it; export it from QuPath as {slide.stem}.geojson, or "
+            f"save napari's Shapes layers as {slide.stem}.CLASS.csv"
+        )
+    return tuple(found.items())
+
+
+def _slides_beside_annotations(folder: Path) -> list[str]:
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    marks = [p for p in files if p.suffix.lower() in _ANNOTATIONS]
+    slides: list[str] = []
+    for path in files:
+        if path in marks or path.is_dir():
+            continue
+        mine = [
+            m
+            for m in marks
+            for s in _stems(path)
+            if m.name == f"{s}.geojson" or (m.suffix == ".csv" and m.name.startswith(f"{s}."))
+        ]
+        if mine:
+            slides.append(path.name)
+    names = [Path(s).stem.removesuffix(".ome") for s in slides]
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise DataError(
+            f"{folder}: several files are called {twice[0]!r}; keep the slide alone, or list the "
+            f"slides in {_LIST}"
+        )
+    if not slides:
+        raise DataError(
+            f"{folder}: no slide with an annotation beside it (NAME.geojson from QuPath, or "
+            "NAME.CLASS.csv from napari)"
+        )
+    return slides
+
+
+def open_annotated(
+    listed: Sequence[ListedSlide],
+    source: Path,
+    classes: Sequence[str],
+    labels: Mapping[str, str] | None,
+    slide_mpp: float | None,
+    units: Units,
+    mpp: float,
+    tile_size: int,
+) -> tuple[tuple[str, ...], list[AnnotatedSlide], list[str]]:
+    """Look into every slide and annotation, one at a time.
+
+    Returns
+    -------
+    classes : tuple of str
+    slides : list of AnnotatedSlide
+    notes : list of str
+        What was left out.
+
+    Raises
+    ------
+    DataError
+        If an annotation is broken, a class unknown or a resolution missing.
+    """
+    opened: list[tuple[ListedSlide, Mpp | None, TileGrid, list[Region]]] = []
+    notes: list[str] = []
+    for item in listed:
+        given = None if item.mpp is None else _mpp(item.mpp, "slide table", item.path)
+        with open_slide(item.path, mpp=given) as slide:
+            if slide.mpp is None:
+                if slide_mpp is None:
+                    raise DataError(
+                        f"{item.path}: the slide states no resolution; give slide_mpp in the "
+                        "recipe's [data] or a column mpp in the list of slides"
+                    )
+                given = _mpp(slide_mpp, "recipe", item.path)
+                slide.set_mpp(given)
+            resolution = slide.mpp or given
+            if resolution is None:
+                raise DataError(f"{item.path}: the slide states no resolution")
+            grid = plan_grid(slide.levels, resolution, model_mpp=mpp, tile_size=tile_size)
+        regions: list[Region] = []
+        for path, name in item.annotations:
+            found = _read(path, name, units, resolution)
+            regions += found.regions
+            if found.skipped:
+                notes.append(
+                    f"{path.name}: {found.skipped} objects without an area or a class are left out"
+                )
+        opened.append((item, given, grid, regions))
+    names = dict.fromkeys(r.name for *_, regions in opened for r in regions)
+    if not names:
+        raise DataError(f"{source}: no annotation holds an area with a class")
+    order, numbers = class_order(names, classes, labels, source)
+    slides = [
+        AnnotatedSlide(
+            item.path,
+            item.group,
+            item.source,
+            item.split,
+            given,
+            grid,
+            tuple(tuple(r for r in regions if numbers[r.name] == c) for c in range(len(order))),
+        )
+        for item, given, grid, regions in opened
+    ]
+    return order, slides, notes
+
+
+def _mpp(value: float, source: str, path: Path) -> Mpp:
+    try:
+        return Mpp.square(value, source)
+    except MppError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read(path: Path, name: str, units: Units, mpp: Mpp) -> Annotations:
+    if path.suffix.lower() == ".csv":
+        return read_shapes_csv(path, name, units=units, mpp=mpp)
+    return read_geojson(path)
+
+
+def tiles_in_regions(slide: AnnotatedSlide, rule: TileRule) -> list[tuple[TileIndex, int]]:
+    """The tiles of a slide that are of a class, row by row, each with its class."""
+    grid = slide.grid
+    candidates: set[TileIndex] = set()
+    for region in (r for regions in slide.regions for r in regions):
+        bounds = region.bounds.scaled(1 / grid.scale_x, 1 / grid.scale_y)
+        first_row = max(0, int((bounds.y - grid.tile_height) // grid.stride_y))
+        first_col = max(0, int((bounds.x - grid.tile_width) // grid.stride_x))
+        last_row = min(grid.n_rows - 1, int(bounds.bottom // grid.stride_y))
+        last_col = min(grid.n_cols - 1, int(bounds.right // grid.stride_x))
+        candidates |= {
+            TileIndex(row, col)
+            for row in range(first_row, last_row + 1)
+            for col in range(first_col, last_col + 1)
+        }
+    labelled = ((tile, slide.label_of(grid.rect(tile), rule)) for tile in sorted(candidates))
+    return [(tile, label) for tile, label in labelled if label is not None]

@@ -1,0 +1,1 @@
+"""Fine-tuning a model with annotations made in the viewer."""

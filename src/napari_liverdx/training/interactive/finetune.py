@@ -1,0 +1,314 @@
+"""Tuning a model with what a person taught, and what that did to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_liverdx._version import __version__
+from napari_liverdx.metrics.bootstrap import balanced_accuracy, grouped_interval
+from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
+from napari_liverdx.models.card import Interval, ModelCard
+from napari_liverdx.models.file import (
+    LoadedModel,
+    load_model_file,
+    rewrite_model_file,
+    save_model_file,
+)
+from napari_liverdx.models.versions import version_fields
+from napari_liverdx.training.examples import predict_examples
+from napari_liverdx.training.interactive.corrections import TaughtSamples
+from napari_liverdx.training.interactive.head import Looked, tune_heads
+from napari_liverdx.training.interactive.split import TaughtSplit
+from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch, fine_tune
+
+__all__ = ["ClassTest", "HeldOutTest", "Lesson", "teach", "teach_config"]
+
+_GROUPS_FOR_INTERVAL = 5
+Places = dict[str, tuple[tuple[float, float, float, float], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTest:
+    """How many held-out tiles of a class were called right.
+
+    Attributes
+    ----------
+    title : str
+    tiles, before, after : int
+        Held out; called right by the earlier version and by the taught one.
+    """
+
+    title: str
+    tiles: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutTest:
+    """The earlier version and the taught one on tiles that taught neither, nor any before them.
+
+    That holds of what was taught on this page. What the model learned from before its first
+    lesson is told by its card alone.
+
+    Attributes
+    ----------
+    by : {"slide", "place"}
+        What was held out whole.
+    classes : tuple of ClassTest
+    before, after : Interval
+        Balanced accuracy.
+    """
+
+    by: Literal["slide", "place"]
+    classes: tuple[ClassTest, ...]
+    before: Interval
+    after: Interval
+
+    @property
+    def tiles(self) -> int:
+        """Number of held-out tiles."""
+        return sum(c.tiles for c in self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """A taught model, saved.
+
+    Attributes
+    ----------
+    path : Path
+    card : ModelCard
+    test : HeldOutTest
+    """
+
+    path: Path
+    card: ModelCard
+    test: HeldOutTest
+
+
+def teach_config(epochs: int = 20) -> TrainConfig:
+    """Settings that take less than a minute or two on two processor cores.
+
+    The encoder stays as it is: few tiles cannot improve it, and nearly all the time goes into it.
+
+    Parameters
+    ----------
+    epochs : int
+        At most.
+    """
+    return TrainConfig(
+        epochs=epochs,
+        warmup_epochs=0,
+        frozen_share=1.0,
+        tiles_per_epoch=96,
+        batch_size=16,
+        ema_decay=0.95,
+        patience=6,
+    )
+
+
+def teach(
+    model: LoadedModel,
+    samples: TaughtSamples,
+    split: TaughtSplit,
+    path: Path,
+    device: torch.device,
+    *,
+    config: TrainConfig | None = None,
+    watch: Watch | None = None,
+) -> Iterator[Looked | EpochResult | Lesson]:
+    """Tune a copy of a model, save it, and test both on what was held out.
+
+    Parameters
+    ----------
+    model : LoadedModel
+        Stays as it is.
+    samples : TaughtSamples
+        What was taught.
+    split : TaughtSplit
+        Which of them teach, choose the epoch, and are held out.
+    path : Path
+        Model file to write.
+    device : torch.device
+        Where to run.
+    config : TrainConfig, optional
+        `teach_config` by default.
+    watch : callable, optional
+        See `fine_tune`.
+
+    Yields
+    ------
+    Looked, EpochResult
+        While it goes on.
+    Lesson
+        At the end; not if ``watch`` ended the training.
+    """
+    config = config or teach_config()
+    # Those that choose lie among those that teach; that they are no test is said in the card.
+    groups = samples.groups.astype(object)
+    groups[split.choose] += " chooses"
+    samples.groups = groups.astype(np.str_)
+    network = copy.deepcopy(model.network)
+    epoch: EpochResult | None = None
+    for step in _tune(model, network, samples, split, config, device, watch):
+        yield step
+        epoch = step if isinstance(step, EpochResult) else epoch
+    if epoch is None or not (epoch.stopped_early or epoch.epoch >= config.epochs):
+        return
+    # A few tiles make a model surer of itself than it was; they are no reason to believe it.
+    temperature = max(model.card.temperature, round(epoch.temperature, 4))
+    card = _card(model, samples, split, temperature)
+    save_model_file(path, network, card)
+    test = _test(model, load_model_file(path), samples, split, device)
+    metrics = {"balanced accuracy": test.after, "balanced accuracy before": test.before}
+    card = card.model_copy(update={"metrics": metrics})
+    rewrite_model_file(path, card, {}, path)
+    yield Lesson(path, card, test)
+
+
+def _tune(
+    model: LoadedModel,
+    network: TileModel,
+    samples: TaughtSamples,
+    split: TaughtSplit,
+    config: TrainConfig,
+    device: torch.device,
+    watch: Watch | None,
+) -> Iterator[Looked | EpochResult]:
+    parts = (split.train, split.choose)
+    if isinstance(network, CnnRnnClassifier):
+        return tune_heads(model, network, samples, *parts, config, device, watch)
+    # Other architectures do not show what lies between their encoder and their heads.
+    size = model.card.tile_size
+    return fine_tune(network, samples, *parts, size=size, config=config, device=device, watch=watch)
+
+
+def _test(
+    before: LoadedModel,
+    after: LoadedModel,
+    samples: TaughtSamples,
+    split: TaughtSplit,
+    device: torch.device,
+) -> HeldOutTest:
+    size = before.card.tile_size
+    examples = [samples.fixed(int(i), size, 1)[0] for i in split.held_out]
+    labels = samples.labels[split.held_out]
+    slides = samples.slide_of[split.held_out]
+    groups = slides.astype(np.str_) if split.by == "slide" else samples.groups[split.held_out]
+    scores = [
+        predict_examples(m.network.to(device), examples, device).logits.softmax(1).numpy()
+        for m in (before, after)
+    ]
+    how = _how(split, groups)
+    intervals = [_interval(s.astype(np.float64), labels, groups, how) for s in scores]
+    hits = [s.argmax(axis=1) == labels for s in scores]
+    classes = tuple(
+        ClassTest(
+            samples.scheme[int(c)].title,
+            int((labels == c).sum()),
+            *(int(h[labels == c].sum()) for h in hits),
+        )
+        for c in np.unique(labels)
+    )
+    return HeldOutTest(split.by, classes, intervals[0], intervals[1])
+
+
+def _interval(
+    scores: NDArray[np.float64], labels: NDArray[np.intp], groups: NDArray[np.str_], how: str
+) -> Interval:
+    # With fewer groups an interval would show the draw of groups, not what it leaves unknown.
+    if len(np.unique(groups)) < _GROUPS_FOR_INTERVAL:
+        groups = np.arange(len(labels)).astype(np.str_)
+    return grouped_interval(balanced_accuracy, scores, labels, groups, how=how)
+
+
+def _how(split: TaughtSplit, groups: NDArray[np.str_]) -> str:
+    n, count = len(split.held_out), len(np.unique(groups))
+    drawn = count >= _GROUPS_FOR_INTERVAL
+    where = (
+        f"{n} tiles of {count} held-out slides"
+        if split.by == "slide"
+        else f"{n} tiles of {count} held-out places on the slides that taught; a result "
+        "from the same slide is optimistic"
+    )
+    units = "slides" if split.by == "slide" else "places"
+    interval = (
+        f"95 % interval over {units}"
+        if drawn
+        else f"too few {units} for an interval over them; over tiles it is too narrow"
+    )
+    return f"{where}; {interval}"
+
+
+def _card(
+    model: LoadedModel, samples: TaughtSamples, split: TaughtSplit, temperature: float
+) -> ModelCard:
+    """The card of a taught model: what it was taught, and what is not known of it any more."""
+    old = model.card
+    taught = np.setdiff1d(np.arange(len(samples)), split.held_out)
+    slides = len(np.unique(samples.slide_of[taught]))
+    counts = ", ".join(
+        f"{n} {samples.scheme[c].title}"
+        for c in range(len(samples.classes))
+        if (n := np.count_nonzero(samples.labels[taught] == c))
+    )
+    fields = version_fields(model)
+    untaught = [
+        t.title for c, t in enumerate(samples.scheme) if not (samples.labels[taught] == c).any()
+    ]
+    lesson = (
+        f"Version {fields['version']} was tuned from version {old.version} ({old.name}, SHA-256 "
+        f"{model.sha256[:12]}) on {len(taught)} tiles of {slides} "
+        f"{'slide' if slides == 1 else 'slides'} that one person taught ({counts}), the encoder "
+        "frozen."
+    )
+    doubts = (
+        f"Version {fields['version']} was tuned on {slides} "
+        f"{'slide' if slides == 1 else 'slides'}: whether it is better or worse than version "
+        f"{old.version} elsewhere is not known, nor what it forgot of the data before. Figures, "
+        "domain statistics and promised error rates of the earlier version do not hold for it and "
+        "are left out."
+    )
+    if untaught:
+        doubts += f" Not taught: {', '.join(untaught)}."
+    return old.model_copy(
+        update={
+            **fields,
+            "training_data": _joined(lesson, old.training_data),
+            "limitations": _joined(doubts, old.limitations),
+            "temperature": temperature,
+            "metrics": {},
+            "domain": {},
+            "conformal": {},
+            "taught_on": _taught_on(old, samples.places(taught)),
+            "command": "Fine-tune on the page Teach of the napari dock",
+            "versions": {
+                **old.versions,
+                "napari-liverdx": __version__,
+                "torch": torch.__version__,
+                "start": f"{old.name} {old.version}",
+            },
+        }
+    )
+
+
+def _taught_on(old: ModelCard, places: Places) -> Places:
+    """Where a version and all it comes from were taught, each place once."""
+    return {
+        slide: tuple(dict.fromkeys((*old.taught_on.get(slide, ()), *places.get(slide, ()))))
+        for slide in dict.fromkeys((*old.taught_on, *places))
+    }
+
+
+def _joined(*texts: str) -> str:
+    return "\n".join(t for t in texts if t)

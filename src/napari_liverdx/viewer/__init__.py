@@ -1,0 +1,1 @@
+"""What napari loads below the docks."""

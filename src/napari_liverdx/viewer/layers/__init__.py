@@ -1,0 +1,1 @@
+"""Layers and their relation to slides and results."""

@@ -1,0 +1,240 @@
+"""Layers from slides and results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Image, Labels
+from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
+from numpy.typing import NDArray
+
+from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.prediction_sets import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.results.view_state import COLORMAPS, ViewState
+from napari_liverdx.slides.lazy import dask_levels
+from napari_liverdx.slides.slide import Slide
+
+if TYPE_CHECKING:
+    from napari.types import LayerData
+
+__all__ = [
+    "COLORMAPS",
+    "RESULT_KEY",
+    "SLIDE_KEY",
+    "class_colormap",
+    "place_slide_layer",
+    "placement",
+    "probability_colormap",
+    "probability_layer",
+    "set_threshold",
+    "slide_layer_data",
+    "tile_layer",
+    "update_tile_layer",
+]
+
+SLIDE_KEY = "liverdx_slide"
+RESULT_KEY = "liverdx_result"
+"""Metadata of a layer that shows a result: the path of the result."""
+
+
+_UM = ("um", "um")
+
+
+def slide_layer_data(slide: Slide) -> LayerData:
+    """An RGB layer of a slide, in µm where the resolution is known.
+
+    Returns
+    -------
+    (list of dask arrays or one array, dict, "image")
+    """
+    levels = dask_levels(slide)
+    meta: dict[str, Any] = {
+        "name": slide.name,
+        "rgb": True,
+        # Given, so that nothing is read to find them.
+        "contrast_limits": (0, 255),
+        "metadata": {SLIDE_KEY: slide},
+    }
+    if slide.mpp is not None:
+        meta |= {"scale": (slide.mpp.y, slide.mpp.x), "units": _UM}
+    if len(levels) == 1:
+        return levels[0], {**meta, "multiscale": False}, "image"
+    return levels, {**meta, "multiscale": True}, "image"
+
+
+def place_slide_layer(layer: Image, mpp: Mpp) -> None:
+    """Give a slide's layer its resolution."""
+    layer.scale = (mpp.y, mpp.x)
+    layer.units = _UM
+
+
+def class_colormap(tissue_class: TissueClass) -> Colormap:
+    """From faint to full colour of the class; nothing below the lower contrast limit."""
+    r, g, b = tissue_class.rgb
+    return Colormap(
+        [[r, g, b, 0.25], [r, g, b, 1.0]],
+        name=f"liverdx {tissue_class.name} {tissue_class.colour}",
+        low_color=(0, 0, 0, 0),
+        nan_color=(0, 0, 0, 0),
+    )
+
+
+def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
+    """The colormap called ``name`` for a class, transparent below the lower contrast limit.
+
+    Parameters
+    ----------
+    tissue_class : TissueClass
+        Whose colour an empty name takes.
+    name : str
+        One of `COLORMAPS`.
+
+    Raises
+    ------
+    KeyError
+        If neither napari nor its libraries know the name.
+    """
+    if not name:
+        return class_colormap(tissue_class)
+    known = ensure_colormap(name)
+    return Colormap(
+        known.colors,
+        name=f"liverdx {name}",
+        controls=known.controls,
+        low_color=(0, 0, 0, 0),
+        nan_color=(0, 0, 0, 0),
+    )
+
+
+def placement(
+    reference: Image, origin_px: tuple[float, float], cell_px: tuple[float, float]
+) -> dict[str, Any]:
+    """Scale and translate that lay a grid of cells exactly over the slide.
+
+    napari's coordinates are pixel centres: the first cell's centre lies half a cell minus half a
+    slide pixel from the centre of the slide's first pixel.
+    """
+    cell = np.array([cell_px[1], cell_px[0]])
+    first = np.array([origin_px[1], origin_px[0]]) + (cell - 1) / 2
+    zero, *axes = (np.asarray(reference.data_to_world(p)) for p in ((0, 0), (1, 0), (0, 1)))
+    linear = np.column_stack([axis - zero for axis in axes])
+    corner = zero + linear @ first
+    units = {"units": tuple(reference.units)[-2:]}
+    if np.allclose(linear, np.diag(np.diag(linear))):
+        return {"scale": tuple(cell * np.diag(linear)), "translate": tuple(corner), **units}
+    # A slide that another reader turned or sheared takes its maps along.
+    affine = np.eye(3)
+    affine[:2, :2], affine[:2, 2] = linear * cell, corner
+    return {"affine": affine, **units}
+
+
+def probability_layer(
+    store: ResultStore,
+    index: int,
+    reference: Image,
+    threshold: float,
+    view: ViewState | None = None,
+) -> Image:
+    """The map of one class over its slide; it shares memory with the store.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    index : int
+        Of the class.
+    reference : Image
+        The slide's layer.
+    threshold : float
+        Probabilities below it are not drawn.
+    view : ViewState, optional
+        Opacity, colormap and visibility.
+    """
+    view = view or ViewState()
+    tissue_class = store.manifest.classes[index]
+    layer = Image(
+        store.probabilities[index],
+        name=f"{tissue_class.title} · {reference.name}",
+        colormap=probability_colormap(tissue_class, view.colormap),
+        contrast_limits=(0, 1),
+        interpolation2d="nearest",
+        opacity=view.opacity,
+        visible=view.visible,
+        blending="translucent",
+        metadata={RESULT_KEY: str(store.path), "liverdx_class": tissue_class.name},
+        **placement(reference, store.origin, store.cell_size),
+    )
+    layer.contrast_limits_range = (0, 1)
+    set_threshold(layer, threshold)
+    return layer
+
+
+def set_threshold(layer: Image, threshold: float) -> None:
+    """Draw only probabilities from ``threshold`` on; nothing is computed."""
+    layer.contrast_limits = (min(threshold, 0.999), 1.0)
+
+
+def tile_layer(store: ResultStore, reference: Image) -> Labels:
+    """One label for each tile, coloured by the class it was called, with values on hover.
+
+    The label of a tile is 1 plus its position in row-major order. Hidden at first, since it
+    covers the tissue.
+    """
+    grid = store.manifest.grid
+    rows, cols = grid.shape
+    labels = np.arange(1, rows * cols + 1, dtype=np.int32).reshape(rows, cols)
+    stride = (grid.stride_x * grid.scale_x, grid.stride_y * grid.scale_y)
+    layer = Labels(
+        np.zeros_like(labels),
+        name=f"Tiles · {reference.name}",
+        opacity=0.4,
+        visible=False,
+        metadata={RESULT_KEY: str(store.path), "liverdx_labels": labels},
+        **placement(reference, store.origin, stride),
+    )
+    layer.editable = False
+    update_tile_layer(layer, store)
+    return layer
+
+
+def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None = None) -> None:
+    """Bring the tile layer up to date with the store.
+
+    Parameters
+    ----------
+    layer : Labels
+        Made by `tile_layer`.
+    store : ResultStore
+        The result.
+    quantile : float, optional
+        Of the calibration scores for tiles: those whose prediction set does not hold exactly one
+        class are called "not sure".
+    """
+    labels: NDArray[np.int32] = layer.metadata["liverdx_labels"]
+    done = (store.state == TileState.DONE) | (store.state == TileState.FAILED)
+    called = store.tile_probabilities.argmax(axis=0)
+    failed = store.state == TileState.FAILED
+    classes = store.manifest.classes
+    names = np.array([*(c.title for c in classes), "could not be read", NOT_SURE_TITLE])
+    if quantile is not None:
+        called = np.where(not_sure(store.tile_probabilities, quantile), len(classes) + 1, called)
+    call = np.where(failed, len(classes), called)
+    shown = labels[done]
+    features: dict[str, Any] = {"index": np.concatenate([[0], shown])}
+    features["tile"] = ["no tile", *names[call[done]]]
+    for i, tissue_class in enumerate(classes):
+        values = store.tile_probabilities[i][done]
+        features[tissue_class.name] = np.concatenate([[np.nan], values]).round(3)
+    colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    if np.isfinite(store.domain).any():
+        features["unlike training data"] = np.concatenate([[np.nan], store.domain[done]]).round(2)
+    grey = tuple(int(NOT_SURE_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0), (*grey, 1.0)]
+    colours |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
+    layer.data = np.where(done, labels, 0)
+    layer.colormap = DirectLabelColormap(color_dict=colours)
+    layer.features = pd.DataFrame(features)

@@ -1,0 +1,113 @@
+"""Stored results back in the viewer, with their slides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.viewer.layers.base import probability_layer, slide_layer_data, tile_layer
+from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer, slide_of_layer
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.types import LayerData
+
+__all__ = [
+    "find_layer",
+    "get_result_reader",
+    "open_slide_layer",
+    "stand_in",
+]
+
+
+def get_result_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
+    """A reader for stored results, or None if it is none."""
+    paths = [path] if isinstance(path, str) else path
+    if all(p.rstrip("/\\").endswith(SUFFIX) and Path(p).is_dir() for p in paths):
+        return read_results
+    return None
+
+
+def read_results(path: str | list[str]) -> list[LayerData]:
+    """Layers of one stored result or several, each with its slide where that is found.
+
+    Raises
+    ------
+    ResultError
+        If one is damaged.
+    """
+    layers: list[LayerData] = []
+    for one in [path] if isinstance(path, str) else path:
+        store = ResultStore.open(Path(one))
+        slide = find_slide(store)
+        if slide is not None:
+            data = slide_layer_data(slide)
+            layers.append(data)
+            reference = Image(data[0], **data[1])
+        else:
+            reference = stand_in(store)
+        view = ViewState.load(store.path)
+        layers.append(tile_layer(store, reference).as_layer_data_tuple())
+        scheme = store.manifest.scheme
+        for index in scheme.pathological:
+            threshold = view.thresholds.get(scheme[index].name, 0.5)
+            layer = probability_layer(store, index, reference, threshold, view)
+            layers.append(layer.as_layer_data_tuple())
+    return layers
+
+
+def find_layer(layers: Iterable[Image], store: ResultStore) -> Image | None:
+    """The layer among slide layers that shows the slide of a result; None if there is none."""
+    for layer in layers:
+        try:
+            slide = slide_of_layer(layer)
+            if slide.fingerprint() == store.manifest.slide_fingerprint:
+                return layer
+        except LiverDxError:
+            continue
+    return None
+
+
+def open_slide_layer(
+    viewer: ViewerModel, store: ResultStore, place: Path | None = None
+) -> Image | None:
+    """The layer of a result's slide: one that is there, or a new one; None if it is not found.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer; a slide that is found on disk is added to it.
+    store : ResultStore
+        The result.
+    place : Path, optional
+        Where the slide lies, if that is known.
+    """
+    # The oldest first: one that was open before keeps its results.
+    layer = find_layer([bare(x) for x in viewer.layers if is_slide_layer(x)], store)
+    slide = find_slide(store, place) if layer is None else None
+    if slide is not None:
+        data, meta, _ = slide_layer_data(slide)
+        layer = Image(data, **meta)
+        viewer.add_layer(layer)
+        viewer.reset_view()
+    return layer
+
+
+def stand_in(store: ResultStore) -> Image:
+    """An empty layer that lies where the slide would, for a result whose slide is not there."""
+    x, y = store.manifest.mpp
+    return Image(
+        np.zeros((2, 2), np.uint8),
+        name=Path(store.manifest.slide_name).stem,
+        scale=(y, x),
+        units=("um", "um"),
+        contrast_limits=(0, 255),
+    )

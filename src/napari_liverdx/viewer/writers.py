@@ -1,0 +1,103 @@
+"""The npe2 writers: Save layers, for layers that show a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from napari_liverdx.core.errors import ResultError
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.export import write_export
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.viewer.layers.base import RESULT_KEY, SLIDE_KEY
+from napari_liverdx.viewer.preferences import preferences
+
+__all__ = ["save_csv", "save_dicom", "save_geojson", "save_ome_tiff", "save_ome_zarr"]
+
+LayerTuples = Iterable[tuple[Any, dict[str, Any], str]]
+
+
+def save_geojson(path: str, layers: LayerTuples) -> list[str]:
+    """Regions and tiles as GeoJSON for QuPath; see `save`."""
+    return save("geojson", path, layers)
+
+
+def save_csv(path: str, layers: LayerTuples) -> list[str]:
+    """The table of tiles; see `save`."""
+    return save("csv", path, layers)
+
+
+def save_ome_tiff(path: str, layers: LayerTuples) -> list[str]:
+    """The probabilities as OME-TIFF; see `save`."""
+    return save("ome-tiff", path, layers)
+
+
+def save_ome_zarr(path: str, layers: LayerTuples) -> list[str]:
+    """The probabilities and called classes as OME-Zarr; see `save`."""
+    return save("ome-zarr", path, layers)
+
+
+def save_dicom(path: str, layers: LayerTuples) -> list[str]:
+    """DICOM Segmentation and Parametric Map; see `save`."""
+    return save("dicom", path, layers)
+
+
+def save(name: str, path: str, layers: LayerTuples) -> list[str]:
+    """Export the result that layers show, whole, at the thresholds it is shown with.
+
+    A class whose layer is not among them has the threshold that is kept with the result. Whether
+    the slide's name is told is what the preferences say.
+
+    Parameters
+    ----------
+    name : str
+        Key of `io.exports.EXPORTS`.
+    path : str
+        File or folder to write.
+    layers : iterable of (data, attributes, type)
+        Those of one result; others are left out, but for the slide, whose picture goes into DICOM.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ResultError
+        If they show no result, or several, or it cannot be read or written.
+    """
+    about = [attributes for _, attributes, _ in layers]
+    metadata = [a.get("metadata", {}) for a in about]
+    found = {str(m[RESULT_KEY]) for m in metadata if RESULT_KEY in m}
+    if len(found) != 1:
+        what = "none of these layers shows" if not found else "these layers show more than one"
+        raise ResultError(
+            f"{path}: {what} result of Liver Dx, and nothing was written; select the probability "
+            "or tile layers of one result"
+        )
+    store = ResultStore.open(Path(found.pop()))
+    shown = {
+        str(a["metadata"]["liverdx_class"]): float(a["contrast_limits"][0])
+        for a in about
+        if "liverdx_class" in a.get("metadata", {}) and "contrast_limits" in a
+    }
+    slides = [m[SLIDE_KEY] for m in metadata if isinstance(m.get(SLIDE_KEY), Slide)]
+    write_export(
+        store,
+        name,
+        Path(path),
+        {**_kept_thresholds(store), **shown},
+        slides[0] if slides else None,
+        hide_name=preferences().hide_names,
+    )
+    return [path]
+
+
+def _kept_thresholds(store: ResultStore) -> dict[str, float]:
+    """Those of the last look at the result."""
+    scheme, kept = store.manifest.scheme, ViewState.load(store.path).thresholds
+    names = [scheme[i].name for i in scheme.pathological]
+    return {n: kept[n] for n in names if 0 <= kept.get(n, -1.0) <= 1}

@@ -1,0 +1,365 @@
+"""The dock: panels over one state."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QVBoxLayout, QWidget
+
+from napari_liverdx.core.errors import PlanError
+from napari_liverdx.inference.device import DeviceChoice, choose_device
+from napari_liverdx.models.ood import domain_rule
+from napari_liverdx.results.store import SUFFIX
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.plan import obstacle
+from napari_liverdx.session.state import Extent, SessionState
+from napari_liverdx.viewer.layers.base import RESULT_KEY
+from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
+from napari_liverdx.viewer.preferences import Preferences, preferences
+from napari_liverdx.widgets.main.controller import DockController
+from napari_liverdx.widgets.main.findings_panel import FindingsPanel
+from napari_liverdx.widgets.main.model_panel import CardDialog, ModelPanel
+from napari_liverdx.widgets.main.page import Tab
+from napari_liverdx.widgets.main.run_panel import RunPanel, progress_text
+from napari_liverdx.widgets.main.slide_panel import SlidePanel
+from napari_liverdx.widgets.main.tissue_controller import TissueController
+from napari_liverdx.widgets.main.tissue_panel import TissuePanel
+from napari_liverdx.widgets.pages.compare_page import CompareTab
+from napari_liverdx.widgets.pages.explain_page import ExplainTab
+from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from napari_liverdx.widgets.pages.measure_page import MeasureTab
+from napari_liverdx.widgets.pages.review_page import ReviewTab
+from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
+from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
+from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column
+from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["LiverDxDock"]
+
+_PAGES: tuple[type[Tab], ...] = (ReviewTab, MeasureTab, ExplainTab, TeachTab, CompareTab)
+_SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
+_MODELS = "Models (*.safetensors);;All files (*)"
+
+
+def _over(column: QWidget, foot: QWidget) -> QWidget:
+    """A page that scrolls but for its foot."""
+    page = QWidget()
+    layout = QVBoxLayout(page)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    layout.addWidget(column, 1)
+    layout.addWidget(foot)
+    return page
+
+
+def _device(wanted: str) -> DeviceChoice:
+    try:
+        return choose_device(wanted)
+    except PlanError as error:
+        show_warning(f"{error}; the device is chosen automatically")
+        return choose_device()
+
+
+class LiverDxDock(LeavingDock):
+    """Open a slide, analyse it, move thresholds, read areas.
+
+    Parameters
+    ----------
+    napari_viewer : napari.components.ViewerModel
+        napari hands its viewer in under this name.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        chosen = preferences()
+        self.state = SessionState(
+            device=_device(chosen.device),
+            first_threshold=chosen.threshold,
+            view=ViewState(opacity=chosen.opacity, colormap=chosen.colormap_name),
+        )
+        self.controller = DockController(napari_viewer, self.state, self)
+        self.notice = NoticeBar()
+        self.slide_panel = SlidePanel()
+        self.model_panel = ModelPanel()
+        self.tissue_panel = TissuePanel()
+        self.tissue = TissueController(self.controller, self.tissue_panel)
+        self.run_panel = RunPanel()
+        self.findings_panel = FindingsPanel()
+        self._build()
+        self._connect_panels()
+        self._connect_state()
+        self._connect_viewer()
+        # napari deletes a dock without closing it; a run must not go on unseen.
+        self.destroyed.connect(self.controller.stop.throw)
+        self._begin(chosen)
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self.run_panel.show_device(self.state.device)
+        self._show_status()
+        self._on_layers_changed()
+        for layer in list(self.viewer.layers):
+            self.controller.reopener.adopt(layer)
+
+    def _begin(self, chosen: Preferences) -> None:
+        """Take over what the person prefers."""
+        if not self.controller.choose_model(chosen.model):
+            self.controller.choose_model(Preferences().model)
+        if chosen.results_folder:
+            self.controller.choose_folder(Path(chosen.results_folder).expanduser())
+        self.state.hide_names = chosen.hide_names
+
+    def _build(self) -> None:
+        panels = (
+            self.slide_panel,
+            self.model_panel,
+            self.tissue_panel,
+            self.run_panel,
+            self.findings_panel,
+        )
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 7px; }")
+        self.tabs.addTab(_over(scroll_column(panels), self.run_panel.actions), "Analyze")
+        self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
+        for page in self.pages:
+            self.tabs.setTabToolTip(self.tabs.addTab(page, page.title), page.tip)
+        self.keys_button = QToolButton()
+        self.keys_button.setText("Keys")
+        self.keys_button.setToolTip("Which key does what")
+        self.keys_button.clicked.connect(self._show_keys)
+        fill_dock(self, (self.notice, self.tabs), NOTICE, self.keys_button)
+        self.setAcceptDrops(True)
+
+    def _connect_panels(self) -> None:
+        control = self.controller
+        self.slide_panel.open_requested.connect(self._ask_slide)
+        self.slide_panel.layer_chosen.connect(self._choose_by_name)
+        self.slide_panel.mpp_given.connect(control.set_mpp)
+        self.model_panel.model_chosen.connect(self._choose_model)
+        self.model_panel.file_requested.connect(self._ask_model)
+        self.model_panel.card_requested.connect(self._show_card)
+        self.run_panel.analyze_requested.connect(control.analyze)
+        self.run_panel.cancel_requested.connect(control.cancel)
+        self.run_panel.draw_requested.connect(control.draw_regions)
+        self.run_panel.folder_requested.connect(self._ask_folder)
+        self.run_panel.extent_chosen.connect(self._choose_extent)
+        self.run_panel.overlap_chosen.connect(self._choose_overlap)
+        self.findings_panel.threshold_moved.connect(control.findings.set_threshold)
+        self.findings_panel.error_rate_chosen.connect(control.findings.set_error_rate)
+        self.findings_panel.report_requested.connect(self._save_report)
+        self.findings_panel.result_chosen.connect(self._choose_result)
+        self.findings_panel.open_requested.connect(self._ask_result)
+        look = self.findings_panel.look
+        look.shown.connect(lambda on: control.findings.set_view(visible=on))
+        look.opacity_chosen.connect(lambda value: control.findings.set_view(opacity=value))
+        look.colormap_chosen.connect(lambda name: control.findings.set_view(colormap=name))
+        control.findings.changed.connect(self._on_result)
+        control.findings.viewed.connect(lambda: look.show_view(self.state.view))
+        look.show_view(self.state.view)
+        control.keys.bind("H", "Show or hide the overlay", control.findings.toggle)
+
+    def _connect_state(self) -> None:
+        events = self.state.events
+        events.slide.connect(self._on_slide)
+        events.card.connect(self._on_card)
+        events.status.connect(self._show_status)
+        events.message.connect(self._show_status)
+        events.progress.connect(self._on_progress)
+        events.measures.connect(self._on_measures)
+        events.domain.connect(self._on_domain)
+        events.out_folder.connect(self._on_folder)
+        events.thresholds.connect(self.findings_panel.show_thresholds)
+        events.extent.connect(self._on_extent)
+
+    def _connect_viewer(self) -> None:
+        self.viewer.layers.events.inserted.connect(self._on_layers_changed)
+        self.viewer.layers.events.removed.connect(self._on_layers_changed)
+        self.viewer.cursor.events.position.connect(self._on_cursor)
+
+    # -- intentions that need a dialog --
+
+    def _ask_slide(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
+        if path:
+            self.controller.open_path(Path(path))
+
+    def _ask_result(self) -> None:
+        start = str(self.state.out_folder or Path.home())
+        title = "Open a result (a folder NAME.liverdx.zarr)"
+        path = QFileDialog.getExistingDirectory(self, title, start)
+        if path:
+            self.controller.open_result(Path(path))
+
+    def _ask_model(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Use a model file", "", _MODELS)
+        if path:
+            self._choose_model(path)
+
+    def _ask_folder(self) -> None:
+        start = str(self.state.out_folder or Path.home())
+        path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
+        if path:
+            self.controller.choose_folder(Path(path))
+
+    def _show_card(self) -> None:
+        if self.state.card is not None:
+            dialog = CardDialog(self.state.card, self)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    def _show_keys(self) -> None:
+        dialog = KeysDialog(self.controller.keys.listed, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    # -- intentions --
+
+    def show_page(self, title: str) -> None:
+        """Bring the page with a title to the front."""
+        for index in range(self.tabs.count()):
+            if self.tabs.tabText(index) == title:
+                self.tabs.setCurrentIndex(index)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what is dropped: slides, and stored results."""
+        for url in event.mimeData().urls():
+            path = Path(url.toLocalFile())
+            if path.name.endswith(SUFFIX):
+                self.controller.open_result(path)
+            else:
+                self.controller.open_path(path)
+        event.acceptProposedAction()
+
+    def _choose_by_name(self, name: str) -> None:
+        if name in self.viewer.layers:
+            self.controller.choose_layer(self.viewer.layers[name])
+        self._on_layers_changed()
+
+    def _choose_model(self, name: str) -> None:
+        self.controller.choose_model(name)
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+
+    def _choose_extent(self, text: str) -> None:
+        self.state.extent = Extent(text)
+
+    def _choose_overlap(self, overlap: float) -> None:
+        self.state.overlap = overlap
+
+    def _save_report(self) -> None:
+        self.controller.findings.save_report(self.controller.slide, hide_name=self.state.hide_names)
+
+    def _choose_result(self, position: int) -> None:
+        found = self.controller.findings.of_layer(self.controller.layer)
+        if position < len(found):
+            self.controller.reopener.show(found[position])
+
+    # -- what changed --
+
+    def _on_layers_changed(self, event: Any = None) -> None:
+        layers = self.controller.slide_layers()
+        inserted = getattr(event, "type", "") == "inserted"
+        if inserted and is_slide_layer(event.value):
+            self.controller.choose_layer(event.value)
+        elif inserted and RESULT_KEY in event.value.metadata:
+            # Layers of a run are on the shelf by then; those of a dropped result are not.
+            QTimer.singleShot(0, partial(self.controller.reopener.adopt, event.value))
+        elif layers and self._is_idle() and (event is None or is_slide_layer(event.value)):
+            selected = bare(self.viewer.layers.selection.active)
+            self.controller.choose_layer(selected if selected in layers else layers[0])
+        current = self.controller.layer
+        self.slide_panel.set_choices(
+            [layer.name for layer in layers], None if current is None else current.name
+        )
+
+    def _is_idle(self) -> bool:
+        """Nothing is chosen or shown; a result whose slide is not there stays as it is."""
+        return self.controller.layer is None and self.controller.results is None
+
+    def _on_slide(self) -> None:
+        self.slide_panel.show_facts(self.state.slide)
+        self._on_domain()
+        self._show_status()
+
+    def _on_card(self) -> None:
+        card = self.state.card
+        self.model_panel.show_card(card)
+        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self._show_scheme()
+        self.findings_panel.allow_error_rate(card is not None and bool(card.conformal))
+        self._on_domain()
+        self._show_status()
+
+    def _on_result(self) -> None:
+        shown = self.controller.findings.results
+        found = self.controller.findings.of_layer(self.controller.layer)
+        titles = [r.title for r in found]
+        self.findings_panel.set_results(titles, found.index(shown) if shown in found else -1)
+        self._show_scheme()
+        self.findings_panel.show_error_rate(self.state.error_rate)
+        self.findings_panel.show_measures(self.state.measures)
+
+    def _show_scheme(self) -> None:
+        shown, card = self.controller.findings.results, self.state.card
+        scheme = None if card is None else card.scheme
+        if shown is not None:
+            scheme = shown.store.manifest.scheme
+        self.findings_panel.set_scheme(scheme, dict(self.state.thresholds))
+
+    def _show_status(self) -> None:
+        state = self.state
+        self.run_panel.show_status(state.status, obstacle(state), state.message)
+
+    def _on_progress(self) -> None:
+        progress = self.state.progress
+        self.run_panel.show_progress(progress)
+        if progress is not None and progress.domain is not None and progress.domain.tiles:
+            self.state.domain = progress.domain
+        if progress is not None and self.state.status.is_active:
+            self.state.message = progress_text(progress)
+
+    def _on_domain(self) -> None:
+        card, looked_at = self.state.card, self.state.slide is not None
+        known = card is None or domain_rule(card) is not None
+        self.model_panel.domain.show_reading(
+            self.state.domain, has_statistics=known or not looked_at
+        )
+
+    def _on_measures(self) -> None:
+        self.findings_panel.show_measures(self.state.measures)
+
+    def _on_folder(self) -> None:
+        self.run_panel.show_folder(self.state.out_folder)
+
+    def _on_extent(self) -> None:
+        self.run_panel.extent.setCurrentText(self.state.extent.value)
+
+    def _on_cursor(self, event: Any) -> None:
+        results = self.controller.results
+        if results is not None:
+            text = results.describe(tuple(event.source.position))
+            self.findings_panel.hover.setText(text or "Point at a tile to read its probabilities")
+
+    def release(self) -> None:
+        """Stop workers and let go of the viewer; calling it again does nothing."""
+        if self.controller.closed:
+            return
+        for page in self.pages:
+            page.release()
+        self.tissue.release()
+        self.controller.close()
+        self.viewer.layers.events.inserted.disconnect(self._on_layers_changed)
+        self.viewer.layers.events.removed.disconnect(self._on_layers_changed)
+        self.viewer.cursor.events.position.disconnect(self._on_cursor)

@@ -1,0 +1,365 @@
+"""The rows of the batch table, for Qt's views."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtGui import QColor
+
+from napari_liverdx.core.classes import ClassScheme
+from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.core.resolution import MPP_RANGE, is_plausible_mpp
+from napari_liverdx.reports.cohort import CohortRow, hidden_row
+from napari_liverdx.session.batch import SlideState, first_rows
+from napari_liverdx.session.batch_slide import SlideStep
+from napari_liverdx.slides.listing import ListedSlideFile
+
+__all__ = [
+    "COPY_ROLE",
+    "MPP_COLUMN",
+    "PROGRESS_ROLE",
+    "SORT_ROLE",
+    "STATE_COLUMN",
+    "BatchItem",
+    "BatchModel",
+]
+
+STATE_COLUMN, MPP_COLUMN = 1, 2
+SORT_ROLE = Qt.ItemDataRole.UserRole + 1
+PROGRESS_ROLE = Qt.ItemDataRole.UserRole + 2
+COPY_ROLE = Qt.ItemDataRole.UserRole + 3
+"""The text as it is handed on: without names where they are to be hidden."""
+
+_TONES = {SlideState.FAILED: QColor("#e5484d"), SlideState.STOPPED: QColor("#d98e04")}
+
+
+@dataclass(slots=True)
+class BatchItem:
+    """A slide of the table.
+
+    Attributes
+    ----------
+    listed : ListedSlideFile
+    step : SlideStep
+        Where it stands.
+    name : str
+        The slide's, with its folder where another slide is called the same.
+    """
+
+    listed: ListedSlideFile
+    step: SlideStep
+    name: str
+
+    @property
+    def row(self) -> CohortRow:
+        """What is known of it."""
+        return self.step.row
+
+    @property
+    def share(self) -> float:
+        """How much of its work is over, 0 to 1."""
+        over = self.step.state in (*_TONES, SlideState.DONE, SlideState.RESUMED)
+        return 1.0 if over else self.step.progress
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is something to open."""
+        return self.step.result is not None and not self.step.state.is_active
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    text: Callable[[BatchItem], str]
+    value: Callable[[BatchItem], Any]
+    tip: str = ""
+    is_number: bool = False
+
+
+class BatchModel(QAbstractTableModel):
+    """Slides with their states and findings; only the resolution can be edited.
+
+    Signals: ``refused(str)`` when an edit makes no sense, ``slides_changed()`` when slides come,
+    go, or get another resolution.
+    """
+
+    refused = Signal(str)
+    slides_changed = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.items: list[BatchItem] = []
+        self.locked = False
+        self._hidden = False
+        self._columns = _columns(None)
+
+    # -- slides --
+
+    @property
+    def slides(self) -> tuple[ListedSlideFile, ...]:
+        """The slides in their order."""
+        return tuple(item.listed for item in self.items)
+
+    def add(self, found: Iterable[ListedSlideFile]) -> int:
+        """Append slides that are not listed yet; the number of new ones."""
+        known = {item.listed.path.absolute() for item in self.items}
+        once = {s.path.absolute(): s for s in reversed(list(found))}
+        new = [s for path, s in reversed(once.items()) if path not in known]
+        if new:
+            first = len(self.items)
+            self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
+            rows = first_rows(new)
+            self.items += [
+                BatchItem(s, SlideStep(SlideState.WAITING, r), r.slide)
+                for s, r in zip(new, rows, strict=True)
+            ]
+            self.endInsertRows()
+            self._name_folders()
+        return len(new)
+
+    def remove(self, rows: Iterable[int]) -> None:
+        """Take slides out; their results stay on disk."""
+        for row in sorted(set(rows), reverse=True):
+            self.beginRemoveRows(QModelIndex(), row, row)
+            del self.items[row]
+            self.endRemoveRows()
+        self._name_folders()
+
+    def _name_folders(self) -> None:
+        names = Counter(item.row.slide for item in self.items)
+        for item, row in zip(self.items, first_rows(self.slides), strict=True):
+            item.step = replace(item.step, row=replace(item.row, folder=row.folder))
+            several = names[row.slide] > 1 and row.folder
+            item.name = f"{row.folder}/{row.slide}" if several else row.slide
+        self._tell(0, len(self.items) - 1)
+        self.slides_changed.emit()
+
+    def set_hidden(self, hidden: bool) -> None:
+        """Whether what is copied has codes in place of names; what is shown keeps the names."""
+        self._hidden = hidden
+
+    # -- the run --
+
+    def set_scheme(self, scheme: ClassScheme | None) -> None:
+        """Show the pathological classes of another model; what was found before is dropped."""
+        self.beginResetModel()
+        self._columns = _columns(scheme)
+        for item, row in zip(self.items, first_rows(self.slides), strict=True):
+            item.step = SlideStep(SlideState.WAITING, row)
+        self.endResetModel()
+
+    def begin(self) -> None:
+        """All slides wait; results that were found can still be opened."""
+        for item, row in zip(self.items, first_rows(self.slides), strict=True):
+            item.step = SlideStep(SlideState.WAITING, row, result=item.step.result)
+        self._tell(0, len(self.items) - 1)
+
+    def take(self, index: int, step: SlideStep) -> None:
+        """A slide stands elsewhere."""
+        item = self.items[index]
+        item.step = step if step.result is not None else replace(step, result=item.step.result)
+        self._tell(index, index)
+
+    def settle(self, message: str) -> None:
+        """Nothing is at work any more; a slide that a broken batch left at work failed."""
+        for index, item in enumerate(self.items):
+            if item.step.state.is_active:
+                self.take(index, item.step.to(SlideState.FAILED, message, problem=message))
+
+    @property
+    def share(self) -> float:
+        """How much of all work is over, 0 to 1."""
+        return sum(i.share for i in self.items) / len(self.items) if self.items else 0.0
+
+    def _tell(self, first: int, last: int) -> None:
+        if first <= last:
+            end = self.index(last, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(first, 0), end)
+
+    # -- for the view --
+
+    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Number of slides."""
+        return 0 if parent.isValid() else len(self.items)
+
+    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+        """Number of columns."""
+        return 0 if parent.isValid() else len(self._columns)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Titles of the columns."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        column = self._columns[section]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return column.tip or None
+        return None
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """One value of a slide in a role."""
+        if not index.isValid():
+            return None
+        item, column = self.items[index.row()], self._columns[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return column.text(item)
+        if role == COPY_ROLE:
+            return column.text(self._handed_on(index.row()))
+        if role == SORT_ROLE:
+            return column.value(item)
+        if role == Qt.ItemDataRole.EditRole:
+            return column.text(item) if index.column() == MPP_COLUMN else None
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tip(item, index.column())
+        if role == Qt.ItemDataRole.ForegroundRole and index.column() == STATE_COLUMN:
+            return _TONES.get(item.step.state)
+        if role == Qt.ItemDataRole.TextAlignmentRole and column.is_number:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == PROGRESS_ROLE and index.column() == STATE_COLUMN:
+            return item.step.progress if item.step.state is SlideState.RUNNING else None
+        return None
+
+    def _handed_on(self, index: int) -> BatchItem:
+        item = self.items[index]
+        if not self._hidden:
+            return item
+        row = hidden_row(item.row, index + 1)
+        listed = ListedSlideFile(Path(row.slide), item.listed.mpp)
+        return BatchItem(listed, replace(item.step, row=row), row.slide)
+
+    def _tip(self, item: BatchItem, column: int) -> str:
+        if column == 0:
+            text = str(item.listed.path)
+            return f"{text}\n{item.row.problem}" if item.row.problem else text
+        if column == MPP_COLUMN:
+            source = f"{item.row.mpp_source}. " if item.row.mpp_source else ""
+            return f"{source}Double-click to give the slide's µm per pixel; empty: as the file says"
+        if column == STATE_COLUMN:
+            return item.step.message
+        return item.row.problem or self._columns[column].text(item)
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Only the resolution can be edited, and only between runs."""
+        flags = super().flags(index)
+        if index.isValid() and index.column() == MPP_COLUMN and not self.locked:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        return flags
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Take the resolution a person gives; the slide then waits to be analysed with it."""
+        if role != Qt.ItemDataRole.EditRole or index.column() != MPP_COLUMN or self.locked:
+            return False
+        item, text = self.items[index.row()], str(value).strip().replace(",", ".")
+        if text == _mpp_text(item):
+            return False
+        try:
+            mpp = float(text) if text else None
+        except ValueError:
+            mpp = math.nan
+        if mpp is not None and not is_plausible_mpp(mpp):
+            self.refused.emit(
+                f"{value!s} is not a plausible µm/px; give a number between {MPP_RANGE[0]:g} and "
+                f"{MPP_RANGE[1]:g}, for example 0.25 for a 40x scan"
+            )
+            return False
+        item.listed = ListedSlideFile(item.listed.path, mpp)
+        row = CohortRow(item.row.slide, item.row.folder, SlideState.WAITING.value)
+        item.step = SlideStep(SlideState.WAITING, row)
+        self._tell(index.row(), index.row())
+        self.slides_changed.emit()
+        return True
+
+
+def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
+    classes: list[_Column] = []
+    if scheme is not None:
+        for index in scheme.pathological:
+            classes += _class_columns(scheme[index].name, scheme[index].title)
+    return (
+        _text("Slide", lambda i: i.name),
+        _Column(
+            "State",
+            _state_text,
+            lambda i: (list(SlideState).index(i.step.state), i.step.progress),
+        ),
+        _Column("µm/px", _mpp_text, _mpp, "Level-0 resolution", True),
+        *classes,
+        _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
+        _text("Training data", lambda i: i.row.domain, "Whether it looks like the training data"),
+        _text("Slide call", lambda i: i.row.slide_call, "Of a slide context"),
+        _number(
+            "Failed\ntiles",
+            0,
+            lambda i: i.row.failed_tiles if i.row.result else math.nan,
+            "Tiles that could not be read",
+        ),
+        _text("µm/px from", lambda i: i.row.mpp_source),
+        _number("Seconds", 1, lambda i: i.row.seconds, "Time of the analysis"),
+        _text("Folder", lambda i: i.row.folder or i.listed.path.parent.name),
+        _text("Reason", lambda i: i.row.problem, "Why the slide failed"),
+    )
+
+
+def _class_columns(name: str, title: str) -> list[_Column]:
+    def of(what: Callable[[ClassMeasure], float | None]) -> Callable[[BatchItem], float]:
+        def value(item: BatchItem) -> float:
+            found = item.row.measure_of(name)
+            number = None if found is None else what(found)
+            return math.nan if number is None else float(number)
+
+        return value
+
+    largest = of(lambda m: m.largest_focus_mm)
+    return [
+        _number(f"{title}\n%", 1, of(lambda m: m.percent), "Share of the analysed tissue"),
+        _number(f"{title}\nmm²", 3, of(lambda m: m.area_mm2), "Area from the threshold on"),
+        _number(f"{title}\nfoci", 0, of(lambda m: m.foci), "Connected areas"),
+        _number(f"{title}\nlargest mm", 2, largest, "Longest diameter of the largest focus"),
+    ]
+
+
+def _text(title: str, text: Callable[[BatchItem], str], tip: str = "") -> _Column:
+    return _Column(title, text, lambda item: text(item).lower(), tip)
+
+
+def _number(title: str, digits: int, value: Callable[[BatchItem], float], tip: str = "") -> _Column:
+    def text(item: BatchItem) -> str:
+        number = value(item)
+        return "" if math.isnan(number) else f"{number:.{digits}f}"
+
+    return _Column(title, text, value, tip, True)
+
+
+def _state_text(item: BatchItem) -> str:
+    state = item.step.state
+    if state is SlideState.RUNNING:
+        return f"{100 * item.step.progress:.0f} %"
+    return f"{state.value}…" if state is SlideState.LOOKING else state.value
+
+
+def _mpp(item: BatchItem) -> float:
+    return item.row.mpp if item.listed.mpp is None else item.listed.mpp
+
+
+def _mpp_text(item: BatchItem) -> str:
+    value = _mpp(item)
+    return "" if math.isnan(value) else f"{value:.4g}"
+
+
+def rows_as_text(cells: Sequence[Sequence[str]]) -> str:
+    """Cells separated by tabs, rows by line ends, as spreadsheets take them."""
+    return "\n".join("\t".join(c.replace("\n", " ") for c in row) for row in cells)
+
+
+def paths_of(urls: Iterable[Any]) -> list[Path]:
+    """Local files among dropped addresses."""
+    return [Path(u.toLocalFile()) for u in urls if u.isLocalFile()]

@@ -1,0 +1,350 @@
+"""Turns intentions into runs and layers; owns the workers."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Shapes
+from napari.utils.notifications import show_error, show_warning
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_liverdx.core.errors import LiverDxError, ModelFileError
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.models.file import read_card
+from napari_liverdx.models.zoo import available_models, find_model
+from napari_liverdx.session.plan import resolve
+from napari_liverdx.session.run import (
+    Progressed,
+    Started,
+    look_at_slide,
+    run,
+    slide_facts,
+)
+from napari_liverdx.session.state import Extent, RunStatus, SessionState
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.sample import sample_path
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.viewer.layers.base import place_slide_layer, slide_layer_data
+from napari_liverdx.viewer.layers.drawing import drawing_layer
+from napari_liverdx.viewer.layers.result import ResultLayers
+from napari_liverdx.viewer.layers.slide_source import (
+    bare,
+    is_slide_layer,
+    regions_from_shapes,
+    slide_of_layer,
+    visible_region,
+)
+from napari_liverdx.viewer.layers.visibility import Stage
+from napari_liverdx.widgets.main.ood_probe import DomainProbe
+from napari_liverdx.widgets.main.reopen import Reopener
+from napari_liverdx.widgets.main.results_controller import FindingsController
+from napari_liverdx.widgets.parts.keys import Keys
+from napari_liverdx.widgets.parts.workers import StopSwitch, Workers, once
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["DockController"]
+
+REGIONS = "Regions to analyse"
+
+
+class DockController(QObject):
+    """The dock's logic: listens to the viewer, starts and stops workers, fills layers.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    state : SessionState
+        State of the dock.
+    parent : QObject
+        Qt parent.
+    """
+
+    about_to_run = Signal()
+
+    def __init__(self, viewer: ViewerModel, state: SessionState, parent: QObject) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.state = state
+        self.layer: Image | None = None
+        self.slide: Slide | None = None
+        self.stop = StopSwitch()
+        self.workers = Workers(self.stop)
+        self.keys = Keys(viewer)
+        self._stage = Stage(viewer)
+        self.findings = FindingsController(viewer, state, self.workers, self)
+        self.reopener = Reopener(self)
+        self.closed = False
+        self._folder_chosen = False
+        self._looks = 0
+        self._probe = DomainProbe(state, self.workers)
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- slide --
+
+    def slide_layers(self) -> list[Image]:
+        """Layers that can be analysed, newest first."""
+        return [bare(layer) for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
+
+    def open_path(self, path: Path) -> None:
+        """Open a file as a new layer and choose it; errors become notifications."""
+        try:
+            data, meta, _ = slide_layer_data(open_slide(path))
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        layer = Image(data, **meta)
+        self.viewer.add_layer(layer)
+        self.viewer.reset_view()
+        self.choose_layer(layer)
+
+    def open_result(self, path: Path, slide: Path | None = None) -> bool:
+        """Show a stored result over its slide; see `Reopener.open`."""
+        return self.reopener.open(path, slide)
+
+    def choose_layer(self, layer: Image | None) -> None:
+        """Make a layer the slide to analyse and look for its tissue in the background."""
+        layer = bare(layer)
+        if layer is self.layer or self.state.status.is_active:
+            return
+        try:
+            self.slide = None if layer is None else slide_of_layer(layer)
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        self.layer = layer
+        if layer is not None and layer in self.viewer.layers:
+            self._stage.show(layer)
+            self.viewer.layers.selection.active = layer
+        self.findings.drop()
+        self._probe.forget()
+        self.state.progress = None
+        self.state.status, self.state.message = RunStatus.IDLE, ""
+        if self.slide is None or layer is None:
+            self.state.slide = None
+            return
+        if not self._folder_chosen:
+            self.state.out_folder = _default_folder(self.slide.path)
+        self._look()
+        self.reopener.restore(layer)
+
+    def choose_folder(self, folder: Path) -> None:
+        """Put results into ``folder`` from now on, for other slides too."""
+        self._folder_chosen = True
+        self.state.out_folder = folder
+
+    def set_mpp(self, value: float) -> None:
+        """Take the resolution the user gives; results at another one are put away."""
+        try:
+            self.take_mpp(Mpp.square(value, "given by user"))
+        except LiverDxError as error:
+            show_error(str(error))
+
+    def take_mpp(self, mpp: Mpp) -> None:
+        """Use a resolution from now on; nothing changes where it is the slide's already."""
+        if self.slide is None or self.layer is None or self.state.status.is_active:
+            return
+        if self.slide.mpp == mpp:
+            return
+        self.slide.set_mpp(mpp)
+        self.findings.remove(self.layer)
+        self.state.status, self.state.message = RunStatus.IDLE, ""
+        self.state.progress = None
+        place_slide_layer(self.layer, mpp)
+        self.viewer.reset_view()
+        self._look()
+
+    def _look(self) -> None:
+        slide = self.slide
+        if slide is None:
+            return
+        self.state.slide = slide_facts(slide)
+        self._looks += 1
+        number = self._looks
+
+        def found(facts: Any) -> None:
+            if number == self._looks:
+                self.state.slide = facts
+                self._probe.start(self.slide)
+
+        def failed(problem: str) -> None:
+            if number == self._looks:
+                self._failed(problem)
+
+        self.workers.start(once(look_at_slide, slide), found, failed)
+
+    # -- model --
+
+    def choose_model(self, name: str) -> bool:
+        """Take a model by name or path; False and a notification if it cannot be used."""
+        if self.state.status.is_active:
+            return False
+        if name == self.state.model:
+            return True
+        try:
+            card = read_card(find_model(name))
+        except ModelFileError as error:
+            show_error(str(error))
+            return False
+        self.findings.drop()
+        self.state.choose_card(name, card)
+        self._probe.start(self.slide)
+        return True
+
+    def models(self) -> dict[str, Any]:
+        """Cards of the models that can be named, and of the chosen file."""
+        cards: dict[str, Any] = dict(available_models())
+        if self.state.card is not None:
+            cards.setdefault(self.state.model, self.state.card)
+        return cards
+
+    # -- run --
+
+    def analyze(self) -> None:
+        """Start a run, or resume the stopped one."""
+        slide, layer, folder = self.slide, self.layer, self.state.out_folder
+        if slide is None or layer is None or folder is None or self.state.status.is_active:
+            return
+        self.about_to_run.emit()
+        try:
+            plan = resolve(self.state, self._regions(layer))
+        except LiverDxError as error:
+            self._failed(str(error))
+            return
+        for warning in plan.warnings:
+            show_warning(warning)
+        # From here on the run itself tells.
+        self._probe.stop()
+        self.state.run_number += 1
+        self.state.progress = None
+        self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
+        stop = self.stop.renew()
+        number = self.state.run_number
+        events = run(number, plan, slide, self.state.model, folder, stop)
+        self.workers.start(
+            events,
+            self._on_event,
+            lambda problem: self._on_error(number, problem),
+            lambda: self._on_end(number),
+        )
+        self.findings.follow()
+
+    def _regions(self, layer: Image) -> Any:
+        if self.state.extent is Extent.WHOLE:
+            return None
+        if self.state.extent is Extent.VIEW:
+            return visible_region(self.viewer, layer)
+        return regions_from_shapes(self._shapes(), layer)
+
+    def _shapes(self) -> Shapes:
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Shapes):
+            return active
+        if REGIONS in self.viewer.layers and isinstance(self.viewer.layers[REGIONS], Shapes):
+            return self.viewer.layers[REGIONS]
+        return Shapes()
+
+    def draw_regions(self) -> None:
+        """Offer a Shapes layer to draw on, and choose drawn shapes as the area."""
+        if self.layer is None:
+            return
+        drawing_layer(self.viewer, self.layer, REGIONS)
+        self.state.extent = Extent.SHAPES
+
+    def cancel(self) -> None:
+        """Ask the run to stop; finished tiles stay and the next start resumes."""
+        if self.state.status is RunStatus.RUNNING:
+            self.stop.throw()
+            self.state.status, self.state.message = RunStatus.STOPPING, "Stopping…"
+
+    def _on_event(self, event: Started | Progressed) -> None:
+        if event.run_number != self.state.run_number or self.layer is None:
+            return
+        if isinstance(event, Started):
+            self.findings.show(event.store, self.layer)
+            self.state.message = ""
+        else:
+            self.state.progress = event.progress
+        self.findings.note()
+
+    def _on_end(self, number: int) -> None:
+        if number != self.state.run_number:
+            return
+        self.findings.settle()
+        stopped = self.stop.event.is_set()
+        self.state.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
+        self.state.message = self._summary(stopped)
+
+    def _summary(self, stopped: bool) -> str:
+        progress = self.state.progress
+        if progress is None:
+            return ""
+        done = f"{progress.done:,} of {progress.total:,} tiles"
+        text = f"Stopped after {done}; Analyze resumes" if stopped else f"Finished, {done} analysed"
+        if progress.failed:
+            text += f". {progress.failed} tiles could not be read and are left out"
+        return text
+
+    def _on_error(self, number: int, problem: str) -> None:
+        if number != self.state.run_number:
+            return
+        self.findings.settle()
+        self._failed(problem)
+
+    def _failed(self, problem: str) -> None:
+        self.state.status, self.state.message = RunStatus.FAILED, problem
+        show_error(problem)
+
+    @property
+    def results(self) -> ResultLayers | None:
+        """The result that is shown."""
+        return self.findings.results
+
+    # -- workers and the end --
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any worker is at work."""
+        return self.workers.are_busy
+
+    def _on_removed(self, event: Any) -> None:
+        layer = bare(event.value)
+        # What was found on a slide goes with it; the stored results stay.
+        orphans = self.findings.of_layer(layer)
+        if orphans:
+            QTimer.singleShot(0, partial(self.findings.put_away, orphans))
+        if layer is self.layer:
+            self.stop.throw()
+            self.state.run_number += 1
+            self._looks += 1
+            self._probe.forget()
+            self.findings.rest()
+            self.layer, self.slide = None, None
+            self.findings.drop()
+            self.state.slide = None
+            self.state.progress = None
+            self.state.status, self.state.message = RunStatus.IDLE, ""
+
+    def close(self) -> None:
+        """Stop everything and let go of the viewer."""
+        self.closed = True
+        self.keys.release()
+        self.stop.throw()
+        self._probe.stop()
+        self.findings.close()
+        self.state.run_number += 1
+        self._looks += 1
+        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        self.layer, self.slide = None, None
+
+
+def _default_folder(slide: Path) -> Path:
+    own = slide.is_file() and slide != sample_path()
+    beside = slide.parent if own else Path.home()
+    base = beside if os.access(beside, os.W_OK) else Path.home()
+    return base / "liverdx-results"

@@ -1,0 +1,59 @@
+"""Whether the slide looks like what the model was trained on."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from napari_liverdx.core.ood import NO_STATISTICS, DomainReading, DomainState
+from napari_liverdx.widgets.parts.panel import quiet_label
+
+__all__ = ["DomainNotice"]
+
+_AMBER = (
+    "#liverdx_domain { border: 1px solid #d98e04; border-left: 4px solid #d98e04;"
+    " border-radius: 4px; background: rgba(217, 142, 4, 30); }"
+)
+
+
+class DomainNotice(QFrame):
+    """A quiet line while all is well, an amber box where the model is out of its depth."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("liverdx_domain")
+        self.text = quiet_label()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 4, 8, 4)
+        column.addWidget(self.text)
+        self.is_alarming = False
+        self.hide()
+
+    def show_reading(self, reading: DomainReading | None, *, has_statistics: bool) -> None:
+        """Show what is known; nothing while it is being looked at.
+
+        Parameters
+        ----------
+        reading : DomainReading or None
+            None before any tile was looked at.
+        has_statistics : bool
+            Whether the model can tell at all.
+        """
+        state = DomainState.UNKNOWN if reading is None else reading.state
+        self.is_alarming = state in (DomainState.UNUSUAL, DomainState.FOREIGN)
+        if not has_statistics:
+            text = _sentence(NO_STATISTICS)
+        elif reading is None or state is DomainState.UNKNOWN:
+            text = ""
+        elif self.is_alarming:
+            text = f"<b>{_sentence(state.sentence)}.</b> {reading.numbers}."
+            if state is DomainState.FOREIGN:
+                text += " What the model says of it may not mean anything."
+        else:
+            text = f"{_sentence(state.sentence)}: {reading.numbers}"
+        self.text.setText(text)
+        self.setStyleSheet(_AMBER if self.is_alarming else "")
+        self.setVisible(bool(text))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,363 @@
+"""The shown result: its layers, thresholds, measurements and report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
+
+from napari_liverdx.core.errors import ResultError
+from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.reports.write import save_report
+from napari_liverdx.results.find_slide import relative_place
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.export import write_export
+from napari_liverdx.session.measure import Findings, Measurer, NamedPolygon
+from napari_liverdx.session.state import SessionState
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.viewer.layers.base import SLIDE_KEY
+from napari_liverdx.viewer.layers.result import ResultLayers
+from napari_liverdx.widgets.parts.panel import halt
+from napari_liverdx.widgets.parts.workers import Workers, once
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+__all__ = ["FindingsController"]
+
+_REFRESH_MS = 300
+_SAVE_MS = 800
+_LOG = logging.getLogger(__name__)
+
+
+class FindingsController(QObject):
+    """Shows one result and keeps layers, table and thresholds together.
+
+    Results stay on a shelf while their layers are in the viewer, so that several slides and
+    several runs stand side by side; one of them is the shown one.
+
+    Signals: ``changed()`` when another result is shown, or none; ``filled()`` when the shown one
+    holds more tiles or is measured anew, a few times a second at most; ``viewed()`` when opacity,
+    colormap, visibility or what is measured changed.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+        The viewer.
+    state : SessionState
+        State of the dock.
+    workers : Workers
+        Where slow work runs.
+    parent : QObject
+        Qt parent.
+    """
+
+    changed = Signal()
+    filled = Signal()
+    viewed = Signal()
+
+    def __init__(
+        self, viewer: ViewerModel, state: SessionState, workers: Workers, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.state = state
+        self.results: ResultLayers | None = None
+        self.shelf: list[ResultLayers] = []
+        self.found: Findings | None = None
+        self._measurer: Measurer | None = None
+        self._regions: tuple[NamedPolygon, ...] = ()
+        self._workers = workers
+        self._dirty = False
+        self._timer = QTimer(self)
+        self._timer.setInterval(_REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._saving = QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(_SAVE_MS)
+        self._saving.timeout.connect(self.save_view)
+
+    # -- which result --
+
+    def show(self, store: ResultStore, reference: Image, view: ViewState | None = None) -> None:
+        """Make layers of a result over its slide, and show it."""
+        path = store.path
+        self.shelf = [r for r in self.shelf if r.store.path != path and r.is_in(self.viewer)]
+        if view is not None:
+            self.state.view = view
+        results = ResultLayers(
+            self.viewer, store, reference, self.state.thresholds, self.state.view
+        )
+        results.error_rate = self.state.error_rate
+        self.shelf.append(results)
+        self.activate(results)
+
+    def activate(self, results: ResultLayers) -> None:
+        """Show a result from the shelf: table, thresholds and review are about it from now on."""
+        self.save_view()
+        if self.results is None or self.results.reference is not results.reference:
+            # They were drawn on another slide.
+            self._regions = ()
+        self.results, self._measurer, self.found = results, Measurer(results.store), None
+        self.state.thresholds = dict(results.thresholds)
+        self.state.view, self.state.error_rate = results.view, results.error_rate
+        results.quantile = self._quantile("tile")
+        self._dirty = True
+        self.changed.emit()
+        self.viewed.emit()
+        QTimer.singleShot(0, self._measure)
+
+    def of_layer(self, reference: Image | None) -> list[ResultLayers]:
+        """Results on the shelf of one slide, newest last."""
+        self.shelf = [r for r in self.shelf if r.is_in(self.viewer)]
+        return [r for r in self.shelf if r.reference is reference]
+
+    def at(self, path: str) -> ResultLayers | None:
+        """The result at a path, if it is on the shelf."""
+        return next((r for r in self.shelf if str(r.store.path) == path), None)
+
+    def drop(self) -> None:
+        """Show no result any more; layers stay where they are."""
+        had = self.results is not None
+        self.save_view()
+        self.results, self._measurer, self.found = None, None, None
+        self.state.measures = ()
+        if had:
+            self.changed.emit()
+
+    def put_away(self, gone: Sequence[ResultLayers]) -> None:
+        """Take the layers of results off the viewer and the shelf."""
+        for results in gone:
+            results.remove(self.viewer)
+        self.shelf = [r for r in self.shelf if r not in gone]
+        if self.results in gone:
+            self.drop()
+
+    def remove(self, reference: Image | None) -> None:
+        """Take the layers of all results of a slide away, and show none."""
+        for results in self.of_layer(reference):
+            results.remove(self.viewer)
+        self.drop()
+
+    # -- how it looks --
+
+    def set_view(self, **changes: Any) -> None:
+        """Change opacity, colormap, visibility or what is measured."""
+        self.state.view = self.state.view.model_copy(update=changes)
+        if self.results is not None:
+            self.results.set_view(self.state.view)
+            self._saving.start()
+            if "basis" in changes:
+                self._dirty = True
+                self._measure()
+        self.viewed.emit()
+
+    def toggle(self) -> None:
+        """Show or hide the probability layers."""
+        self.set_view(visible=not self.state.view.visible)
+
+    def save_view(self) -> None:
+        """Keep with the shown result how it is looked at."""
+        halt(self._saving)
+        results = self.results
+        if results is None:
+            return
+        slide = results.reference.metadata.get(SLIDE_KEY)
+        place = relative_place(slide.path, results.store.path) if slide is not None else ""
+        view = results.view.model_copy(
+            update={
+                "thresholds": dict(results.thresholds),
+                "error_rate": results.error_rate,
+                "slide": place,
+            }
+        )
+        try:
+            view.save(results.store.path)
+        except ResultError as error:
+            # The result is whole; only its view is not kept.
+            _LOG.warning("%s", error)
+
+    def close(self) -> None:
+        """Keep the view, and let go of all results."""
+        self.rest()
+        self.save_view()
+        self.results, self._measurer, self.shelf = None, None, []
+
+    # -- following a run --
+
+    def follow(self) -> None:
+        """Redraw a few times a second from now on."""
+        self._timer.start()
+
+    def note(self) -> None:
+        """There is something new to draw."""
+        self._dirty = True
+
+    def settle(self) -> None:
+        """Redraw a last time, tiles too, and stop following."""
+        self.rest()
+        self.refresh(force=True)
+
+    def rest(self) -> None:
+        """Stop following."""
+        halt(self._timer)
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Draw and measure what is new."""
+        if self.results is None or not (self._dirty or force):
+            return
+        clock = QElapsedTimer()
+        clock.start()
+        self.results.refresh(tiles=force)
+        if self._measurer is not None:
+            self._measurer.forget()
+        self._dirty = True
+        self._measure()
+        # On large maps redraw less often, so that the viewer keeps most of its time.
+        self._timer.setInterval(max(_REFRESH_MS, 8 * clock.elapsed()))
+
+    # -- what is measured --
+
+    def set_threshold(self, name: str, value: float) -> None:
+        """Move a threshold: the layer and the table follow, nothing is recomputed."""
+        self.state.thresholds = {**self.state.thresholds, name: value}
+        if self.results is not None:
+            self.results.set_threshold(name, value)
+            self._saving.start()
+            self._dirty = True
+            if not self._timer.isActive():
+                QTimer.singleShot(0, self._measure)
+
+    def set_error_rate(self, rate: float) -> None:
+        """Count what the model cannot be sure of apart; 0 switches it off."""
+        self.state.error_rate = rate or None
+        if self.results is not None:
+            self.results.error_rate = self.state.error_rate
+            self.results.set_quantile(self._quantile("tile"))
+            self._saving.start()
+            self._dirty = True
+            self._measure()
+
+    def _quantile(self, what: str) -> float | None:
+        card = self.state.card
+        return None if card is None else conformal_quantile(card, self.state.error_rate, what)
+
+    def set_regions(self, regions: Sequence[NamedPolygon]) -> None:
+        """Measure these regions too: names and corners (x, y) in level-0 pixels."""
+        self._regions = tuple(regions)
+        self._dirty = True
+        self._measure()
+
+    @property
+    def basis(self) -> Basis:
+        """What is measured."""
+        return Basis(self.state.view.basis or Basis.CELLS)
+
+    def _measure(self) -> None:
+        if self._measurer is None or not self._dirty:
+            return
+        self._dirty = False
+        self.found = self._measurer.take(
+            self.basis, self.state.thresholds, self._quantile("cell"), self._regions
+        )
+        self.state.measures = self.found.measures
+        self.filled.emit()
+
+    # -- handing on --
+
+    def beside(self, ending: str) -> Path:
+        """Where a file about the shown result goes: beside it, named like it or by a code."""
+        if self.results is None:
+            return Path.home() / ending
+        store = self.results.store
+        base = store.path.name.removesuffix(SUFFIX)
+        if self.state.hide_names:
+            base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+        return store.path.with_name(f"{base}.{ending}")
+
+    def save_report(
+        self,
+        slide: Slide | None,
+        *,
+        hide_name: bool = False,
+        said: Callable[[str], object] | None = None,
+    ) -> None:
+        """Write the report and tables of the shown result, in the background.
+
+        Parameters
+        ----------
+        slide : Slide or None
+            The slide; without it the report shows no tissue.
+        hide_name : bool
+            Whether a code stands in place of the slide's file name.
+        said : callable, optional
+            Told what came of it; by default the dock's message line is.
+        """
+        say = said or self._say
+        card, found = self.state.card, self.found
+        if self.results is None or found is None:
+            return
+        if card is None:
+            say("The report needs the model that made the result")
+            return
+        write = partial(
+            save_report,
+            formats=("html", "csv", "pdf"),
+            regions=found.regions,
+            basis=found.basis,
+            hide_name=hide_name,
+        )
+        work = once(write, slide, self.results.store, found.measures, card, self.state.error_rate)
+        self._workers.start(work, lambda path: say(f"Report saved: {path}"), self._not_written(say))
+
+    def export(
+        self,
+        name: str,
+        path: Path,
+        slide: Slide | None,
+        *,
+        hide_name: bool = False,
+        said: Callable[[str], object] | None = None,
+    ) -> None:
+        """Write the shown result in another program's format, in the background.
+
+        Parameters
+        ----------
+        name : str
+            Key of `napari_liverdx.exports.registry.EXPORTS`.
+        path : Path
+            File or folder to write.
+        slide, hide_name, said
+            As for `save_report`.
+        """
+        if self.results is None:
+            return
+        say = said or self._say
+        work = once(
+            partial(write_export, hide_name=hide_name),
+            self.results.store,
+            name,
+            path,
+            dict(self.results.thresholds),
+            slide,
+        )
+        self._workers.start(work, lambda _: say(f"Saved {path.name}"), self._not_written(say))
+
+    def _say(self, text: str) -> None:
+        self.state.message = text
+
+    @staticmethod
+    def _not_written(say: Callable[[str], object]) -> Callable[[str], None]:
+        def tell(problem: str) -> None:
+            say("Nothing was written")
+            show_error(problem)
+
+        return tell

@@ -1,0 +1,284 @@
+"""What is taught on the slides in the viewer: drawn, corrected, kept and counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.geometry import Region
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.versions import teaching_folder
+from napari_liverdx.session.finetune import TaughtSummary, summarise
+from napari_liverdx.training.interactive.annotation_store import (
+    Taught,
+    TaughtFolder,
+    fingerprint_of,
+    rectangle,
+)
+from napari_liverdx.training.interactive.corrections import TaughtSlide
+from napari_liverdx.viewer.layers.annotation import TeachingLayer
+from napari_liverdx.viewer.layers.slide_source import slide_of_layer
+from napari_liverdx.widgets.parts.panel import halt
+from napari_liverdx.widgets.parts.workers import once
+
+if TYPE_CHECKING:
+    from napari_liverdx.widgets.main.controller import DockController
+
+__all__ = ["TeachMaterial"]
+
+_REST_MS = 250
+
+
+class TeachMaterial(QObject):
+    """The layers one teaches on, and what they and the review hold.
+
+    Signals: ``changed()`` when something was drawn, undone or chosen; ``counted()`` when
+    ``summary`` or ``problem`` is new.
+
+    Parameters
+    ----------
+    control : DockController
+        The dock's logic.
+    parent : QObject
+        Qt parent.
+
+    Attributes
+    ----------
+    summary : TaughtSummary or None
+        None until something was counted.
+    problem : str
+        Why nothing could be counted.
+    with_kept : bool
+        Whether slides taught before count too.
+    notes : tuple of str
+        What of the kept is not counted, and why.
+    """
+
+    changed = Signal()
+    counted = Signal()
+
+    def __init__(self, control: DockController, parent: QObject) -> None:
+        super().__init__(parent)
+        self._control = control
+        self._layers: list[TeachingLayer] = []
+        self._unsaved: list[TeachingLayer] = []
+        self._counts = 0
+        self.summary: TaughtSummary | None = None
+        self.problem = ""
+        self.with_kept = True
+        self.notes: tuple[str, ...] = ()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REST_MS)
+        self._timer.timeout.connect(self.count)
+        control.viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def folder(self) -> TaughtFolder:
+        """Where what was taught is kept."""
+        return TaughtFolder(teaching_folder())
+
+    # -- layers --
+
+    @property
+    def current(self) -> TeachingLayer | None:
+        """The layer of the chosen slide, if there is one for its model's classes."""
+        card, layer = self._control.state.card, self._control.layer
+        for teaching in self._layers:
+            same = teaching.reference is layer
+            if same and card is not None and teaching.scheme == card.scheme:
+                return teaching
+        return None
+
+    def draw(self, name: str) -> None:
+        """Take up the lasso for a class on the chosen slide."""
+        # A layer that was taken away left its shapes on disk; a new one must not write over them,
+        # nor over what is there and cannot be read.
+        if not self.restore():
+            return
+        teaching = self.current or self._make(())
+        if teaching is not None:
+            selection = self._control.viewer.layers.selection
+            # Chosen or shown anew a layer would lose its mode, and with it what is selected.
+            if selection.active is not teaching.layer:
+                selection.active = teaching.layer
+            if not teaching.layer.visible:
+                teaching.layer.visible = True
+            teaching.draw(name)
+
+    def restore(self) -> bool:
+        """Show what was taught on the chosen slide before; False if that cannot be read."""
+        slide = self._control.slide
+        if slide is None or self.current is not None:
+            return True
+        try:
+            folder = self.folder
+            taught = folder.of(slide) if folder.knows(slide) else None
+        except LiverDxError as error:
+            show_error(str(error))
+            return False
+        if taught is not None and taught.shapes:
+            viewer = self._control.viewer
+            active = viewer.layers.selection.active
+            self._make(taught.shapes)
+            viewer.layers.selection.active = active
+        return True
+
+    def _make(self, regions: tuple[Region, ...]) -> TeachingLayer | None:
+        card, layer = self._control.state.card, self._control.layer
+        if card is None or layer is None:
+            return None
+        for old in [t for t in self._layers if t.reference is layer]:
+            # Of another model's classes: its shapes stay where they are known.
+            regions = old.regions()
+            self._control.viewer.layers.remove(old.layer)
+        teaching = TeachingLayer(layer, card.scheme, self._on_drawn, self._on_chosen, regions)
+        self._layers.append(teaching)
+        self._control.viewer.add_layer(teaching.layer)
+        return teaching
+
+    def _on_drawn(self, teaching: TeachingLayer) -> None:
+        # Not always that of the chosen slide: any layer may be drawn on.
+        if teaching not in self._unsaved:
+            self._unsaved.append(teaching)
+        self.changed.emit()
+        self.ask()
+
+    def _on_chosen(self, name: str) -> None:
+        self.changed.emit()
+
+    def _on_removed(self, event: Any) -> None:
+        self.save()
+        for teaching in [t for t in self._layers if event.value in (t.layer, t.reference)]:
+            self._layers.remove(teaching)
+            teaching.close()
+            self.changed.emit()
+
+    # -- keeping --
+
+    def save(self) -> None:
+        """Write what was drawn since the last time."""
+        unsaved, self._unsaved = self._unsaved, []
+        for teaching in unsaved:
+            try:
+                slide = slide_of_layer(teaching.reference)
+                self.folder.keep(slide, teaching.regions())
+            except LiverDxError as error:
+                show_error(str(error))
+
+    def _keep_corrections(self, card: ModelCard) -> None:
+        results, slide = self._control.findings.results, self._control.slide
+        if results is None or slide is None:
+            return
+        store = results.store
+        names = card.scheme.names
+        tiles, at = [], []
+        for tile, decision in store.decisions.items():
+            if decision.correct in names:
+                r = store.manifest.grid.rect(tile)
+                tiles.append(rectangle(decision.correct, r.x, r.y, r.width, r.height))
+                at.append(decision.at)
+        folder = self.folder
+        if tiles or folder.knows(slide):
+            name = store.path.name.removesuffix(".liverdx.zarr")
+            folder.keep(slide, tiles, result=name, at=at)
+
+    # -- counting --
+
+    def ask(self) -> None:
+        """Count soon, once nothing has changed for a moment."""
+        self._timer.start()
+
+    def collect(self) -> tuple[tuple[TaughtSlide, ...], tuple[Taught, ...]]:
+        """What was taught: on open slides, and on others before; `notes` say what is left out.
+
+        Raises
+        ------
+        LiverDxError
+            If nothing can be written, or an open slide is gone.
+        """
+        card = self._control.state.card
+        if card is None:
+            return (), ()
+        self.save()
+        self._keep_corrections(card)
+        damaged: list[str] = []
+        fitting = [_fitting(t, card) for t in self.folder.all(damaged)]
+        kept = {t.fingerprint: t for t, _ in fitting if not t.is_empty}
+        foreign = sum(count for _, count in fitting)
+        opened: list[TaughtSlide] = []
+        for layer in self._open_layers():
+            slide = slide_of_layer(layer)
+            if slide.mpp is None or not self.folder.knows(slide):
+                continue
+            # One slide in two layers, under two names maybe, counts once.
+            taught = kept.pop(fingerprint_of(self.folder.key(slide)), None)
+            if taught is not None:
+                opened.append(
+                    TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
+                )
+        self.notes = tuple(damaged)
+        if foreign:
+            word = "region or tile is" if foreign == 1 else "regions and tiles are"
+            self.notes += (f"{foreign} {word} of no class of this model and left out",)
+        return tuple(opened), tuple(kept.values()) if self.with_kept else ()
+
+    def _open_layers(self) -> list[Image]:
+        """The chosen slide's layer and all others that are taught on."""
+        chosen = [] if self._control.layer is None else [self._control.layer]
+        return [*chosen, *(t.reference for t in self._layers if t.reference not in chosen)]
+
+    def count(self) -> None:
+        """Count what was taught, in the background."""
+        halt(self._timer)
+        card = self._control.state.card
+        if card is None or self._control.closed:
+            return
+        self._counts += 1
+        number = self._counts
+
+        def found(summary: Any) -> None:
+            if number == self._counts:
+                self.summary, self.problem = summary, ""
+                self.counted.emit()
+
+        def failed(problem: str) -> None:
+            if number == self._counts:
+                self.summary, self.problem = None, problem
+                self.counted.emit()
+
+        try:
+            opened, kept = self.collect()
+        except LiverDxError as error:
+            failed(str(error))
+            return
+        if not opened and not kept:
+            self.summary, self.problem = None, ""
+            self.counted.emit()
+            return
+        self._control.workers.start(once(summarise, opened, kept, card), found, failed)
+
+    def close(self) -> None:
+        """Keep what was drawn and let go of the viewer."""
+        self._counts += 1
+        halt(self._timer)
+        self.save()
+        self._control.viewer.layers.events.removed.disconnect(self._on_removed)
+        for teaching in self._layers:
+            teaching.close()
+        self._layers.clear()
+
+
+def _fitting(taught: Taught, card: ModelCard) -> tuple[Taught, int]:
+    """What is of the model's classes, and how much is not."""
+    shapes, tiles = (
+        tuple(r for r in part if r.name in card.scheme.names)
+        for part in (taught.shapes, taught.tiles)
+    )
+    count = len(taught.shapes) + len(taught.tiles) - len(shapes) - len(tiles)
+    return replace(taught, shapes=shapes, tiles=tiles), count

@@ -1,0 +1,394 @@
+"""The logic of teaching: fine-tune, compare, decide, choose a version."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtCore import QObject, Signal
+
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.file import read_card
+from napari_liverdx.models.versions import (
+    Version,
+    discard_trial,
+    keep_trial,
+    trial_path,
+    versions_of,
+)
+from napari_liverdx.models.zoo import find_model
+from napari_liverdx.session.finetune import (
+    BothMaps,
+    ClassChange,
+    Compared,
+    ComparisonRequest,
+    TeachingRequest,
+    TeachingStarted,
+    changes,
+    compare_on_slide,
+    results_of,
+    run_teaching,
+)
+from napari_liverdx.session.plan import resolve
+from napari_liverdx.session.promote import take_over
+from napari_liverdx.session.train import BatchDone
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.interactive.finetune import Lesson
+from napari_liverdx.training.interactive.head import Looked
+from napari_liverdx.viewer.layers.versions import show_both, take_away
+from napari_liverdx.widgets.pages.annotations import TeachMaterial
+from napari_liverdx.widgets.pages.kept_results import let_go, show_kept
+from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
+
+if TYPE_CHECKING:
+    from napari_liverdx.widgets.main.controller import DockController
+
+__all__ = ["TeachController"]
+
+EPOCHS = 20
+
+
+class TeachController(QObject):
+    """Tunes the chosen model with what was taught, and keeps its versions.
+
+    Signals: ``changed()`` when a run began or ended or a version was decided on; ``progressed()``
+    when an epoch, a batch or a part of a comparison is done.
+
+    Parameters
+    ----------
+    control : DockController
+        The dock's logic.
+    parent : QObject
+        Qt parent.
+
+    Attributes
+    ----------
+    material : TeachMaterial
+    epochs : list of EpochResult
+        Of the training that runs or ran last.
+    n_epochs : int
+        At most.
+    share : float
+        How much of what runs is done.
+    message, tone : str
+        Last thing to tell; ``"plain"``, ``"warning"`` or ``"error"``.
+    lesson : Lesson or None
+        Of the training that ran last.
+    rows : tuple of ClassChange
+        Of the comparison that ran last.
+    pairs : list of (Image, Image)
+        Layers of both versions, class by class.
+    """
+
+    changed = Signal()
+    progressed = Signal()
+
+    def __init__(self, control: DockController, parent: QObject) -> None:
+        super().__init__(parent)
+        self.control = control
+        self.material = TeachMaterial(control, self)
+        self.stop = StopSwitch()
+        self.workers = Workers(self.stop)
+        self.n_epochs = EPOCHS
+        self.epochs: list[EpochResult] = []
+        self.batches: list[BatchDone] = []
+        self.share = 0.0
+        self.message, self.tone = "", "plain"
+        self.lesson: Lesson | None = None
+        self.maps: BothMaps | None = None
+        self.rows: tuple[ClassChange, ...] = ()
+        self.pairs: list[tuple[Image, Image]] = []
+        self._reference: Image | None = None
+        self._work, self._run = "", 0
+        self._closed = False
+
+    # -- state --
+
+    @property
+    def work(self) -> str:
+        """What runs: ``"tune"``, ``"compare"`` or nothing."""
+        return self._work
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a comparison writes into results, which no other run may then do."""
+        return self._work == "compare"
+
+    @property
+    def trial(self) -> ModelCard | None:
+        """Card of the version of the chosen model that nobody has decided on yet."""
+        card = self.control.state.card
+        if card is None or not trial_path(card).exists():
+            return None
+        try:
+            return read_card(trial_path(card))
+        except LiverDxError:
+            return None
+
+    def versions(self) -> list[Version]:
+        """All versions of the chosen model."""
+        card = self.control.state.card
+        return [] if card is None else versions_of(card, (self.control.state.model,))
+
+    def obstacle(self) -> str:
+        """Why fine-tuning cannot start; empty if it can."""
+        if self.control.state.card is None:
+            return "Choose a model"
+        if self.material.problem:
+            return self.material.problem
+        if self.material.summary is None:
+            return "Draw regions of at least two classes, or correct tiles in the review"
+        return self.material.summary.obstacle
+
+    def forget(self) -> None:
+        """Another slide was chosen: what was compared before is of others."""
+        self._take_maps_away()
+        self.lesson, self.epochs = None, []
+        if not self._work:
+            self._say("")
+        self.changed.emit()
+
+    def forget_model(self) -> None:
+        """Another model was chosen: what runs is about the one before, and ends."""
+        if self._work:
+            # What it still says is dropped; nothing else starts before it has ended.
+            self._run += 1
+            self.stop.throw()
+            self.batches, self.share = [], 0.0
+            self._say("Another model was chosen; stopping what ran for the one before …")
+        self.forget()
+
+    # -- fine-tune --
+
+    def fine_tune(self) -> None:
+        """Tune the chosen model in the background."""
+        card = self.control.state.card
+        if card is None or self._work:
+            return
+        try:
+            opened, kept = self.material.collect()
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        self._take_maps_away()
+        self.epochs, self.batches, self.lesson, self.share = [], [], None, 0.0
+        model = str(find_model(self.control.state.model))
+        request = TeachingRequest(model, opened, kept, trial_path(card), self.n_epochs)
+        self._begin("tune", "Finding the tiles …")
+        work = run_teaching(request, self.stop.renew(), self.batches)
+        self._start(work, self._on_taught, self._on_tuned)
+
+    def cancel(self) -> None:
+        """End what runs, after the batch under way."""
+        if self._work:
+            self.stop.throw()
+            self._say("Stopping …")
+            self.progressed.emit()
+
+    def _begin(self, work: str, message: str) -> None:
+        self._run += 1
+        self._work = work
+        self._say(message)
+        self.changed.emit()
+
+    def _start(
+        self, work: Iterator[Any], received: Callable[[Any], None], ended: Callable[[], None]
+    ) -> None:
+        """Run in the background; once another model is chosen only the end still counts."""
+        number = self._run
+
+        def take(event: Any) -> None:
+            if not self._closed and number == self._run:
+                received(event)
+
+        def end() -> None:
+            if not self._closed:
+                (ended if number == self._run else self._on_dropped)()
+
+        def fail(problem: str) -> None:
+            if not self._closed:
+                self._failed(problem) if number == self._run else self._on_dropped()
+
+        self.workers.start(work, take, fail, end)
+
+    def _on_dropped(self) -> None:
+        self._work = ""
+        self._say("")
+        self.changed.emit()
+
+    def _on_taught(self, event: Any) -> None:
+        if isinstance(event, TeachingStarted):
+            self._say(
+                f"{event.train} tiles to learn from, {event.held_out} held out; {event.device}"
+            )
+        elif isinstance(event, Looked):
+            self.share = 0.6 * event.done / event.total
+            self._say(f"The encoder looks at the tiles: {event.done} of {event.total}")
+        elif isinstance(event, EpochResult):
+            self.epochs.append(event)
+            self.share = max(self.share, 0.6 + 0.4 * event.epoch / self.n_epochs)
+            kept = "kept" if event.best else "not better"
+            self._say(f"Epoch {event.epoch} of {self.n_epochs}: loss {event.val_loss:.3f}, {kept}")
+        elif isinstance(event, Lesson):
+            self.lesson = event
+        self.progressed.emit()
+
+    def _on_tuned(self) -> None:
+        self._work = ""
+        if self.lesson is None:
+            self._say("Stopped; the model is as it was.")
+        else:
+            test = self.lesson.test
+            self._say(
+                f"Held out: balanced accuracy {test.before.value:.3f} before, "
+                f"{test.after.value:.3f} after. See both on the slide, then keep or discard."
+            )
+        self.changed.emit()
+
+    def _failed(self, problem: str) -> None:
+        if self._closed:
+            return
+        self._work = ""
+        self._say(problem, "error")
+        show_error(problem)
+        self.changed.emit()
+
+    def _say(self, text: str, tone: str = "plain") -> None:
+        self.message, self.tone = text, tone
+
+    # -- old and new on the slide --
+
+    def compare(self) -> None:
+        """Run both versions on the slide and show them as linked layers."""
+        card, slide = self.control.state.card, self.control.slide
+        folder = self.control.state.out_folder
+        if self._work or self.trial is None or card is None or slide is None or folder is None:
+            return
+        if self.control.state.status.is_active:
+            # Both could write into the same result.
+            show_warning("An analysis is running; see both when it has ended")
+            return
+        results = self.control.findings.results
+        store = None if results is None else results.store
+        name = card.name
+        try:
+            before = (
+                store
+                if store is not None and store.manifest.model_name == name
+                else resolve(self.control.state)
+            )
+            model = str(find_model(self.control.state.model))
+        except LiverDxError as error:
+            self._failed(str(error))
+            return
+        self._take_maps_away()
+        self.share = 0.0
+        request = ComparisonRequest(slide, before, model, folder, trial_path(card))
+        self._begin("compare", "Running both versions over the slide …")
+        work = compare_on_slide(request, self.stop.renew())
+        # Kept here, not by the worker: what that holds outlives the window.
+        self._reference = self.control.layer
+        self._start(work, self._on_compared, self._on_comparison_ended)
+
+    def _on_compared(self, event: Any) -> None:
+        reference = self._reference
+        if isinstance(event, Compared):
+            self.share = event.done / max(1, event.total)
+            self._say(f"Both versions: {event.done:,} of {event.total:,} tiles")
+        elif isinstance(event, BothMaps) and reference is self.control.layer and reference:
+            self.maps = event
+            self.measure()
+            self._show_maps(event, reference)
+        self.progressed.emit()
+
+    def _on_comparison_ended(self) -> None:
+        self._work = ""
+        self._say("Stopped; finished tiles are kept." if self.maps is None else "")
+        self.changed.emit()
+
+    def measure(self) -> None:
+        """Bring the table up to the thresholds that are drawn."""
+        if self.maps is not None:
+            self.rows = changes(self.maps, dict(self.control.state.thresholds))
+            self.progressed.emit()
+
+    def _show_maps(self, maps: BothMaps, reference: Image) -> None:
+        state, shown = self.control.state, self.control.findings.results
+        viewer = self.control.viewer
+        self.pairs = show_both(viewer, maps, reference, shown, state.thresholds)
+        self.look_at("after")
+
+    def look_at(self, which: str) -> None:
+        """Show the maps of the version ``"before"``, of the one ``"after"``, or ``"both"``."""
+        for old, new in self.pairs:
+            old.visible = which != "after"
+            new.visible = which != "before"
+
+    def _take_maps_away(self) -> None:
+        """Remove the taught version's maps; those of the earlier one stay."""
+        take_away(self.control.viewer, self.pairs)
+        self.pairs, self.maps, self.rows = [], None, ()
+
+    # -- decide --
+
+    def keep(self) -> None:
+        """Make the taught model the next version, and use it."""
+        card, trial = self.control.state.card, self.trial
+        if card is None or self._work or trial is None or self.control.state.status.is_active:
+            return
+        results = results_of(trial_path(card))
+        try:
+            path = keep_trial(card)
+        except LiverDxError as error:
+            show_error(str(error))
+            return
+        folder, reference = self.control.state.out_folder, self.control.layer
+        name = path.name.removesuffix(".safetensors")
+        shown = None if self.maps is None else self.maps.after
+        self._take_maps_away()
+        told: list[str] = []
+        # With another number it is another file, and its results would not be resumed.
+        own = folder is not None and results.is_dir() and name == trial.name
+        if own and folder is not None:
+            told = take_over(results, folder, name, partial(let_go, self.control.findings))
+        if not own or not results.exists():
+            shutil.rmtree(results.parent, ignore_errors=True)
+        self.lesson = None
+        self.control.choose_model(name)
+        if shown is not None and folder is not None and reference is not None:
+            made, sha256 = folder / shown.path.name, shown.manifest.model_sha256
+            show_kept(self.control.findings, made, sha256, reference)
+        show_info(f"Kept as {path.name}")
+        self._say(f"Kept as {read_card(path).title}, which is used from now on.")
+        if told:
+            text = ". ".join(told)
+            show_warning(text)
+            self._say(f"{self.message} {text}.", "warning")
+        self.changed.emit()
+
+    def discard(self) -> None:
+        """Remove the taught model and everything made with it."""
+        card = self.control.state.card
+        if card is None or self._work:
+            return
+        self._take_maps_away()
+        discard_trial(card)
+        self.lesson = None
+        self._say("Discarded; the model is as it was.")
+        self.changed.emit()
+
+    def use(self, name: str) -> None:
+        """Choose a version."""
+        self.control.choose_model(name)
+
+    def close(self) -> None:
+        """Stop what runs and let go of the viewer."""
+        self._closed = True
+        self.stop.throw()
+        self.material.close()
+        self._reference, self.maps, self.pairs = None, None, []
