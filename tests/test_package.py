@@ -18,6 +18,7 @@ import napari_liverdx
 from .conftest import REPOSITORY
 
 SOURCE = REPOSITORY / "src" / "napari_liverdx"
+RAW = "https://raw.githubusercontent.com/napari-liverdx/napari-liverdx/main/"
 
 
 def test_manifests_agree_and_are_valid() -> None:
@@ -59,11 +60,6 @@ def test_base_install_names_no_qt_binding() -> None:
         assert not re.search(r"\b(import|from)\s+(PyQt|PySide)", path.read_text()), path
 
 
-def test_versions_agree() -> None:
-    citation = (REPOSITORY / "CITATION.cff").read_text()
-    assert f"version: {napari_liverdx.__version__}" in citation
-
-
 def test_modules_stay_small() -> None:
     long = {p.name: n for p in SOURCE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 420}
     assert not long
@@ -90,7 +86,9 @@ def test_readme_shows_pictures_that_exist() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     assert pictures
     for picture in pictures:
-        assert (REPOSITORY / picture).exists(), picture
+        # Package indexes and the napari hub show the README without its folder.
+        assert picture.startswith(RAW), picture
+        assert (REPOSITORY / picture.removeprefix(RAW)).is_file(), picture
 
 
 @pytest.mark.gui
