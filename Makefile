@@ -3,10 +3,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OUT ?= demo-output
 SAMPLE = $(OUT)/liver-sample.ome.tif
-# A real window on a virtual screen where there is no screen.
-SCREEN = $(if $(DISPLAY),,xvfb-run -a -s "-screen 0 1600x1000x24")
+# A real window on a virtual screen where there is no screen (macOS always has one).
+SCREEN = $(if $(DISPLAY)$(filter Darwin,$(shell uname)),,xvfb-run -a -s "-screen 0 1600x1000x24")
 
-.PHONY: demo test check bench screenshots clean
+.PHONY: demo test test-fast coverage check bench screenshots clean
 
 $(VENV)/.demo: pyproject.toml
 	@bash scripts/system_packages.sh
@@ -27,17 +27,28 @@ demo: $(VENV)/.demo
 	$(if $(DISPLAY)$(WAYLAND_DISPLAY),$(BIN)/napari --plugin napari-liverdx $(SAMPLE) --with napari-liverdx "Analyze slide",\
 	  @echo "No screen here: open the report in a browser, or run this where there is one.")
 
-## Style, types, layers, manifest.
+## Style, spelling, types, layers, dependencies, manifests.
 check: $(VENV)/.test
 	$(BIN)/ruff check src tests scripts benchmarks
 	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/npe2 validate src/napari_liverdx/napari.yaml
 
 ## Everything that must hold.
 test: check
 	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest $(PYTEST)
+
+## The inner loop: no window, no training.
+test-fast: $(VENV)/.test
+	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not gui and not slow" $(PYTEST)
+
+## Which lines and branches the tests run.
+coverage: $(VENV)/.test
+	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest --cov --cov-report=term --cov-report=html $(PYTEST)
 
 ## Speed, as ratios against a peer in the same run.
 bench: $(VENV)/.test
@@ -48,4 +59,4 @@ screenshots: $(VENV)/.test
 	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python scripts/screenshots.py
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist
+	rm -rf $(VENV) $(OUT) build dist htmlcov .coverage*
