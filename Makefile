@@ -34,7 +34,6 @@ check: $(VENV)/.test
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/deptry src
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/npe2 validate src/napari_liverdx/napari.yaml
 
