@@ -34,6 +34,7 @@ check: $(VENV)/.test
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/npe2 validate src/napari_liverdx/napari.yaml
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFont
 from scipy.stats import spearmanr
-from torch import nn
+from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from napari_liverdx.cli.app import app
@@ -34,9 +34,10 @@ from napari_liverdx.inference.explain_sheet import (
     explanation_pictures,
     explanation_sheet,
 )
-from napari_liverdx.inference.grad_cam import grad_cam
+from napari_liverdx.inference.grad_cam import CamLayer, grad_cam, raw_grad_cam
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.inference.predict import predict
+from napari_liverdx.models.architectures.base import TileModel, TileOutput
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel
@@ -106,6 +107,33 @@ def test_grad_cam_is_the_gradient_weighted_sum(tiny: LoadedModel) -> None:
     assert np.allclose(shown, (expected / expected.max()).numpy(), atol=1e-5)
     assert shown.max() == 1
     assert where == "map at the input of project, 7 × 7"
+
+
+class WritesInPlace(TileModel):
+    """Changes the map of its convolution in place, as many encoders do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.rest = nn.Sequential(nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.head = nn.Linear(16, 3)
+
+    def classify(self, x: Tensor) -> TileOutput:
+        return TileOutput(self.head(self.rest(self.convolution(x))), x)
+
+
+def test_grad_cam_at_an_output_takes_the_values_that_the_layer_gave() -> None:
+    torch.manual_seed(0)
+    network = WritesInPlace().eval()
+    x = torch.randn(1, 3, 12, 12)
+    found = raw_grad_cam(network, x, FAT, CamLayer("convolution", network.convolution))
+    values = network.convolution(x).detach()[0]
+    assert (values < 0).any()
+    # Each of 10 × 10 places is averaged in one of 2 × 2 fields, if it is positive.
+    weights = network.head.weight[FAT].detach().reshape(4, 2, 2) / 25
+    gradient = weights.repeat_interleave(5, 1).repeat_interleave(5, 2) * (values > 0)
+    expected = (gradient.mean(dim=(1, 2))[:, None, None] * values).sum(dim=0)
+    assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_random_last_layers_change_the_map(
@@ -266,6 +294,27 @@ def test_models_without_cells_have_grad_cam_alone(
     assert np.isclose(one.probabilities.sum(), 1)
     assert sentences(one) == ["This model has no recurrent network, so there is none to leave out."]
     assert explanation_sheet(one).shape[2] == 3
+
+
+def test_a_sheet_has_all_its_letters_where_no_dejavu_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used: list[ImageFont.FreeTypeFont] = []
+    truetype = ImageFont.truetype
+
+    def without_dejavu(font: str, size: int) -> ImageFont.FreeTypeFont:
+        if "DejaVu" in font:
+            raise OSError("cannot open resource")
+        used.append(truetype(font, size))
+        return used[-1]
+
+    explanation = explain_pixels(noise(64), model_of("livernet", 64), FAT)
+    monkeypatch.setattr(ImageFont, "truetype", without_dejavu)
+    assert explanation_sheet(explanation).shape[2] == 3
+    assert used
+    for font in used:
+        unknown = bytes(font.getmask("\U0010ffff"))
+        assert not [letter for letter in "×–µ·äéñø" if bytes(font.getmask(letter)) == unknown]
 
 
 def test_a_model_without_a_feature_map_says_so() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx._version import __version__
 from napari_liverdx.core.classes import TissueClass
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.exports.base import ExportOptions, rgb_of, writing_folder
@@ -215,7 +215,7 @@ def _equipment(store: ResultStore, what: str, number: int, values: NDArray[Any])
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": MANUFACTURER,
-        "software_versions": version(MANUFACTURER),
+        "software_versions": __version__,
         "device_serial_number": "1",
     }
 

@@ -7,13 +7,13 @@ import io
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from napari_liverdx._version import __version__
 from napari_liverdx.exports.base import ExportOptions, result_uuid, slide_uuid
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.backend import WHITE
@@ -125,7 +125,7 @@ def _identify(image: Dataset, store: ResultStore) -> None:
     image.ContentDate, image.ContentTime = day, time
     image.AcquisitionDateTime = day + time
     image.Manufacturer = image.ManufacturerModelName = MANUFACTURER
-    image.DeviceSerialNumber, image.SoftwareVersions = "1", version(MANUFACTURER)
+    image.DeviceSerialNumber, image.SoftwareVersions = "1", __version__
     image.AcquisitionContextSequence = []
     image.VolumetricProperties = "VOLUME"
     image.FocusMethod, image.ExtendedDepthOfField = "AUTO", "NO"

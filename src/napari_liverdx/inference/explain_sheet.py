@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,11 @@ __all__ = [
 
 _VEIL = 0.5
 """Share of the colour where Grad-CAM lies over the tile."""
+
+_PACKAGE_FONTS = (
+    ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf"),
+    ("reportlab", "fonts/Vera.ttf"),  # Latin letters and the signs of our own sentences
+)
 
 _LIMITS = (0.1, 0.25, 0.5, 1.0)
 
@@ -199,14 +206,16 @@ def _draw_picture(
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans, which comes with captum's matplotlib and knows the letters of most classes."""
-    try:
-        import matplotlib
-
-        folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-        return ImageFont.truetype(str(folder / "DejaVuSans.ttf"), size)
-    except (ImportError, OSError):
-        return ImageFont.load_default(size)
+    """Return DejaVu Sans, which knows the letters of most classes, or what comes closest."""
+    files = ["DejaVuSans.ttf"]
+    for package, file in _PACKAGE_FONTS:
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            files.append(str(Path(spec.origin).parent / file))
+    for file in files:
+        with suppress(OSError):
+            return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)
 
 
 def _wrapped(

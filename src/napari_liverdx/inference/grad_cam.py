@@ -126,7 +126,7 @@ class _Trace:
 
 
 def raw_grad_cam(network: TileModel, x: Tensor, class_index: int, layer: CamLayer) -> Tensor:
-    """captum's Grad-CAM before the ReLU: channels weighted by their mean gradient, summed.
+    """Return Grad-CAM before the ReLU: channels weighted by their mean gradient, summed.
 
     Parameters
     ----------
@@ -143,19 +143,35 @@ def raw_grad_cam(network: TileModel, x: Tensor, class_index: int, layer: CamLaye
     -------
     Tensor, shape (rows, columns), float
     """
-    from captum.attr import LayerGradCam
+    with torch.enable_grad(), _kept_map(layer) as kept:
+        scores = network.classify(x.detach().clone().requires_grad_(True)).scores
+        score = scores[0, class_index]
+    (gradient,) = torch.autograd.grad(score, kept[-1])
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * kept[-1].detach()).sum(dim=1)[0]
 
-    def score(inputs: Tensor) -> Tensor:
-        return network.classify(inputs).scores
 
-    with torch.enable_grad():
-        found = LayerGradCam(score, layer.module).attribute(
-            x.detach().clone().requires_grad_(True),
-            target=class_index,
-            attribute_to_layer_input=layer.of_input,
-            relu_attributions=False,
-        )
-    return cast("Tensor", found).detach()[0, 0]
+@contextmanager
+def _kept_map(layer: CamLayer) -> Iterator[list[Tensor]]:
+    """Keep the map at a layer; the network goes on with a copy, which it may change in place."""
+    kept: list[Tensor] = []
+
+    def keep_input(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        kept.append(given[0])
+        return given[0].clone(), *given[1:]
+
+    def keep_output(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        kept.append(output)
+        return output.clone()
+
+    if layer.of_input:
+        hook = layer.module.register_forward_pre_hook(keep_input)
+    else:
+        hook = layer.module.register_forward_hook(keep_output)
+    try:
+        yield kept
+    finally:
+        hook.remove()
 
 
 def grad_cam(
@@ -191,14 +207,12 @@ def grad_cam(
     PlanError
         If the network has no convolutional feature map.
     """
-    from captum.attr import LayerAttribution
-
     layers = cam_layers(network, x)
     with _frozen(network):
         total = sum(raw_grad_cam(network, x, class_index, layer) for layer in layers)
     found = cast("Tensor", total).relu()
     rows, columns = found.shape
-    wide = LayerAttribution.interpolate(found[None, None], (size, size), "bilinear")
+    wide = nn.functional.interpolate(found[None, None], (size, size), mode="bilinear")
     top = float(wide.max())
     if top > 0:
         wide = wide / top

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
@@ -90,7 +89,7 @@ class TeachingLayer:
         self.layer = Shapes(
             ndim=2,
             name=teaching_name(reference),
-            features=pd.DataFrame({_CLASS: np.array([], dtype=str)}),
+            features={_CLASS: np.array([], dtype=str)},
             feature_defaults={_CLASS: self.current},
             edge_width=max(1.0, side / 800),
             units=tuple(reference.units)[-2:],
@@ -138,7 +137,7 @@ class TeachingLayer:
         if selected:
             classes = np.array(self.layer.features[_CLASS], dtype=object)
             classes[selected] = name
-            self.layer.features = pd.DataFrame({_CLASS: classes})
+            self.layer.features = {_CLASS: classes}
         self._chosen(name)
 
     def draw(self, name: str) -> None:
@@ -231,7 +230,7 @@ class TeachingLayer:
             self.layer.data = []
             if drawn.corners:
                 self.layer.add(list(drawn.corners), shape_type=list(drawn.kinds))
-            self.layer.features = pd.DataFrame({_CLASS: np.array(drawn.classes, dtype=object)})
+            self.layer.features = {_CLASS: np.array(drawn.classes, dtype=object)}
             self.layer.feature_defaults = {_CLASS: self.current}
             self._paint()
             self.layer.selected_data = set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Image, Labels
 from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
@@ -237,4 +236,4 @@ def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None 
     colours |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
     layer.data = np.where(done, labels, 0)
     layer.colormap = DirectLabelColormap(color_dict=colours)
-    layer.features = pd.DataFrame(features)
+    layer.features = features

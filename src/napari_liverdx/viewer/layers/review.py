@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from napari.layers import Image, Shapes
 
 from napari_liverdx.core.grid import TileIndex
@@ -132,12 +131,10 @@ def _pressed(action: Callable[[], object]) -> Callable[[Shapes], None]:
     return pressed
 
 
-def _features(tiles: list[TileIndex], rows: list[Decision | None]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "tile": [f"{t.row}, {t.col}" for t in tiles],
-            "verdict": ["" if d is None else d.verdict.value for d in rows],
-            "called": ["" if d is None else d.called for d in rows],
-            "correct": ["" if d is None else d.correct for d in rows],
-        }
-    )
+def _features(tiles: list[TileIndex], rows: list[Decision | None]) -> dict[str, list[str]]:
+    return {
+        "tile": [f"{t.row}, {t.col}" for t in tiles],
+        "verdict": ["" if d is None else d.verdict.value for d in rows],
+        "called": ["" if d is None else d.called for d in rows],
+        "correct": ["" if d is None else d.correct for d in rows],
+    }

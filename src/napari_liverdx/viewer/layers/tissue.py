@@ -6,7 +6,6 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -60,9 +59,7 @@ def tissue_layer(found: TissueMap, reference: Image) -> Labels:
         opacity=0.6,
         # A name and no reference, which would keep the slide's file open.
         metadata={TISSUE_KEY: reference.unique_id},
-        features=pd.DataFrame(
-            {"index": list(TissueLabel), "shows": [v.title for v in TissueLabel]}
-        ),
+        features={"index": list(TissueLabel), "shows": [v.title for v in TissueLabel]},
     )
     reset_tissue_layer(layer, found, reference)
     colour_kept(layer, frozenset())
