@@ -1,41 +1,41 @@
-"""Fixtures: data, small slides, a quick model, and guards against leaks."""
+"""Fixtures for all: data, small slides, a quick model, and guards against leaks."""
 
 from __future__ import annotations
 
 import gc
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from hypothesis import settings
+from PIL import Image
+from scipy import ndimage
 
-from napari_liverdx.core.classes import ClassKind, TissueClass
-from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.card import ModelCard, Normalisation
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
+from napari_liverdx.models.zoo import load_model
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.batch import BatchRequest
+from napari_liverdx.slides.listing import find_slides
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_liverdx.widgets.analyze_dock import LiverDxDock
-
-REPOSITORY = Path(__file__).parent.parent
-CMU = Path(__file__).parent / "data" / "CMU-1-Small-Region.svs"
+from napari_liverdx.training.data._all import MaskedSamples
+from tests.support.folders import RECIPE, write_folders
+from tests.support.models import make_card
+from tests.support.paths import CMU, REPOSITORY
+from tests.support.results import square_result
+from tests.support.slides import write_pyramid
+from tests.support.teaching import TILE
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Use one thread per core at most; test machines are small."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    """One thread for each worker: networks this small lose by more of them."""
+    torch.set_num_threads(1)
     # A deadline is a timing assertion: on a busy machine it fails without a fault.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
@@ -106,50 +106,6 @@ def small_slide(tmp_path: Path, sample: Slide) -> Path:
     return path
 
 
-def write_pyramid(
-    path: Path, pixels: np.ndarray, *, mpp: float | None = 0.5, levels: int = 2, tile: int = 128
-) -> None:
-    """Write a tiled TIFF pyramid without loss."""
-    resolution: dict[str, object] = {}
-    if mpp is not None:
-        resolution = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    with tifffile.TiffWriter(path) as writer:
-        for level in range(levels):
-            writer.write(
-                pixels[:: 2**level, :: 2**level],
-                tile=(tile, tile),
-                photometric="rgb",
-                compression="zlib",
-                subfiletype=int(level > 0),
-                metadata=None,
-                **(resolution if level == 0 else {}),
-            )
-
-
-CLASSES = (
-    TissueClass("background", "Background", "#9aa3b2", ClassKind.BACKGROUND),
-    TissueClass("liver", "Liver without fat", "#4c9f70", ClassKind.NORMAL),
-    TissueClass("fat", "Liver with fat", "#0a84ff", ClassKind.PATHOLOGICAL),
-)
-
-
-def make_card(**more: object) -> ModelCard:
-    """A card for a small CNN+RNN with random weights."""
-    fields: dict[str, object] = {
-        "name": "tiny",
-        "title": "Tiny",
-        "summary": "Random weights, for tests",
-        "architecture": "cnn-rnn",
-        "arguments": {"encoder": "mobilenetv3_small_050", "hidden": 8, "projection": 16},
-        "classes": CLASSES,
-        "mpp": 0.5,
-        "tile_size": 224,
-        "cells": 7,
-        "normalisation": Normalisation(),
-    }
-    return ModelCard.model_validate({**fields, **more})
-
-
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model file with random weights: fast, and as good as any for plumbing."""
@@ -168,36 +124,117 @@ def tiny(tiny_file: Path) -> LoadedModel:
 
 
 @pytest.fixture
-def own_settings(tmp_path: Path) -> None:
-    """Settings of this test alone."""
-    from qtpy.QtCore import QSettings
-
-    QSettings.setPath(
-        QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
-    )
-
-
-@pytest.fixture
-def viewer(make_napari_viewer: Callable[..., ViewerModel], own_settings: None) -> ViewerModel:
-    """A shown viewer of fixed size."""
-    viewer = make_napari_viewer(show=True)
-    viewer.window.resize(1300, 800)
-    return viewer
+def clean_tiles(tmp_path: Path, sample: Slide) -> Path:
+    """Twenty-four tiles of real liver of eight patients, in two classes that differ in nothing."""
+    lines = ["path,label,group,split"]
+    for i in range(24):
+        x, y = 1900 + 200 * (i % 6), 500 + 200 * (i // 6)
+        Image.fromarray(sample.read_region(0, x, y, 160, 160)).save(tmp_path / f"t{i}.png")
+        patient = i % 8
+        part = "train" if patient < 4 else "val" if patient < 6 else "test"
+        lines.append(f"t{i}.png,{'ab'[(i // 8 + i) % 2]},p{patient},{part}")
+    (tmp_path / "tiles.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
 
 
 @pytest.fixture
-def dock(viewer: ViewerModel, qtbot: object, tiny_file: Path) -> Iterator[LiverDxDock]:
-    """The dock in its viewer, with the quick model."""
-    from .window import wait
-
-    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
-    assert dock.controller.choose_model(str(tiny_file))
-    yield dock
-    dock.release()
-    wait(lambda: not dock.controller.is_busy)
+def mixed_slides(tmp_path: Path, sample: Slide) -> Path:
+    """Two good slides of one name (two tiles each), one without a resolution, one cut off."""
+    root = tmp_path / "slides"
+    for folder, x in (("a", 1900), ("b", 2300)):
+        (root / folder).mkdir(parents=True)
+        write_pyramid(root / folder / "liver.tif", sample.read_region(0, x, 700, 448, 224))
+    write_pyramid(root / "no-mpp.tif", sample.read_region(0, 2000, 900, 448, 224), mpp=None)
+    (root / "cut.svs").write_bytes(CMU.read_bytes()[:900_000])
+    return root
 
 
 @pytest.fixture
-def half_micron() -> Mpp:
-    """0.5 µm/px."""
-    return Mpp.square(0.5)
+def request_all(mixed_slides: Path, tiny_file: Path, tmp_path: Path) -> BatchRequest:
+    """All four, with the quick model at a threshold at which something counts."""
+    listed = find_slides(mixed_slides, recursive=True)
+    return BatchRequest(listed, str(tiny_file), tmp_path / "out", thresholds={"fat": 0.3})
+
+
+@pytest.fixture(scope="module")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes that anything can learn: real liver, as it is and turned blue."""
+    root = tmp_path_factory.mktemp("folders")
+    with open_slide(sample_path()) as slide:
+        write_folders(slide, root)
+    return root
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def opened_slide(small_slide: Path) -> Iterator[Slide]:
+    with open_slide(small_slide) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def packaged() -> LoadedModel:
+    return load_model("liver-steatosis")
+
+
+@pytest.fixture
+def twelve_tiles(tmp_path: Path) -> ResultStore:
+    """Twelve tiles."""
+    return square_result(tmp_path / "a.liverdx.zarr")
+
+
+@pytest.fixture(autouse=True)
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for models and for what is taught, of this test alone."""
+    folder = tmp_path / "own-models"
+    monkeypatch.setenv("LIVERDX_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> Path:
+    """Pink above and blue below, 8 × 7 tiles: anything can learn it."""
+    rng = np.random.default_rng(0)
+    pixels = np.full((7 * TILE, 8 * TILE, 3), (215, 130, 175), np.uint8)
+    pixels[3 * TILE + TILE // 2 :] = (120, 110, 190)
+    pixels = np.clip(pixels + rng.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
+    path = tmp_path / "painted.tif"
+    write_pyramid(path, pixels)
+    return path
+
+
+@pytest.fixture
+def liver(sample: Slide) -> np.ndarray:
+    """Fatty liver, 1400 × 1200 px at 0.5 µm/px, tissue everywhere."""
+    return sample.read_region(0, 2000, 600, 1400, 1200)
+
+
+@pytest.fixture
+def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
+    """Sixteen tiles of real liver with masks of its bright vacuoles, in the documented form."""
+    root = tmp_path / "tiles"
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    lines = ["tile,group,source,fat_fraction"]
+    places = [(1900 + 300 * (i % 4), 500 + 300 * (i // 4)) for i in range(12)]
+    places += [(60 + 70 * i, 100) for i in range(4)]
+    for i, (x, y) in enumerate(places):
+        pixels = sample.read_region(0, x, y, 288, 288)
+        bright = ndimage.gaussian_filter(pixels.min(2).astype(float), 2) > 215
+        mask = bright if i < 12 else np.zeros_like(bright)
+        Image.fromarray(pixels).save(root / "images" / f"t{i}.png")
+        Image.fromarray((mask * 255).astype(np.uint8)).save(root / "masks" / f"t{i}.png")
+        lines.append(f"t{i},g{i // 2},{'A' if i % 4 else 'T'},{mask.mean():.5f}")
+    (root / "tiles.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def masked_samples(masked_tiles: Path) -> MaskedSamples:
+    return MaskedSamples(masked_tiles)

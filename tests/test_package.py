@@ -14,8 +14,7 @@ from markdown_it import MarkdownIt
 from npe2 import PluginManifest
 
 import napari_liverdx
-
-from .conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 SOURCE = REPOSITORY / "src" / "napari_liverdx"
 RAW = "https://raw.githubusercontent.com/napari-liverdx/napari-liverdx/main/"

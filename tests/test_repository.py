@@ -16,8 +16,7 @@ from packaging.version import Version
 
 import napari_liverdx
 from napari_liverdx._version import FALLBACK
-
-from .conftest import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 

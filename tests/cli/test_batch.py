@@ -1,0 +1,87 @@
+"""`liverdx batch` against one slide after another, its status, hidden names."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from napari_liverdx.cli.app import app
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.batch import BatchRequest
+from napari_liverdx.slides.open import open_slide
+from tests.support.cli import RUN
+from tests.support.cohort import RESULT, cohort_table, last_states, read_csv
+
+
+def test_a_batch_equals_the_slides_alone(
+    request_all: BatchRequest, mixed_slides: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    last_states(request_all)
+    alone = tmp_path / "alone"
+    arguments = [
+        mixed_slides / "a" / "liver.tif",
+        "--out",
+        alone,
+        "--model",
+        tiny_file,
+        "-t",
+        "fat=0.3",
+    ]
+    assert RUN.invoke(app, ["analyze", *map(str, arguments)]).exit_code == 0
+    one, many = (ResultStore.open(f / RESULT) for f in (alone, tmp_path / "out"))
+    assert (one.state == many.state).all()
+    assert (one.probabilities == many.probabilities).all()
+    assert (alone / "liver.tiny.csv").read_text() == (tmp_path / "out/liver.tiny.csv").read_text()
+    assert (tmp_path / "out" / "liver.tiny.html").exists()
+    row = next(r for r in cohort_table(tmp_path / "out") if r["folder"] == "a")
+    fat = next(r for r in read_csv(alone / "liver.tiny.csv") if r["class"] == "fat")
+    assert float(row["fat_mm2"]) > 0
+    assert row["fat_mm2"] == fat["area_mm2"]
+    assert row["fat_percent_of_tissue"] == fat["percent_of_tissue"]
+    assert int(row["fat_foci"]) > 0
+    assert float(row["fat_largest_focus_mm"]) > 0
+
+
+def test_names_are_hidden_in_all_that_is_handed_on(
+    mixed_slides: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    (mixed_slides / "a" / "liver.tif").rename(mixed_slides / "Doe_Jane.tif")
+    (mixed_slides / "cut.svs").rename(mixed_slides / "Roe_Jane.svs")
+    out = tmp_path / "out"
+    listed = tmp_path / "slides.csv"
+    listed.write_text("path,mpp\nslides/Doe_Jane.tif,\nslides/Roe_Jane.svs,\n")
+    options = ["--out", str(out), "--model", str(tiny_file), "--hide-names"]
+    assert RUN.invoke(app, ["batch", str(listed), *options]).exit_code == 1
+    with open_slide(mixed_slides / "Doe_Jane.tif") as opened:
+        code = opened.fingerprint()[:8]
+    good, bad = cohort_table(out)
+    assert (good["slide"], good["folder"]) == (code, "")
+    assert good["result"] == f"{code}.tiny.liverdx.zarr"
+    assert (bad["slide"], bad["state"]) == ("slide 2", "failed")
+    assert "truncated" in bad["problem"]
+    files = {p.name for p in out.iterdir() if p.is_file()}
+    assert files == {f"{code}.tiny.html", f"{code}.tiny.csv", "cohort.csv", "cohort.json"}
+    for name in files:
+        assert "jane" not in (out / name).read_text(encoding="utf-8").lower(), name
+    assert json.loads((out / "cohort.json").read_text())["hide_names"] is True
+
+
+def test_command_ends_with_a_status_that_tells(
+    mixed_slides: Path, tiny_file: Path, tmp_path: Path, request_all: BatchRequest
+) -> None:
+    out = ["--out", str(tmp_path / "out"), "--model", str(tiny_file), "-t", "fat=0.3"]
+    outcome = RUN.invoke(app, ["batch", str(mixed_slides), "--recursive", *out])
+    assert outcome.exit_code == 1, outcome.output
+    assert "Finished: 2 analysed, 2 failed" in outcome.output
+    assert "truncated" in outcome.output
+    cli = cohort_table(tmp_path / "out")
+    last_states(replace(request_all, out_folder=tmp_path / "code"))
+    assert cli == cohort_table(tmp_path / "code")
+    more = ["--pattern", "*.tif", "--mpp", "0.5"]
+    outcome = RUN.invoke(app, ["batch", str(mixed_slides), *more, *out])
+    assert outcome.exit_code == 0, outcome.output
+    assert "Finished: 1 analysed" in outcome.output
+    outcome = RUN.invoke(app, ["batch", str(mixed_slides), *out, "-t", "fat=7"])
+    assert "between 0 and 1" in str(outcome.exception)
+    assert "cohort.csv" in RUN.invoke(app, ["batch", "--help"]).output

@@ -1,0 +1,55 @@
+"""Ink, folds and blur, and what is none of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_liverdx.core.artifacts import find_blur, find_folds, find_pen
+from napari_liverdx.core.tissue import find_tissue
+
+STAINS = {
+    "eosin": (230, 150, 190),
+    "haematoxylin": (110, 80, 150),
+    "dark nuclei": (60, 45, 110),
+    "bile and pigment": (120, 80, 40),
+    "blood": (190, 70, 85),
+    "dense blood": (150, 40, 50),
+    "thick H&E": (120, 20, 70),
+}
+
+
+@pytest.mark.parametrize("stain", STAINS)
+def test_stains_and_blood_are_not_ink(stain: str) -> None:
+    picture = np.full((120, 120, 3), 243, np.uint8)
+    picture[20:100, 20:100] = STAINS[stain]
+    tissue = find_tissue(picture, mpp=8, scale_x=1, scale_y=1).mask
+    assert not find_pen(picture, tissue, mpp=8).any()
+
+
+def test_another_stain_is_not_ink_all_over() -> None:
+    picture = np.full((100, 100, 3), (40, 130, 80), np.uint8)
+    tissue = np.ones((100, 100), bool)
+    assert not find_pen(picture, tissue, mpp=8).any()
+    picture[:20] = STAINS["eosin"]
+    assert find_pen(picture, tissue, mpp=8)[22:].all()
+
+
+def test_crowded_nuclei_are_no_fold() -> None:
+    picture = np.full((100, 100, 3), (214, 150, 190), np.uint8)
+    picture[40:60] = (105, 80, 150)
+    tissue = np.ones((100, 100), bool)
+    assert not find_folds(picture, tissue, mpp=8).any()
+    thick = picture.copy()
+    thick[40:60] = np.square(thick[:20] / 255.0) * 255
+    assert find_folds(thick, tissue, mpp=8)[45:55, 10:90].all()
+
+
+def test_blocks_without_detail_are_not_blurred() -> None:
+    fine, coarse, weight = np.full((6, 6), 200.0), np.full((6, 6), 80.0), np.ones((6, 6))
+    assert not find_blur(fine, coarse, weight).any()
+    fine[:, :3], coarse[:, :3] = 0, 0
+    assert not find_blur(fine, coarse, weight).any()
+    fine[:, :3], coarse[:, :3] = 10, 40
+    assert find_blur(fine, coarse, weight)[:, :2].all()
+    assert not find_blur(fine, coarse, weight)[:, 4:].any()

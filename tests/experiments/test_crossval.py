@@ -1,0 +1,40 @@
+"""Cross-validation resumes by fold, and no fold of another split is reused."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_liverdx.experiments.crossval import _folds_key, cross_validate, fold_parts
+from napari_liverdx.training.data._all import FolderSamples, MaskedSamples
+from napari_liverdx.training.recipe import Recipe
+from tests.support.folders import RECIPE
+from tests.support.training import small_recipe
+
+
+def test_folds_of_another_split_are_not_reused(class_folders: Path, tmp_path: Path) -> None:
+    """A fold's model that learned from what is now for testing must not be found again."""
+    recipe = Recipe.model_validate(tomllib.loads(RECIPE))
+    samples = FolderSamples(class_folders, ("normal", "cancer"), r"^(p\d+)_")
+    before = _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    assert before == _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    samples.splits = np.where(np.isin(samples.groups, ["p4", "p5"]), "test", "train")
+    parts = fold_parts(recipe, samples, 2)
+    assert set(samples.groups[parts[1]]) == {"p4", "p5"}
+    assert before != _folds_key(recipe, samples, *parts)
+
+
+@pytest.mark.slow
+def test_cross_validation_resumes_by_fold(masked_samples: MaskedSamples, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    first = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
+    assert len(first) == 4
+    again = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
+    assert len(again) == 2
+    tested = np.concatenate([np.unique(f.index) for f in again])
+    assert sorted(tested) == np.flatnonzero(masked_samples.sources == "A").tolist()
+    assert set(again[0].second_index) == set(np.flatnonzero(masked_samples.sources == "T"))

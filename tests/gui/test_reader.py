@@ -1,0 +1,72 @@
+"""Slides opened through napari: reader, sample, other readers' layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.session.state import RunStatus
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.viewer.reader import get_reader
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from tests.support.paths import CMU
+from tests.support.window import analyze, wait
+
+pytestmark = pytest.mark.gui
+
+
+def test_reader_gives_a_lazy_layer_in_micrometres(viewer: ViewerModel) -> None:
+    (layer,) = viewer.open(str(CMU), plugin="napari-liverdx")
+    assert layer.rgb
+    assert tuple(layer.scale) == (0.499, 0.499)
+    assert [str(u) for u in layer.units] == ["micrometer", "micrometer"]
+    viewer.layers.clear()
+
+
+def test_reader_steps_aside_for_what_is_no_slide(tmp_path: Path) -> None:
+    text = tmp_path / "a.tif"
+    text.write_text("no picture")
+    assert get_reader(str(text)) is None
+    assert get_reader([str(CMU), str(text)]) is None
+    assert get_reader(str(CMU)) is not None
+
+
+def test_sample_opens_from_the_menu_entry(viewer: ViewerModel, dock: LiverDxDock) -> None:
+    (layer,) = viewer.open_sample("napari-liverdx", "liver")
+    assert layer.multiscale
+    assert [a.shape[1] for a in layer.data] == [4224, 2112, 1056, 528]
+    wait(lambda: not dock.controller.is_busy)
+    assert dock.controller.layer is layer
+    assert "2.11 × 1.41 mm" in dock.slide_panel.size.text()
+    assert dock.slide_panel.tissue.text() == "0.87 mm²"
+    assert "0.5 µm/px (OME PhysicalSize)" in dock.slide_panel.mpp.text()
+
+
+def test_layer_of_another_reader(
+    viewer: ViewerModel, dock: LiverDxDock, sample: object, tmp_path: Path
+) -> None:
+    pixels = sample.read_region(0, 1900, 500, 700, 600)
+    layer = viewer.add_image(pixels, rgb=True, name="foreign", scale=(0.5, 0.5), units=("um", "um"))
+    wait(lambda: not dock.controller.is_busy)
+    assert dock.controller.layer is layer
+    assert dock.state.slide.mpp == Mpp(0.5, 0.5, "layer scale")
+    assert dock.slide_panel.tissue.text().endswith("mm²")
+    viewer.add_image(np.zeros((30, 30)), name="grey")
+    assert dock.slide_panel.choice.count() == 1
+    dock.state.out_folder = tmp_path / "results"
+    analyze(dock)
+    assert dock.state.status is RunStatus.FINISHED
+    assert (tmp_path / "results" / "foreign.tiny.liverdx.zarr").exists()
+
+
+def test_a_closed_slide_lets_go_of_its_file(viewer: ViewerModel, dock: LiverDxDock) -> None:
+    with open_slide(CMU) as slide:
+        assert slide.size == (2220, 2967)
+    dock.controller.open_path(CMU)
+    wait(lambda: not dock.controller.is_busy)
+    viewer.layers.clear()
+    assert dock.controller.layer is None

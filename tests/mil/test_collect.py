@@ -1,0 +1,50 @@
+"""Bags from slides and annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_liverdx.core.errors import DataError
+from napari_liverdx.inference.device import choose_device
+from napari_liverdx.mil.bags import UNKNOWN, load_bag
+from napari_liverdx.mil.collect import SlideRow, collect_bags, list_slides
+from napari_liverdx.models.file import LoadedModel
+from tests.support.mil import write_square
+
+
+def test_annotated_tiles_are_labelled(tmp_path: Path, small_slide: Path, tiny: LoadedModel) -> None:
+    drawn = tmp_path / "a.geojson"
+    write_square(drawn, "fat", 224, 224, 448)
+    row = SlideRow(small_slide, "fat", "p1", drawn)
+    (made,) = collect_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
+    assert not made.error
+    bag = load_bag(tmp_path / "bags" / "small.bag.npz")
+    assert len(bag) == made.tiles
+    inside = np.zeros(bag.mask.shape, bool)
+    inside[1:3, 1:3] = True
+    assert (bag.tile_labels[bag.mask & inside] == 2).all()
+    assert (bag.tile_labels[~(bag.mask & inside)] == UNKNOWN).all()
+    assert (bag.slide_label, bag.group, bag.tile_sha256) == (1, "p1", tiny.sha256)
+    write_square(drawn, "tumour", 224, 224, 448)
+    (made,) = collect_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
+    assert "'tumour'" in made.error
+
+
+def test_tables_of_slides_are_checked(tmp_path: Path) -> None:
+    table = tmp_path / "slides.csv"
+    table.write_text("slide,label,group\na.svs,tumour,p1\n")
+    with pytest.raises(DataError, match="line 2: label 'tumour'"):
+        list_slides(table, ("normal", "fat"))
+    table.write_text("slide,label,group\na.svs,fat,p1\nb/a.tif,,\n")
+    with pytest.raises(DataError, match="called 'a'"):
+        list_slides(table, ("normal", "fat"))
+    table.write_text("slide,label,group\na.svs,fat,p1\nb.tif,,\n")
+    rows = list_slides(table, ("normal", "fat"))
+    assert [(r.label, r.group) for r in rows] == [("fat", "p1"), ("", "b")]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="no slides"):
+        list_slides(empty, ("normal",))

@@ -1,0 +1,110 @@
+"""Results: valid OME-Zarr, overlaps averaged, one writer, damage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import ome_zarr_models
+import pytest
+import zarr
+
+from napari_liverdx.core.errors import ResultError, ResultMismatchError
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.inference.predict import predict
+from napari_liverdx.inference.run import analyze, make_manifest
+from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from tests.support.paths import CMU
+from tests.support.runs import make_plan, run_into
+
+
+def test_result_is_valid_ome_zarr(tmp_path: Path, opened_slide: Slide, tiny: LoadedModel) -> None:
+    store = run_into(opened_slide, tiny, tmp_path / "a.liverdx.zarr")
+    group = zarr.open_group(store.path, mode="r")
+    image = ome_zarr_models.open_ome_zarr(group)
+    assert type(image).__name__ == "Image"
+    dataset = image.attributes.ome.multiscales[0].datasets[0]
+    scale, translation = dataset.coordinateTransformations
+    assert scale.scale == pytest.approx([1, 16, 16])
+    assert translation.translation == pytest.approx([0, 7.75, 7.75])
+    assert group["probabilities"].shape == store.probabilities.shape
+    assert (group["probabilities"][...] == store.probabilities).all()
+    sums = store.probabilities.sum(0)[store.tissue_cells()]
+    assert sums == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("overlap", [2 / 7, 4 / 7, 0.5])
+def test_overlapping_tiles_are_averaged(
+    tmp_path: Path, opened_slide: Slide, tiny: LoadedModel, overlap: float
+) -> None:
+    store = run_into(opened_slide, tiny, tmp_path / "a.liverdx.zarr", overlap=overlap)
+    again = ResultStore.open(store.path)
+    assert np.allclose(again.probabilities, store.probabilities, atol=1e-6)
+    assert again.probabilities.sum(0)[again.tissue_cells()] == pytest.approx(1, abs=1e-4)
+    plan = make_plan(opened_slide, tiny, overlap=overlap)
+    cell = plan.grid.tile_width / 7
+    total, count = np.zeros_like(store.probabilities), np.zeros(store.probabilities.shape[1:])
+    for batch in predict(plan, opened_slide, tiny):
+        assert batch.cells is not None
+        for tile, cells in zip(batch.tiles, batch.cells, strict=True):
+            x, y, _, _ = plan.grid.level_rect(tile)
+            rows = slice(round((y - plan.grid.y) / cell), round((y - plan.grid.y) / cell) + 7)
+            cols = slice(round((x - plan.grid.x) / cell), round((x - plan.grid.x) / cell) + 7)
+            total[:, rows, cols] += cells
+            count[rows, cols] += 1
+    assert count.max() > 1
+    assert np.allclose(store.probabilities, total / np.maximum(count, 1), atol=1e-5)
+
+
+def test_another_run_in_the_folder_is_left_alone(
+    tmp_path: Path, opened_slide: Slide, tiny: LoadedModel
+) -> None:
+    path = tmp_path / "a.liverdx.zarr"
+    run_into(opened_slide, tiny, path)
+    before = {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    other = LoadedModel(tiny.card, tiny.network, "0" * 64, tiny.path)
+    with pytest.raises(ResultMismatchError, match="different model"):
+        run_into(opened_slide, other, path)
+    opened_slide.set_mpp(Mpp.square(0.4))
+    with pytest.raises(ResultMismatchError, match="µm/px"):
+        run_into(opened_slide, tiny, path)
+    with open_slide(CMU) as another, pytest.raises(ResultMismatchError, match="slide"):
+        run_into(another, tiny, path)
+    assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_two_runs_never_write_into_one_result(
+    tmp_path: Path, opened_slide: Slide, tiny: LoadedModel
+) -> None:
+    path = tmp_path / "r.liverdx.zarr"
+    plan = make_plan(opened_slide, tiny, batch_size=1)
+    manifest = make_manifest(plan, opened_slide, tiny)
+    first = ResultStore.open_or_create(path, manifest, plan.tissue, plan.tiles)
+    second = ResultStore.open(path)
+    steps = analyze(plan, opened_slide, tiny, first)
+    next(steps)
+    with pytest.raises(ResultError, match="another run is writing"):
+        next(analyze(plan, opened_slide, tiny, second))
+    steps.close()
+    for _ in analyze(plan, opened_slide, tiny, ResultStore.open(path)):
+        pass
+    assert ResultStore.open(path).is_complete
+
+
+def test_damaged_and_foreign_results_are_named(
+    tmp_path: Path, opened_slide: Slide, tiny: LoadedModel
+) -> None:
+    with pytest.raises(ResultError, match="no such result"):
+        ResultStore.open(tmp_path / "none.liverdx.zarr")
+    (tmp_path / "folder.liverdx.zarr").mkdir()
+    with pytest.raises(ResultError, match="not a result"):
+        ResultStore.open(tmp_path / "folder.liverdx.zarr")
+    path = tmp_path / "a.liverdx.zarr"
+    run_into(opened_slide, tiny, path)
+    shutil.rmtree(path / "cells")
+    with pytest.raises(ResultError, match="cells"):
+        ResultStore.open(path)

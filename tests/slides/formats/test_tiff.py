@@ -1,0 +1,181 @@
+"""TIFFs: parity with OpenSlide, layouts, damage."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_liverdx.core.errors import SlideReadError, TileReadError
+from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.lazy import dask_levels
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from tests.support.paths import CMU
+from tests.support.slides import corrupt_tile, waves, whole, write_pyramid
+
+
+def openslide_level(path: Path, level: int) -> np.ndarray:
+    with openslide.OpenSlide(path) as peer:
+        region = peer.read_region((0, 0), level, peer.level_dimensions[level])
+        return np.asarray(region.convert("RGB"))
+
+
+def test_jpeg_svs_equals_openslide(cmu: Slide) -> None:
+    assert (whole(cmu) == openslide_level(CMU, 0)).all()
+    assert cmu.info.format == "Aperio SVS"
+    assert cmu.mpp == Mpp(0.499, 0.499, "Aperio MPP")
+    assert cmu.size_mm == pytest.approx((1.10778, 1.480533))
+
+
+def test_jpeg2000_svs_equals_openslide(data_root: Path) -> None:
+    path = data_root / "slides" / "tcga-cr-7395.svs"
+    with open_slide(path) as slide:
+        assert [(v.width, v.height) for v in slide.levels] == [(4443, 3567), (2221, 1783)]
+        for level in (0, 1):
+            assert (whole(slide, level) == openslide_level(path, level)).all()
+        assert slide.mpp is None
+        assert "no resolution" in slide.info.mpp_note
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zlib", "predictor": True},
+        {"compression": "lzw"},
+        {"compression": "zstd"},
+        {},
+        {"compression": "zlib", "bigtiff": True},
+        {"compression": "zlib", "byteorder": ">"},
+    ],
+    ids=str,
+)
+def test_lossless_tiled_tiffs_come_back_exactly(tmp_path: Path, options: dict) -> None:
+    pixels = waves()
+    path = tmp_path / "a.tif"
+    file_options = {k: options.pop(k) for k in ("bigtiff", "byteorder") if k in options}
+    with tifffile.TiffWriter(path, **file_options) as writer:
+        writer.write(pixels, tile=(64, 96), photometric="rgb", metadata=None, **options)
+    with open_slide(path) as slide:
+        assert (whole(slide) == pixels).all()
+        assert slide.mpp is None
+
+
+def test_planar_tiff(tmp_path: Path) -> None:
+    pixels = waves()
+    path = tmp_path / "planar.tif"
+    tifffile.imwrite(
+        path, np.moveaxis(pixels, 2, 0), tile=(64, 64), photometric="rgb", planarconfig="separate"
+    )
+    with open_slide(path) as slide:
+        assert (whole(slide) == pixels).all()
+
+
+def test_ome_tiff_with_channel_pages_and_pyramid(tmp_path: Path) -> None:
+    pixels = waves(512, 640)
+    planes = np.moveaxis(pixels, 2, 0)
+    path = tmp_path / "pages.ome.tif"
+    metadata = {"axes": "CYX", "PhysicalSizeX": 250, "PhysicalSizeXUnit": "nm"}
+    metadata |= {"PhysicalSizeY": 250, "PhysicalSizeYUnit": "nm"}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(planes, tile=(64, 64), subifds=1, metadata=metadata, photometric="minisblack")
+        writer.write(planes[:, ::2, ::2], tile=(64, 64), subfiletype=1, photometric="minisblack")
+    with open_slide(path) as slide:
+        assert (whole(slide) == pixels).all()
+        assert (whole(slide, 1) == pixels[::2, ::2]).all()
+        assert slide.mpp == Mpp(0.25, 0.25, "OME PhysicalSize")
+
+
+def test_generic_pyramid_and_its_resolution(tmp_path: Path) -> None:
+    path = tmp_path / "pyramid.tif"
+    write_pyramid(path, waves(), mpp=0.5, levels=3)
+    with open_slide(path) as slide:
+        assert [v.downsample for v in slide.levels] == pytest.approx([1, 2, 4], rel=0.02)
+        assert slide.mpp == Mpp(0.5, 0.5, "TIFF resolution tag")
+
+
+def test_absurd_resolution_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "dpi.tif"
+    tifffile.imwrite(
+        path, waves(), tile=(64, 64), photometric="rgb", resolution=(72, 72), resolutionunit=2
+    )
+    with open_slide(path) as slide:
+        assert slide.mpp is None
+        assert "352.8" in slide.info.mpp_note
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.full((70, 80), 100, np.uint8), 100),
+        (np.full((70, 80, 3), 25_700, np.uint16), 100),
+        (np.dstack([np.full((70, 80, 3), 100, np.uint8), np.zeros((70, 80), np.uint8)]), 255),
+    ],
+    ids=["grey", "16 bit", "transparent"],
+)
+def test_other_pixels_become_rgb(tmp_path: Path, array: np.ndarray, expected: int) -> None:
+    path = tmp_path / "a.tif"
+    kind = "minisblack" if array.ndim == 2 else "rgb"
+    extra = {"extrasamples": ["unassalpha"]} if array.shape[-1] == 4 else {}
+    tifffile.imwrite(path, array, tile=(64, 64), photometric=kind, **extra)
+    with open_slide(path) as slide:
+        assert (whole(slide) == expected).all()
+        assert whole(slide).shape == (70, 80, 3)
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_slide_says_so(tmp_path: Path, keep: float) -> None:
+    data = CMU.read_bytes()
+    path = tmp_path / "cut.svs"
+    path.write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(SlideReadError, match=r"truncated|cut off|damaged"):
+        open_slide(path)
+
+
+def test_one_corrupt_tile_leaves_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "corrupt.svs"
+    shutil.copyfile(CMU, path)
+    corrupt_tile(path, 12)
+    with open_slide(path) as slide, open_slide(CMU) as good:
+        with pytest.raises(TileReadError, match=r"row 1, column 2.*level 0"):
+            slide.read_tile(0, 1, 2)
+        assert (slide.read_tile(0, 1, 3) == good.read_tile(0, 1, 3)).all()
+        shown = dask_levels(slide)[0].compute()
+        assert (shown[240:480, 480:720] == 255).all()
+        assert (shown[:240] == whole(good)[:240]).all()
+        assert slide.overview(16).unreadable == 1
+
+
+def test_planar_and_palette_strips(tmp_path: Path) -> None:
+    pixels = waves()
+    planar = tmp_path / "planar.tif"
+    tifffile.imwrite(planar, np.moveaxis(pixels, 2, 0), photometric="rgb", planarconfig="separate")
+    with open_slide(planar) as slide:
+        assert (whole(slide) == pixels).all()
+    palette = tmp_path / "palette.tif"
+    Image.fromarray(pixels).quantize(32).save(palette)
+    with open_slide(palette) as slide:
+        assert (whole(slide) == np.asarray(Image.open(palette).convert("RGB"))).all()
+
+
+def test_sparse_tiles_are_white(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    tiles = iter([np.full((64, 64, 3), 9, np.uint8), None, None, None])
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(
+            tiles,
+            shape=(128, 128, 3),
+            dtype=np.uint8,
+            tile=(64, 64),
+            photometric="rgb",
+            compression="zlib",
+        )
+    with open_slide(path) as slide:
+        pixels = whole(slide)
+        assert (pixels[:64, :64] == 9).all()
+        assert (pixels[64:] == 255).all()

@@ -1,0 +1,44 @@
+"""Slides of a folder and of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_liverdx.core.errors import DataError
+from napari_liverdx.slides.listing import ListedSlideFile, find_slides
+from tests.support.paths import CMU
+
+
+def test_slides_of_a_folder(mixed_slides: Path, tmp_path: Path) -> None:
+    (mixed_slides / ".hidden.tif").write_bytes(b"x")
+    (mixed_slides / "notes.txt").write_text("x")
+    (mixed_slides / "x.liverdx.zarr").mkdir()
+    (mixed_slides / "x.liverdx.zarr" / "thumb.png").write_bytes(b"x")
+    names = [s.path.name for s in find_slides(mixed_slides)]
+    assert names == ["cut.svs", "no-mpp.tif"]
+    assert len(find_slides(mixed_slides, recursive=True)) == 4
+    assert [s.path.name for s in find_slides(mixed_slides, pattern="*.SVS")] == ["cut.svs"]
+    assert find_slides(CMU) == (ListedSlideFile(CMU),)
+    with pytest.raises(DataError, match="--recursive"):
+        find_slides(mixed_slides, pattern="liver*")
+    with pytest.raises(DataError, match="no such file or folder"):
+        find_slides(tmp_path / "nowhere")
+
+
+def test_slides_of_a_table(tmp_path: Path) -> None:
+    listed = tmp_path / "slides.csv"
+    listed.write_text("path;mpp\na/one.svs;0,25\ngone.tif;\n")
+    first, second = find_slides(listed)
+    assert first == ListedSlideFile(tmp_path / "a" / "one.svs", 0.25)
+    assert second == ListedSlideFile(tmp_path / "gone.tif")
+    listed.write_text("path,mpp\na.svs,fine\n")
+    with pytest.raises(DataError, match=r"line 2.*'fine'"):
+        find_slides(listed)
+    listed.write_text("path\na.svs\na.svs\n")
+    with pytest.raises(DataError, match="second time"):
+        find_slides(listed)
+    listed.write_text("slide\na.svs\n")
+    with pytest.raises(DataError, match="path"):
+        find_slides(listed)

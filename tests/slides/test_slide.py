@@ -1,0 +1,59 @@
+"""Regions, overviews, names, pickles."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
+from tests.support.paths import CMU
+from tests.support.slides import whole
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(
+    x=st.integers(-300, 2400),
+    y=st.integers(-300, 3200),
+    w=st.integers(1, 700),
+    h=st.integers(1, 700),
+)
+def test_any_region_is_a_cut_of_the_whole_on_white(
+    cmu: Slide, x: int, y: int, w: int, h: int
+) -> None:
+    full = np.full((h, w, 3), 255, np.uint8)
+    level = cmu.levels[0]
+    x0, x1, y0, y1 = max(x, 0), min(x + w, level.width), max(y, 0), min(y + h, level.height)
+    if x0 < x1 and y0 < y1:
+        full[y0 - y : y1 - y, x0 - x : x1 - x] = whole(cmu)[y0:y1, x0:x1]
+    assert (cmu.read_region(0, x, y, w, h) == full).all()
+
+
+def test_overview_is_the_mean_of_the_slide(cmu: Slide) -> None:
+    overview = cmu.overview(16)
+    assert overview.rgb.shape[:2] == (185, 139)
+    assert overview.unreadable == 0
+    assert np.abs(overview.rgb.mean((0, 1)) - whole(cmu).mean((0, 1))).max() < 1
+
+
+def test_a_slide_travels_by_its_path(cmu: Slide) -> None:
+    with pickle.loads(pickle.dumps(cmu)) as other:  # noqa: S301
+        assert other.fingerprint() == cmu.fingerprint()
+        assert other.path == cmu.path
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("case.1.svs", "case.1"), ("S12.3456 HE.svs", "S12.3456 HE"), ("a.ome.tif", "a")],
+)
+def test_names_keep_their_dots(tmp_path: Path, file: str, name: str) -> None:
+    path = tmp_path / file
+    shutil.copyfile(CMU, path)
+    with open_slide(path) as slide:
+        assert slide.name == name

@@ -1,0 +1,48 @@
+"""Driving the fine-tuning page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox
+
+from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from tests.support.teaching import REGIONS, TILE
+from tests.support.window import analyze, click, wait
+
+
+def draw(page: TeachTab, regions: tuple = REGIONS) -> None:
+    """Shapes as a script or another plugin would add them."""
+    for name, *box in regions:
+        click(page.class_buttons[name])
+        x, y, w, h = (TILE * v for v in box)
+        corners = np.array([(y, x), (y, x + w), (y + h, x + w), (y + h, x)]) - 0.5
+        page.control.material.current.layer.add_polygons([corners])
+    counted(page)
+
+
+def counted(page: TeachTab) -> None:
+    page.control.material.count()
+    wait(lambda: not page.controller.workers.are_busy)
+
+
+def names(combo: QComboBox) -> list[str]:
+    return [combo.itemText(i) for i in range(combo.count())]
+
+
+def tuned(page: TeachTab) -> Callable[[], bool]:
+    return lambda: not page.control.work and not page.control.workers.are_busy
+
+
+def compared(dock: LiverDxDock, page: TeachTab) -> None:
+    """A trial, and its result on the slide."""
+    page.control.n_epochs = 1
+    draw(page)
+    analyze(dock)
+    click(page.tune_button)
+    wait(tuned(page))
+    click(page.both_button)
+    wait(tuned(page))
+    assert page.control.pairs

@@ -1,0 +1,37 @@
+"""What reports say."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.session.measure import Findings, Measurer
+from tests.support.results import SQUARE
+
+
+def findings(store: ResultStore, basis: Basis = Basis.CELLS, cut: float = 0.5) -> Findings:
+    return Measurer(store).take(basis, {"fat": cut}, None, [("Field <A> & B", SQUARE)])
+
+
+def text_of(page: Path) -> str:
+    """What a page says, without markup and pictures."""
+    content = page.read_text(encoding="utf-8")
+    content = re.sub(r"<style>.*?</style>|data:image/[^\"]*", " ", content, flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]*>", " ", content))
+
+
+def pdf_text(path: Path, *options: str) -> str:
+    """What a PDF says, by poppler; skips without it."""
+    try:
+        done = subprocess.run(
+            ["pdftotext", *options, str(path), "-"], capture_output=True, check=True
+        )
+    except FileNotFoundError:
+        pytest.skip("pdftotext is not on this machine")
+    return done.stdout.decode()
