@@ -48,7 +48,7 @@ test-fast: $(VENV)/.test
 
 ## Which lines and branches the tests run.
 coverage: $(VENV)/.test
-	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest --cov --cov-report=term --cov-report=html $(PYTEST)
+	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest --cov --cov-report=term --cov-report=html --timeout=900 $(PYTEST)
 
 ## Speed, as ratios against a peer in the same run.
 bench: $(VENV)/.test

@@ -101,3 +101,17 @@ def test_every_python_that_is_promised_is_tested_on_every_system() -> None:
     promised = re.findall(r"Python :: (3\.\d+)", " ".join(PROJECT["project"]["classifiers"]))
     assert matrix["python"] == promised
     assert {system.split("-")[0] for system in matrix["os"]} == {"ubuntu", "macos", "windows"}
+
+
+def test_contributing_names_places_and_commands_that_exist() -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("### Where a new thing goes\n\n")[1].split("\n\n")[0]
+    places = re.findall(r"`([\w/.]+)`", table)
+    assert len(places) > 8
+    for place in places:
+        path = REPOSITORY / "src" / "napari_liverdx" / place
+        new = path.name.startswith("x")
+        assert path.parent.is_dir() if new else path.exists(), place
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([\w-]+)", text):
+        assert f"\n{target}:" in makefile, target
