@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from napari_liverdx.slides.listing import find_slides
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.data._all import MaskedSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from tests.support.folders import RECIPE, write_folders
+from tests.support.leaks import open_slides, own_threads
 from tests.support.models import make_card
 from tests.support.paths import CMU, REPOSITORY
 from tests.support.results import square_result
@@ -61,27 +61,18 @@ def data_root() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_leaked_threads_or_files() -> Iterator[None]:
-    """Fail a test that leaves a reader thread or an open slide behind."""
-    before = _open_slides()
+def no_leaked_threads_or_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a reader thread or an open slide behind.
+
+    What stands in a circle of references is closed when it is collected; a collection with torch
+    and napari loaded takes long, so it is made only where something may be left.
+    """
+    before = open_slides()
     yield
-    gc.collect()
-    names = [t.name for t in threading.enumerate() if t.name.startswith("liverdx")]
-    assert not names, f"threads left running: {names}"
-    left = _open_slides() - before
-    assert not left, f"slides left open: {left}"
-
-
-def _open_slides() -> set[str]:
-    found = set()
-    for link in Path("/proc/self/fd").glob("*") if Path("/proc/self/fd").exists() else ():
-        try:
-            target = str(link.readlink())
-        except OSError:
-            continue
-        if target.endswith((".svs", ".tif", ".tiff")):
-            found.add(target)
-    return found
+    if request.node.get_closest_marker("gui") or own_threads() or open_slides() - before:
+        gc.collect()
+    assert not own_threads(), f"threads left running: {own_threads()}"
+    assert not (left := open_slides() - before), f"slides left open: {left}"
 
 
 @pytest.fixture

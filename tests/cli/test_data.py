@@ -11,7 +11,7 @@ from PIL import Image
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.training.audit.audit import audit
-from napari_liverdx.training.data._all import TableSamples
+from napari_liverdx.training.data.table import TableSamples
 from tests.support.cli import RUN
 from tests.support.pictures import add_picture, parts_of
 

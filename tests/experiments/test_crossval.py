@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from napari_liverdx.experiments.crossval import _folds_key, cross_validate, fold_parts
-from napari_liverdx.training.data._all import FolderSamples, MaskedSamples
+from napari_liverdx.training.data.folders import FolderSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.recipe import Recipe
 from tests.support.folders import RECIPE
 from tests.support.training import small_recipe

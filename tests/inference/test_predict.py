@@ -11,7 +11,7 @@ from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_run
-from napari_liverdx.inference.predict import _next_size, predict
+from napari_liverdx.inference.predict import next_batch_size, predict
 from napari_liverdx.models.architectures.base import TileModel, TileOutput
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.slides.slide import Slide
@@ -123,4 +123,4 @@ def test_batches_shrink_when_memory_runs_out(opened_slide: Slide, tiny: LoadedMo
     [(1, 0.01, 2), (16, 0.01, 16), (8, 0.2, 8), (8, 0.9, 4), (1, 5, 1)],
 )
 def test_batches_grow_while_they_are_quick(size: int, seconds: float, expected: int) -> None:
-    assert _next_size(size, 16, seconds) == expected
+    assert next_batch_size(size, 16, seconds) == expected

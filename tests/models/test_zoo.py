@@ -15,7 +15,7 @@ from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.metrics.bootstrap import balanced_accuracy
 from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import available_models, find_model, load_model
-from napari_liverdx.training.data._all import MaskedSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.loop import predict_samples
 
 

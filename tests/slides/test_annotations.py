@@ -15,7 +15,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Rect, covered
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.annotations import read_geojson, read_shapes_csv
-from napari_liverdx.training.data._all import TableSamples
+from napari_liverdx.training.data.table import TableSamples
 from tests.support.annotations import box, collection, feature, shapes_csv
 
 BROKEN = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

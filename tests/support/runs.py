@@ -43,7 +43,7 @@ from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.models.file import load_model_file
 
-module._FLUSH_SECONDS = 0.0
+module.FLUSH_SECONDS = 0.0
 slide, model = open_slide(sys.argv[1]), load_model_file(Path(sys.argv[2]))
 plan = plan_run(slide.levels, slide.mpp, slide_tissue(slide), model.card,
                 device=choose_device("cpu"), batch_size=2)

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from napari_liverdx.training.distributed import average_gradients, distributed_run, world
-from napari_liverdx.training.loop import TrainConfig, _ahead, fine_tune
-from napari_liverdx.training.data._all import FolderSamples
+from napari_liverdx.training.loop import TrainConfig, prefetch, fine_tune
+from napari_liverdx.training.data.folders import FolderSamples
 from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])

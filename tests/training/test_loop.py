@@ -12,9 +12,10 @@ import torch
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.architectures.registry import build_model
-from napari_liverdx.training.data._all import FolderSamples, MaskedSamples
+from napari_liverdx.training.data.folders import FolderSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.data.splits import grouped_folds
-from napari_liverdx.training.loop import EpochResult, TrainConfig, _ahead, fine_tune
+from napari_liverdx.training.loop import EpochResult, TrainConfig, fine_tune, prefetch
 from tests.support.training import CONFIG, small_classifier
 
 
@@ -47,9 +48,9 @@ def test_training_options_learn(class_folders: Path, more: dict[str, object]) ->
 
 def test_batches_made_ahead_come_in_order_and_all() -> None:
     """What runs on a GPU: each batch is drawn in a thread while the one before is used."""
-    assert list(_ahead(iter(range(1, 6)))) == [1, 2, 3, 4, 5]
-    assert list(_ahead([])) == []
-    early = _ahead(range(1, 100))
+    assert list(prefetch(iter(range(1, 6)))) == [1, 2, 3, 4, 5]
+    assert list(prefetch([])) == []
+    early = prefetch(range(1, 100))
     assert next(early) == 1
     early.close()
 

@@ -10,7 +10,7 @@ import torch
 
 from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.models.zoo import find_model
-from napari_liverdx.training.data._all import MaskedSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.loop import TrainConfig
 from napari_liverdx.training.recipe import Recipe, load_recipe, train_final
 from tests.support.folders import RECIPE

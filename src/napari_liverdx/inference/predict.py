@@ -21,7 +21,7 @@ from napari_liverdx.models.ood import domain_scorer
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 
-__all__ = ["TileBatchResult", "predict"]
+__all__ = ["TileBatchResult", "next_batch_size", "predict"]
 
 _PREFETCH = 2
 _READERS = 4
@@ -147,7 +147,7 @@ def predict(
             free.append(batch)
             model_seconds = time.perf_counter() - read
             if plan.device.adaptive:
-                size = _next_size(size, most, model_seconds)
+                size = next_batch_size(size, most, model_seconds)
             yield TileBatchResult(
                 done,
                 probabilities,
@@ -162,7 +162,8 @@ def predict(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _next_size(size: int, most: int, seconds: float) -> int:
+def next_batch_size(size: int, most: int, seconds: float) -> int:
+    """Return the size of the next batch: it grows while batches are quick and shrinks when slow."""
     if seconds < _QUICK:
         return min(most, 2 * size)
     return max(1, size // 2) if seconds > _SLOW else size

@@ -32,7 +32,8 @@ __all__ = [
     "result_location",
 ]
 
-_FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 2.0
+"""Tiles done since the last write are lost by a kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _analyze(
             done += len(batch.tiles)
             failed += len(batch.failed)
             failure = batch.failed[-1][1] if batch.failed else failure
-            if stored - flushed > _FLUSH_SECONDS:
+            if stored - flushed > FLUSH_SECONDS:
                 store.flush()
                 flushed = time.perf_counter()
             read += batch.read_seconds

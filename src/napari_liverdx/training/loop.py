@@ -31,7 +31,7 @@ from napari_liverdx.training.examples import as_logits, predict_examples
 from napari_liverdx.training.losses import class_weights, mix, training_loss
 from napari_liverdx.training.state import TrainState, training_dtype
 
-__all__ = ["EpochResult", "TrainConfig", "Watch", "fine_tune", "predict_samples"]
+__all__ = ["EpochResult", "TrainConfig", "Watch", "fine_tune", "predict_samples", "prefetch"]
 
 T = TypeVar("T")
 Watch = Callable[[int, int], bool]
@@ -192,7 +192,7 @@ def _train_epoch(
     batches = _batches(samples, train, size, network.cells, config, state.epoch)
     steps = max(1, config.tiles_per_epoch // config.batch_size)
     total = 0.0
-    for step, batch in enumerate(_ahead(batches) if device.type == "cuda" else batches):
+    for step, batch in enumerate(prefetch(batches) if device.type == "cuda" else batches):
         _set_rates(state.optimiser, config, state.epoch + step / steps)
         batch = _Batch(*(None if t is None else t.to(device, non_blocking=True) for t in batch))
         x = batch.tiles.contiguous(memory_format=torch.channels_last)
@@ -271,8 +271,8 @@ def _batches(
         yield _Batch(*parts)
 
 
-def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, each made in a thread while the one before is used."""
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items, each made in a thread while the one before is used."""
     source = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="liverdx-draw") as pool:
         coming = pool.submit(next, source, None)

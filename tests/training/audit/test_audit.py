@@ -13,8 +13,11 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_steps
 from napari_liverdx.training.audit.fingerprints import turned
 from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
-from napari_liverdx.training.data._all import FolderSamples, MaskedSamples, Samples, TableSamples
+from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.folders import FolderSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.data.splits import grouped_folds
+from napari_liverdx.training.data.table import TableSamples
 from tests.support.pictures import add_picture, jpeg, parts_of
 
 

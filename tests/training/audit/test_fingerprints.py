@@ -41,6 +41,6 @@ def test_blocks_find_what_a_plain_comparison_finds(monkeypatch: pytest.MonkeyPat
     prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colours))
     whole = [s for s in near_pairs(prints) if isinstance(s, NearPair)]
     assert {(p.first, p.second) for p in whole} == {(i, i + 20) for i in range(20)}
-    monkeypatch.setattr(fingerprints, "_BLOCK", 7)
+    monkeypatch.setattr(fingerprints, "BLOCK", 7)
     in_blocks = [s for s in near_pairs(prints) if isinstance(s, NearPair)]
     assert {(p.first, p.second) for p in in_blocks} == {(i, i + 20) for i in range(20)}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data._all import FolderSamples
+from napari_liverdx.training.data.folders import FolderSamples
 
 
 def test_folders_under_other_names(pictures: Path) -> None:

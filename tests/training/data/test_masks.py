@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data._all import LabelRule, MaskedSamples, blank_pixels
+from napari_liverdx.training.data.masks import LabelRule, MaskedSamples, blank_pixels
 
 
 def test_label_rule_passes_from_class_to_class() -> None:

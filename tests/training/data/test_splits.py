@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data._all import FolderSamples, MaskedSamples
+from napari_liverdx.training.data.folders import FolderSamples
+from napari_liverdx.training.data.masks import MaskedSamples
 from napari_liverdx.training.data.splits import (
     assigned_split,
     folds_of,

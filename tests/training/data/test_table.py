@@ -9,7 +9,7 @@ import pytest
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import read_table
-from napari_liverdx.training.data._all import TableSamples
+from napari_liverdx.training.data.table import TableSamples
 
 
 def test_tables_are_checked(pictures: Path) -> None:

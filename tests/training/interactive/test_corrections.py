@@ -14,14 +14,18 @@ from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.data.annotated import AnnotatedSlide
 from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import TaughtSamples, cell_targets, near_pairs
+from napari_liverdx.training.interactive.corrections import (
+    TaughtSamples,
+    cell_targets,
+    pairs_closer_than,
+)
 from tests.support.models import SCHEME, make_card
 from tests.support.teaching import REGIONS, TILE, taught
 
 
 def test_tiles_a_whole_tile_apart_are_not_near() -> None:
     tiles = [Rect(0, 0, 10, 10), Rect(10, 10, 10, 10), Rect(20, 0, 10, 10), Rect(30.5, 0, 10, 10)]
-    assert near_pairs(tiles, (10, 10)) == [(0, 1), (1, 2), (2, 3)]
+    assert pairs_closer_than(tiles, (10, 10)) == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_called_tile_is_not_tested_on_beside_what_teaches(painted: Path) -> None:

@@ -16,7 +16,7 @@ from napari_liverdx.session.finetune import summarise
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.interactive.annotation_store import rectangle
 from napari_liverdx.training.interactive.corrections import TaughtSamples, TaughtSlide
-from napari_liverdx.training.interactive.finetune import _card
+from napari_liverdx.training.interactive.finetune import version_card
 from napari_liverdx.training.interactive.split import missing, obstacle, taught_split
 from tests.support.models import SCHEME, make_card
 from tests.support.teaching import REGIONS, TILE, Blank, drawings, further_lessons, taught
@@ -83,7 +83,7 @@ def test_nothing_that_taught_an_ancestor_is_held_out(
                 assert min(common.width, common.height) < 0.01
         teaching = np.setdiff1d(np.arange(len(samples)), split.held_out)
         taught_before += [samples.rects[i] for i in teaching]
-        model = replace(model, card=_card(model, samples, split, 1.0))
+        model = replace(model, card=version_card(model, samples, split, 1.0))
 
 
 def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: 
     slide = Blank(16 * TILE, 16 * TILE, 0.5)
     samples = TaughtSamples([taught(slide, REGIONS)], tiny.card)
     split = taught_split(samples)
-    second = replace(tiny, card=_card(tiny, samples, split, 1.0))
+    second = replace(tiny, card=version_card(tiny, samples, split, 1.0))
     assert {len(v) for v in second.card.taught_on.values()} == {len(samples) - len(split.held_out)}
     assert tiny.card.taught_on == {}
 
@@ -130,7 +130,7 @@ def test_a_taught_place_is_known_under_any_name(painted: Path, tiny: LoadedModel
     with open_slide(painted) as slide:
         shapes = taught(slide).shapes
         first = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "1234abcd")], tiny.card)
-        card = _card(tiny, first, taught_split(first), 1.0)
+        card = version_card(tiny, first, taught_split(first), 1.0)
         copy = TaughtSamples([TaughtSlide(slide, "b", shapes, (), "1234abcd")], card)
         other = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "dcba4321")], card)
     assert copy.seen.any()

@@ -26,7 +26,9 @@ FLAT = 3.0
 
 MAX_PAIRS = 200_000
 
-_BLOCK = 2048
+BLOCK = 2048
+"""Pictures compared at once; memory grows with its square."""
+
 _FREQUENCIES = 8
 
 
@@ -161,11 +163,11 @@ def near_pairs(
     vectors = prints.small[kept].astype(np.float32).reshape(len(kept), -1)
     vectors -= vectors.mean(axis=1, keepdims=True)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    starts = range(0, len(kept), _BLOCK)
+    starts = range(0, len(kept), BLOCK)
     left, total = MAX_PAIRS, len(starts) * (len(starts) + 1) / 2
     done = 0
     for top in starts:
-        for start in range(top, len(kept), _BLOCK):
+        for start in range(top, len(kept), BLOCK):
             for pair in _block_pairs(hashes, vectors, top, start, distance, correlation):
                 yield NearPair(
                     int(kept[pair.first]), int(kept[pair.second]), pair.distance, pair.correlation
@@ -185,7 +187,7 @@ def _block_pairs(
     distance: int,
     correlation: float,
 ) -> list[NearPair]:
-    rows, cols = hashes[0, top : top + _BLOCK], hashes[:, start : start + _BLOCK]
+    rows, cols = hashes[0, top : top + BLOCK], hashes[:, start : start + BLOCK]
     best: dict[tuple[int, int], NearPair] = {}
     for way in range(8):
         bits = np.bitwise_count(rows[:, None] ^ cols[way][None, :])
@@ -193,8 +195,8 @@ def _block_pairs(
         i, j, bits = i + top, j + start, bits[i, j]
         upper = i < j
         i, j, bits = i[upper], j[upper], bits[upper]
-        for at in range(0, len(i), _BLOCK):
-            part = slice(at, at + _BLOCK)
+        for at in range(0, len(i), BLOCK):
+            part = slice(at, at + BLOCK)
             other = turned(vectors[j[part]].reshape(-1, SIDE, SIDE), way).reshape(-1, SIDE * SIDE)
             alike = np.einsum("ij,ij->i", vectors[i[part]], other)
             for k in np.flatnonzero(alike >= correlation):

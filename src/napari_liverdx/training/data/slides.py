@@ -21,7 +21,6 @@ from napari_liverdx.slides.annotations import Units
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 from napari_liverdx.training.data.annotated import (
-    AnnotatedSlide,
     TileRule,
     listed_slides,
     open_annotated,
@@ -162,7 +161,7 @@ class SlideSamples(Samples):
         """The tile, moved and scaled at random within the regions of its class."""
         place = self._places[index]
         slide = self.slides[place.slide]
-        x, y, width, height = self._moved(slide, place.tile, int(self.labels[index]), rng)
+        x, y, width, height = self.drawn_place(index, rng)
         pixels = self._slide(place.slide).read_region(slide.grid.level, x, y, width, height)
         tile = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
         return Example(np.asarray(tile), self._target(index), None)
@@ -172,11 +171,17 @@ class SlideSamples(Samples):
         target[self.labels[index]] = 1
         return target
 
-    def _moved(
-        self, slide: AnnotatedSlide, tile: TileIndex, label: int, rng: np.random.Generator
-    ) -> tuple[int, int, int, int]:
-        """A place near ``tile`` in pixels of the level read, by the same rule of the same class."""
-        x, y, width, height = slide.grid.level_rect(tile)
+    def drawn_place(self, index: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        """Return a place near tile ``index`` that is, by the same rule, of the same class.
+
+        Returns
+        -------
+        x, y, width, height : int
+            In pixels of the level read.
+        """
+        place, label = self._places[index], int(self.labels[index])
+        slide = self.slides[place.slide]
+        x, y, width, height = slide.grid.level_rect(place.tile)
         for _ in range(_TRIES):
             scale = np.exp(rng.uniform(np.log(0.8), np.log(1.25)))
             w, h = max(1, round(width * scale)), max(1, round(height * scale))

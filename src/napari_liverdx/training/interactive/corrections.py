@@ -22,7 +22,14 @@ from napari_liverdx.training.data.base import Example
 from napari_liverdx.training.data.slides import SlideSamples, _Place
 from napari_liverdx.training.data.splits import joined_groups
 
-__all__ = ["CellAnswer", "TaughtSamples", "TaughtSlide", "answer_of", "cell_targets", "near_pairs"]
+__all__ = [
+    "CellAnswer",
+    "TaughtSamples",
+    "TaughtSlide",
+    "answer_of",
+    "cell_targets",
+    "pairs_closer_than",
+]
 
 CellAnswer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """From a tile, shape (size, size, 3), to probabilities of its cells, shape (classes, k, k)."""
@@ -273,7 +280,7 @@ class TaughtSamples(SlideSamples):
         pairs: list[tuple[int, int]] = []
         for number in range(len(self.slides)):
             mine = np.flatnonzero(self.slide_of == number)
-            near = near_pairs([self.rects[i] for i in mine], self._gap(number))
+            near = pairs_closer_than([self.rects[i] for i in mine], self._gap(number))
             pairs += [(mine[a], mine[b]) for a, b in near]
         return joined_groups(own, pairs) if len(own) else own
 
@@ -325,8 +332,7 @@ class TaughtSamples(SlideSamples):
         """Where `draw` looks."""
         if index in self._exact:
             return self._exact[index]
-        place = self._places[index]
-        return self._moved(self.slides[place.slide], place.tile, int(self.labels[index]), rng)
+        return super().drawn_place(index, rng)
 
     def look(self, index: int, where: Place, size: int) -> NDArray[np.uint8]:
         """What stands at a place on the slide of sample ``index``, RGB, shape (size, size, 3)."""
@@ -355,7 +361,7 @@ class TaughtSamples(SlideSamples):
         """The slides belong to others and stay open."""
 
 
-def near_pairs(rects: Sequence[Rect], gap: tuple[float, float]) -> list[tuple[int, int]]:
+def pairs_closer_than(rects: Sequence[Rect], gap: tuple[float, float]) -> list[tuple[int, int]]:
     """Pairs of rectangles with less than a gap between them along both axes.
 
     Parameters

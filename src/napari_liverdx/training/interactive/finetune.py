@@ -30,7 +30,7 @@ from napari_liverdx.training.interactive.head import Looked, tune_heads
 from napari_liverdx.training.interactive.split import TaughtSplit
 from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch, fine_tune
 
-__all__ = ["ClassTest", "HeldOutTest", "Lesson", "teach", "teach_config"]
+__all__ = ["ClassTest", "HeldOutTest", "Lesson", "teach", "teach_config", "version_card"]
 
 _GROUPS_FOR_INTERVAL = 5
 Places = dict[str, tuple[tuple[float, float, float, float], ...]]
@@ -167,7 +167,7 @@ def teach(
         return
     # A few tiles make a model surer of itself than it was; they are no reason to believe it.
     temperature = max(model.card.temperature, round(epoch.temperature, 4))
-    card = _card(model, samples, split, temperature)
+    card = version_card(model, samples, split, temperature)
     save_model_file(path, network, card)
     test = _test(model, load_model_file(path), samples, split, device)
     metrics = {"balanced accuracy": test.after, "balanced accuracy before": test.before}
@@ -250,10 +250,10 @@ def _how(split: TaughtSplit, groups: NDArray[np.str_]) -> str:
     return f"{where}; {interval}"
 
 
-def _card(
+def version_card(
     model: LoadedModel, samples: TaughtSamples, split: TaughtSplit, temperature: float
 ) -> ModelCard:
-    """The card of a taught model: what it was taught, and what is not known of it any more."""
+    """Return the card of a version: what it was taught, and what is not known of it any more."""
     old = model.card
     taught = np.setdiff1d(np.arange(len(samples)), split.held_out)
     slides = len(np.unique(samples.slide_of[taught]))

@@ -24,7 +24,7 @@ from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch
 from napari_liverdx.training.losses import training_loss
 from napari_liverdx.training.state import TrainState
 
-__all__ = ["Looked", "tune_heads"]
+__all__ = ["Looked", "tune_heads", "turn_back", "turn_grid"]
 
 _LOOKS = 8
 _FEWEST, _MOST = 160, 480
@@ -152,7 +152,7 @@ def _look(
     turns, flips = rng.integers(0, 4, len(batch)), rng.integers(0, 2, len(batch))
     tiles = np.stack(
         [
-            _turned(np.moveaxis(samples.look(int(i), place, size), 2, 0), turn, flip)
+            turn_grid(np.moveaxis(samples.look(int(i), place, size), 2, 0), turn, flip)
             for i, place, turn, flip in zip(batch, places, turns, flips, strict=True)
         ]
     )
@@ -166,8 +166,8 @@ def _look(
     before = model.probabilities(scores).float().cpu().numpy()
     cells = np.stack(
         [
-            _turned(
-                samples.cell_target(int(i), place, _turned_back(before[n], turns[n], flips[n])),
+            turn_grid(
+                samples.cell_target(int(i), place, turn_back(before[n], turns[n], flips[n])),
                 turns[n],
                 flips[n],
             )
@@ -177,12 +177,14 @@ def _look(
     return _Seen(features, target.to(device), torch.from_numpy(cells).to(device))
 
 
-def _turned(grid: NDArray, turn: int, flip: int) -> NDArray:
+def turn_grid(grid: NDArray, turn: int, flip: int) -> NDArray:
+    """Return a grid, mirrored if ``flip``, then turned by ``turn`` quarters; shape (..., n, n)."""
     flipped = grid[..., ::-1] if flip else grid
     return np.ascontiguousarray(np.rot90(flipped, turn, (-2, -1)))
 
 
-def _turned_back(grid: NDArray, turn: int, flip: int) -> NDArray:
+def turn_back(grid: NDArray, turn: int, flip: int) -> NDArray:
+    """Undo `turn_grid`."""
     back = np.rot90(grid, -turn, (-2, -1))
     return np.ascontiguousarray(back[..., ::-1] if flip else back)
 

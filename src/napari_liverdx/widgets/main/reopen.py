@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_error, show_warning
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
+from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.models.zoo import find_by_hash
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.state import SessionState
 from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.result_reader import find_layer, open_slide_layer, stand_in
-
-if TYPE_CHECKING:
-    from napari_liverdx.widgets.main.controller import DockController
+from napari_liverdx.widgets.main.results_controller import FindingsController
 
 __all__ = ["Reopener"]
+
+
+class SlideHolder(Protocol):
+    """What is needed of the dock's controller: the chosen slide and what is found on it."""
+
+    viewer: ViewerModel
+    state: SessionState
+    findings: FindingsController
+    closed: bool
+
+    def slide_layers(self) -> list[Image]: ...
+
+    def choose_layer(self, layer: Image | None) -> None: ...
+
+    def take_mpp(self, mpp: Mpp) -> None: ...
 
 
 class Reopener:
@@ -28,11 +44,11 @@ class Reopener:
 
     Parameters
     ----------
-    control : DockController
+    control : SlideHolder
         The dock's logic.
     """
 
-    def __init__(self, control: DockController) -> None:
+    def __init__(self, control: SlideHolder) -> None:
         self._control = control
 
     def open(self, path: Path, slide: Path | None = None) -> bool:
