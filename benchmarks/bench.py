@@ -143,7 +143,7 @@ def exporting() -> dict[str, float]:
         model_sha256="0" * 64,
         classes=classes,
         grid=grid,
-        cells=7,
+        subtiles=7,
         overlap=0.0,
         regions_sha256="",
     )
@@ -154,9 +154,9 @@ def exporting() -> dict[str, float]:
         # Patches of several cells, as tissue has them, and not salt and pepper.
         noise = np.random.default_rng(0).random((len(classes), side * 7, side * 7), np.float32)
         soft = np.stack([gaussian_filter(n, 4) for n in noise]) ** 30
-        cells = (soft / soft.sum(0)).reshape(len(classes), side, 7, side, 7)
-        cells = cells.transpose(1, 3, 0, 2, 4).reshape(-1, len(classes), 7, 7)
-        store.add(tuple(grid), cells.mean((2, 3)), cells)
+        subtiles = (soft / soft.sum(0)).reshape(len(classes), side, 7, side, 7)
+        subtiles = subtiles.transpose(1, 3, 0, 2, 4).reshape(-1, len(classes), 7, 7)
+        store.add(tuple(grid), subtiles.mean((2, 3)), subtiles)
 
         def ours() -> int:
             export(store, "geojson", Path(folder) / "a.geojson")

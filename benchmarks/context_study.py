@@ -28,11 +28,11 @@ from sklearn.linear_model import LogisticRegression
 from napari_liverdx.metrics.bootstrap import group_draws
 from napari_liverdx.mil.bags import Bag
 from napari_liverdx.mil.network import SlideContext
-from napari_liverdx.mil.train import ContextConfig, score_bags, train_context
+from napari_liverdx.mil.train import MilConfig, score_bags, train_mil
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
-from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.loop import fine_tune
 from napari_liverdx.training.recipe import load_recipe
@@ -120,7 +120,7 @@ class Tiles:
     sample: NDArray[np.intp]
 
 
-def fixed_tiles(samples: Samples, chosen: NDArray[np.intp]) -> Tiles:
+def fixed_tiles(samples: TileDataset, chosen: NDArray[np.intp]) -> Tiles:
     """Every fixed tile at 224 px; its label is the class with the largest target."""
     pixels, labels, sample = [], [], []
     for i in chosen:
@@ -138,7 +138,7 @@ def frozen_features(pixels: torch.Tensor) -> NDArray[np.float32]:
     load_imagenet_encoder(network.encoder, "tf_efficientnet_lite0")
     network.eval()
     parts = [
-        torch.cat([s.mean(dim=(2, 3)) for s in network.encoder(network.normalise(batch))], dim=1)
+        torch.cat([s.mean(dim=(2, 3)) for s in network.encoder(network.normalize(batch))], dim=1)
         for batch in pixels.split(16)
     ]
     return torch.cat(parts).numpy()
@@ -198,7 +198,7 @@ def pools(part: Part, data: Path) -> Iterator[tuple[TilePool, TilePool, TilePool
 
 
 def tune(
-    part: Part, samples: Samples, index: NDArray[np.intp], tiles: Tiles, fold: int
+    part: Part, samples: TileDataset, index: NDArray[np.intp], tiles: Tiles, fold: int
 ) -> tuple[Any, Any]:
     """Train the recipe's tile model on ``index`` alone and look at all tiles with it."""
     recipe = load_recipe(part.recipe)
@@ -311,10 +311,10 @@ def trained_context(
     """A slide context trained on the first ``n_train`` slides."""
     torch.manual_seed(seed)
     network = SlideContext(len(bags[0].embeddings), len(bags[0].logits), 2, **options)
-    config = ContextConfig(learn_from=learn_from, epochs=20, patience=5, seed=seed)
+    config = MilConfig(learn_from=learn_from, epochs=20, patience=5, seed=seed)
     index = np.arange(len(bags))
     epochs = list(
-        train_context(
+        train_mil(
             network,
             bags,
             index[:n_train],
@@ -620,9 +620,9 @@ def figure(parts: dict[str, Any], path: Path) -> None:
                 if name not in table:
                     continue
                 value, low, high = table[name]["tile difference"]
-                colour = "#0a84ff" if low > 0 else "#c2255c" if high < 0 else "#5b6577"
-                axis.plot([low, high], [y, y], color=colour, linewidth=2)
-                axis.plot(value, y, "o", color=colour, markersize=4)
+                color = "#0a84ff" if low > 0 else "#c2255c" if high < 0 else "#5b6577"
+                axis.plot([low, high], [y, y], color=color, linewidth=2)
+                axis.plot(value, y, "o", color=color, markersize=4)
             axis.axvline(0, color="#1d2433", linewidth=0.8)
             axis.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
             axis.tick_params(axis="x", labelsize=7)

@@ -23,12 +23,12 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 from torch import nn
 
-from napari_liverdx.inference.explain import judge_cells_alone
+from napari_liverdx.inference.explain import predict_subtiles_alone
 from napari_liverdx.inference.grad_cam import CamLayer, raw_grad_cam
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.zoo import load_model
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.recipe import load_recipe, recipe_split
 
 out = Console()
@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
     model, recipe = load_model(given.model), load_recipe("liver-steatosis")
     samples = recipe.samples(given.data)
-    if not isinstance(samples, MaskedSamples):
+    if not isinstance(samples, MaskDataset):
         raise SystemExit("the data must hold masks of fat")
     split = recipe_split(recipe, samples)
     taught = split.train[: given.most]
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def tiles(
-    samples: MaskedSamples, folder: Path, chosen: NDArray[np.intp], size: int
+    samples: MaskDataset, folder: Path, chosen: NDArray[np.intp], size: int
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]]:
     """Group, tile and mask of the four corners of pictures with fat."""
     for index in map(int, chosen):
@@ -82,7 +82,7 @@ def tiles(
 
 
 def measure(
-    model: LoadedModel, samples: MaskedSamples, folder: Path, chosen: NDArray[np.intp]
+    model: LoadedModel, samples: MaskDataset, folder: Path, chosen: NDArray[np.intp]
 ) -> dict[str, object]:
     """Scores of every map over the tiles of a part."""
     fat_class = model.card.scheme.index("fat")
@@ -134,14 +134,14 @@ class _Maps:
         self.model, self.fat = model, fat_class
         self.network = copy.deepcopy(model.network).eval().requires_grad_(False)
         self.alone = copy.deepcopy(self.network)
-        judge_cells_alone(self.alone)
+        predict_subtiles_alone(self.alone)
         self.random = copy.deepcopy(self.network)
         torch.manual_seed(0)
         for part in (self.random.tile_head, self.random.pool, self.random.project):
             _renew(part)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> dict[str, Map] | None:
-        x = self.network.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+        x = self.network.normalize(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
         with torch.no_grad():
             output, apart = self.network.classify(x), self.alone.classify(x)
         if float(self.model.probabilities(output.scores)[0, self.fat]) < SURE:
@@ -155,8 +155,8 @@ class _Maps:
                 self.network, CamLayer("", blocks[-1])
             ),
             "Grad-CAM, stage before it (14 × 14)": cam(self.network, CamLayer("", blocks[-3])),
-            "Cells with RNN (7 × 7)": self._cells(output.cell_scores, size),
-            "Cells without RNN (7 × 7)": self._cells(apart.cell_scores, size),
+            "Cells with RNN (7 × 7)": self._subtiles(output.subtile_scores, size),
+            "Cells without RNN (7 × 7)": self._subtiles(apart.subtile_scores, size),
             "Grad-CAM, last layers random": cam(
                 self.random, CamLayer("", self.random.project, True)
             ),
@@ -170,7 +170,7 @@ class _Maps:
 
         return draw
 
-    def _cells(self, scores: torch.Tensor | None, size: int) -> Map:
+    def _subtiles(self, scores: torch.Tensor | None, size: int) -> Map:
         if scores is None:
             raise SystemExit("the model has no cells")
         return _wide(self.model.probabilities(scores)[0, self.fat], size)
@@ -187,10 +187,10 @@ def _renew(part: nn.Module) -> None:
             module.reset_parameters()
 
 
-def block_means(values: NDArray[np.generic], cells: int = 7) -> NDArray[np.float64]:
-    """Means over ``cells`` × ``cells`` blocks, flat: maps and masks on the same footing."""
-    side = values.shape[0] // cells
-    parts = values.astype(np.float64).reshape(cells, side, cells, side)
+def block_means(values: NDArray[np.generic], subtiles: int = 7) -> NDArray[np.float64]:
+    """Means over ``subtiles`` × ``subtiles`` blocks, flat: maps and masks on the same footing."""
+    side = values.shape[0] // subtiles
+    parts = values.astype(np.float64).reshape(subtiles, side, subtiles, side)
     return np.asarray(parts.mean(axis=(1, 3)).ravel())
 
 

@@ -29,19 +29,19 @@ from napari_liverdx.models.zoo import load_model
 from napari_liverdx.session.finetune import (
     BothMaps,
     ComparisonRequest,
-    TeachingRequest,
-    TeachingStarted,
+    FinetuneRequest,
+    FinetuneStarted,
     changes,
     compare_on_slide,
-    run_teaching,
+    run_finetuning,
 )
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_tissue
 from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import TaughtSlide
-from napari_liverdx.training.interactive.finetune import Lesson
+from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
+from napari_liverdx.training.interactive.finetune import FinetuneResult
 
 MODEL = "liver-steatosis"
 TILE = 224
@@ -61,19 +61,19 @@ def study(name: str, boxes: Boxes, slide: Slide, folder: Path, epochs: int) -> N
     """Teach one lesson and print what came of it."""
     shapes = tuple(rectangle(c, *(TILE * v for v in box)) for c, *box in boxes)
     trial = folder / name / "model.safetensors"
-    taught = TaughtSlide(slide, slide.name, shapes)
-    request = TeachingRequest(MODEL, (taught,), (), trial, epochs)
+    taught = SlideWithAnnotations(slide, slide.name, shapes)
+    request = FinetuneRequest(MODEL, (taught,), (), trial, epochs)
     stop = threading.Event()
     start, used = time.perf_counter(), time.process_time()
-    lesson: Lesson | None = None
-    for event in run_teaching(request, stop, []):
-        if isinstance(event, TeachingStarted):
+    outcome: FinetuneResult | None = None
+    for event in run_finetuning(request, stop, []):
+        if isinstance(event, FinetuneStarted):
             out.print(f"[b]{name}[/b]: {event.train} tiles teach, {event.held_out} held out")
-        elif isinstance(event, Lesson):
-            lesson = event
-    assert lesson is not None
+        elif isinstance(event, FinetuneResult):
+            outcome = event
+    assert outcome is not None
     seconds, used = time.perf_counter() - start, time.process_time() - used
-    test = lesson.test
+    test = outcome.test
     out.print(f"  {seconds:.0f} s, {used:.0f} s of processor")
     out.print(f"  balanced accuracy {test.before} before, {test.after} after")
     for c in test.classes:

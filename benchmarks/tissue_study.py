@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from napari_liverdx.core.resolution import Level, Mpp
-from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, TissueMap
+from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, TissueMap
 from napari_liverdx.slides.backend import SlideInfo
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
@@ -120,12 +120,12 @@ def changed(rgb: Picture, truth: Mask, new: Picture, soft_px: float) -> Picture:
     return out
 
 
-def pen(rgb: Picture, truth: Mask, colour: tuple[int, int, int], seed: int) -> Picture:
+def pen(rgb: Picture, truth: Mask, color: tuple[int, int, int], seed: int) -> Picture:
     """Ink over tissue: what passes both, unevenly thick."""
     part = rgb[window_of(truth)]
     coarse = np.random.default_rng(seed).uniform(0.75, 1.1, (24, 24))
     flow = np.asarray(Image.fromarray(coarse).resize(part.shape[1::-1]))[..., None]
-    inked = part * (np.array(colour) / 255) ** flow
+    inked = part * (np.array(color) / 255) ** flow
     return changed(rgb, truth, inked, 8 / MPP)
 
 
@@ -150,12 +150,10 @@ def blur(rgb: Picture, truth: Mask, sigma: float) -> Picture:
 def drawn(rgb: Picture, tissue: Mask) -> Iterator[Drawn]:
     """Every artefact in every strength, one at a time."""
     spots = iter(places(tissue, 64, 0))
-    for name, colour in INKS.items():
+    for name, color in INKS.items():
         for width in (100, 200, 400):
             truth = band(rgb.shape, next(spots), width, width)
-            yield Drawn(
-                f"{name} {width} µm", TissueLabel.PEN, pen(rgb, truth, colour, width), truth
-            )
+            yield Drawn(f"{name} {width} µm", TissueLabel.PEN, pen(rgb, truth, color, width), truth)
     for width in (60, 120, 200):
         truth = band(rgb.shape, next(spots), width, width)
         yield Drawn(f"fold {width} µm", TissueLabel.FOLD, fold(rgb, truth, width), truth)
@@ -220,7 +218,7 @@ def main() -> None:
         clean, seconds = look(rgb)
         areas = clean.areas_mm2(MPP * MPP)
         total = sum(areas.values())
-        shares = " | ".join(f"{100 * areas[k] / total:.2f} %" for k in sorted(ARTEFACTS))
+        shares = " | ".join(f"{100 * areas[k] / total:.2f} %" for k in sorted(ARTIFACTS))
         say(f"| {name} | {total:.2f} | {shares} | {seconds:.2f} |")
         rows.append((name, rgb, clean))
     for name, rgb, clean in rows:
@@ -254,8 +252,8 @@ def keep_picture(path: Path, rgb: Picture, found: TissueMap) -> None:
     small = np.asarray(Image.fromarray(rgb).resize((2 * cols, 2 * rows), Image.Resampling.BOX))
     over = small.copy()
     labels = found.labels.repeat(2, 0).repeat(2, 1)
-    for label, colour in ((2, (230, 159, 0)), (3, (0, 114, 178)), (4, (240, 228, 66))):
-        over[labels == label] = colour
+    for label, color in ((2, (230, 159, 0)), (3, (0, 114, 178)), (4, (240, 228, 66))):
+        over[labels == label] = color
     Image.fromarray(np.concatenate([small, over], axis=1)).save(path)
 
 

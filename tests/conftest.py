@@ -23,7 +23,7 @@ from napari_liverdx.slides.listing import find_slides
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.masks import MaskDataset
 from tests.support.folders import RECIPE, write_folders
 from tests.support.leaks import open_slides, own_threads
 from tests.support.models import make_card
@@ -227,5 +227,5 @@ def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
 
 
 @pytest.fixture
-def masked_samples(masked_tiles: Path) -> MaskedSamples:
-    return MaskedSamples(masked_tiles)
+def masked_samples(masked_tiles: Path) -> MaskDataset:
+    return MaskDataset(masked_tiles)

@@ -11,7 +11,7 @@ from PIL import Image
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.training.audit.audit import audit
-from napari_liverdx.training.data.table import TableSamples
+from napari_liverdx.training.data.table import TableDataset
 from tests.support.cli import RUN
 from tests.support.pictures import add_picture, parts_of
 
@@ -54,7 +54,7 @@ def test_split_command_keeps_copies_together(clean_tiles: Path, tmp_path: Path) 
         assert outcome.exit_code == 0, outcome.output
     assert "8 groups are joined" in outcome.output
     assert first.read_text() == second.read_text()
-    samples = TableSamples(first, ("a", "b"))
+    samples = TableDataset(first, ("a", "b"))
     assert {"train", "val", "test"} == set(samples.splits)
     assert not audit(samples, parts_of(samples)).is_leaky
     outcome = RUN.invoke(app, ["split", str(clean_tiles), "--out", str(first), "--folds", "4"])

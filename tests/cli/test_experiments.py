@@ -101,11 +101,11 @@ def test_train_then_evaluate(
     assert len(history) == 9
     assert np.asarray(Image.open(tmp_path / "tiny.curves.png")).std() > 10
     trained = load_model_file(model)
-    assert trained.card.cells == trained.network.cells == 1, "labels of tiles teach no cells"
+    assert trained.card.subtiles == trained.network.subtiles == 1, "labels of tiles teach no cells"
     tiles = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    assert trained.network(tiles).cell_scores is None
+    assert trained.network(tiles).subtile_scores is None
     assert "Taught by" in trained.card.training_data
-    assert trained.card.domain
+    assert trained.card.ood
     out = tmp_path / "out"
     said = run_command("evaluate", model, class_folders, "--recipe", recipe_file, "--out", out)
     assert "balanced accuracy" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_liverdx.cli.app import app
 from napari_liverdx.mil.bags import load_bags
-from napari_liverdx.mil.file import load_context
+from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.slides.slide import Slide
 from tests.support.cli import RUN, refused
 from tests.support.mil import write_square
@@ -32,7 +32,7 @@ def test_commands_from_slides_to_a_call(tmp_path: Path, tiny_file: Path, sample:
         ["context-train", str(bags), "-m", str(tiny_file), "-o", str(context), "--epochs", "2"],
     )
     assert trained.exit_code == 0, trained.output
-    card = load_context(context).card
+    card = load_mil_model(context).card
     assert card.name == "around"
     assert card.slide is not None
     assert card.slide.learned_from == "both"

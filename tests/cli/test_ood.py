@@ -13,7 +13,7 @@ from PIL import Image
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import DataError, PlanError
 from napari_liverdx.core.ood import NO_STATISTICS
-from napari_liverdx.core.prediction_sets import NOT_SURE
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
 from tests.support.cli import RUN
 
 
@@ -26,7 +26,7 @@ def test_command_says_it_and_counts_not_sure(tmp_path: Path, small_slide: Path) 
     assert "whole run: this slide" in outcome.output
     table = (out / "small.liver-steatosis.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(table)))
-    assert rows[-1]["class"] == NOT_SURE
+    assert rows[-1]["class"] == UNCERTAIN_ID
     assert sum(float(r["percent_of_tissue"]) for r in rows) == pytest.approx(100, abs=0.01)
     page = (out / "small.liver-steatosis.html").read_text(encoding="utf-8")
     assert "error rate 0.05" in page

@@ -18,7 +18,7 @@ def test_train_command_writes_a_model_that_runs(masked_tiles: Path, tmp_path: Pa
 
     path = tmp_path / "recipe.toml"
     classes = "\n".join(
-        f'[[card.classes]]\nname="{c.name}"\ntitle="{c.title}"\ncolour="{c.colour}"\n'
+        f'[[card.classes]]\nname="{c.name}"\ntitle="{c.title}"\ncolour="{c.color}"\n'
         f'kind="{c.kind.value}"'
         for c in CLASSES
     )
@@ -33,6 +33,6 @@ def test_train_command_writes_a_model_that_runs(masked_tiles: Path, tmp_path: Pa
     outcome = CliRunner().invoke(app, ["train", str(path), str(masked_tiles), "--out", str(out)])
     assert outcome.exit_code == 0, outcome.output
     model = load_model(out)
-    assert model.card.cells == 7
+    assert model.card.subtiles == 7
     assert model.card.command.startswith("liverdx ")
     assert not list(tmp_path.glob("*.checkpoint"))

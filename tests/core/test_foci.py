@@ -17,29 +17,29 @@ MAPS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1,
 _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
-def slow_foci(counted: np.ndarray, cell_um: tuple[float, float]) -> Foci:
+def slow_foci(counted: np.ndarray, subtile_um: tuple[float, float]) -> Foci:
     """Every corner of every cell of every focus against every other."""
     labels, count = ndimage.label(counted, np.ones((3, 3)))
     best, area = 0.0, 0.0
     for label in range(1, count + 1):
         rows, cols = np.nonzero(labels == label)
         corners = {(c + i, r + j) for r, c in zip(rows, cols, strict=True) for i, j in _CORNERS}
-        points = np.array(sorted(corners)) * cell_um
+        points = np.array(sorted(corners)) * subtile_um
         longest = max(np.hypot(*(points - point).T).max() for point in points) / 1e3
         if longest > best * (1 + 1e-12):
-            best, area = longest, len(rows) * cell_um[0] * cell_um[1] / 1e6
+            best, area = longest, len(rows) * subtile_um[0] * subtile_um[1] / 1e6
     return Foci(count, best, area)
 
 
 @given(MAPS, st.sampled_from([(16.0, 16.0), (10.0, 25.0), (0.5, 0.25)]))
 def test_foci_are_those_of_a_plain_search(
-    counted: np.ndarray, cell_um: tuple[float, float]
+    counted: np.ndarray, subtile_um: tuple[float, float]
 ) -> None:
-    found, expected = find_foci(counted, cell_um), slow_foci(counted, cell_um)
+    found, expected = find_foci(counted, subtile_um), slow_foci(counted, subtile_um)
     assert found.count == expected.count
     assert found.largest_mm == pytest.approx(expected.largest_mm)
     # Of equally long foci either may be named; each lies in what was counted.
-    assert found.largest_mm2 <= counted.sum() * cell_um[0] * cell_um[1] / 1e6 + 1e-12
+    assert found.largest_mm2 <= counted.sum() * subtile_um[0] * subtile_um[1] / 1e6 + 1e-12
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.4])

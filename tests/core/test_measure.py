@@ -17,16 +17,16 @@ from napari_liverdx.core.measure import (
     measure,
     measure_regions,
     probability_histogram,
-    region_cells,
+    region_subtiles,
 )
-from napari_liverdx.core.prediction_sets import NOT_SURE, not_sure
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID, uncertain_mask
 from tests.support.models import CLASSES, SCHEME
 
 
 def test_measure_counts_cells() -> None:
     p = np.array([[[0.1, 0.9], [0.2, 0.0]], [[0.2, 0.05], [0.6, 0.0]], [[0.7, 0.05], [0.2, 0.0]]])
     tissue = np.array([[True, True], [True, False]])
-    rows = {m.name: m for m in measure(p, tissue, ClassScheme(CLASSES), cell_area_um2=250_000)}
+    rows = {m.name: m for m in measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=250_000)}
     assert rows["fat"].area_mm2 == 0.25
     assert rows["background"].area_mm2 == 0.25
     assert rows["liver"].area_mm2 == 0.25
@@ -34,7 +34,9 @@ def test_measure_counts_cells() -> None:
     assert rows["fat"].mean_probability == pytest.approx((0.7 + 0.05 + 0.2) / 3)
     rows = {
         m.name: m
-        for m in measure(p, tissue, ClassScheme(CLASSES), cell_area_um2=1, thresholds={"fat": 0.15})
+        for m in measure(
+            p, tissue, ClassScheme(CLASSES), subtile_area_um2=1, thresholds={"fat": 0.15}
+        )
     }
     assert rows["fat"].percent == pytest.approx(200 / 3)
     assert rows["liver"].area_mm2 == 0
@@ -46,7 +48,7 @@ def test_a_higher_threshold_never_counts_more(a: float, b: float, seed: int) -> 
     p = rng.dirichlet([1, 1, 1], (6, 5)).transpose(2, 0, 1)
     tissue = rng.random((6, 5)) < 0.7
     low, high = (
-        measure(p, tissue, ClassScheme(CLASSES), cell_area_um2=1, thresholds={"fat": t})[2]
+        measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1, thresholds={"fat": t})[2]
         for t in sorted((a, b))
     )
     assert high.area_mm2 <= low.area_mm2
@@ -54,7 +56,7 @@ def test_a_higher_threshold_never_counts_more(a: float, b: float, seed: int) -> 
 
 def test_measure_without_tissue_is_not_a_number() -> None:
     rows = measure(
-        np.zeros((3, 2, 2)), np.zeros((2, 2), bool), ClassScheme(CLASSES), cell_area_um2=1
+        np.zeros((3, 2, 2)), np.zeros((2, 2), bool), ClassScheme(CLASSES), subtile_area_um2=1
     )
     assert all(m.area_mm2 == 0 and np.isnan(m.percent) for m in rows)
 
@@ -63,13 +65,15 @@ def test_not_sure_has_a_row_and_areas_add_up() -> None:
     p = np.array([[0.9, 0.4, 0.1, 0.34], [0.05, 0.35, 0.1, 0.33], [0.05, 0.25, 0.8, 0.33]])
     p = p[:, None, :].astype(np.float32)
     tissue = np.ones((1, 4), bool)
-    assert not_sure(p, 0.7).tolist() == [[False, True, False, True]]
-    assert not_sure(p, 0.15).tolist() == [[False, True, True, True]], "an empty set is not sure"
-    rows = measure(p, tissue, ClassScheme(CLASSES), cell_area_um2=1e6, quantile=0.7)
+    assert uncertain_mask(p, 0.7).tolist() == [[False, True, False, True]]
+    assert uncertain_mask(p, 0.15).tolist() == [[False, True, True, True]], (
+        "an empty set is not sure"
+    )
+    rows = measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1e6, quantile=0.7)
     assert [r.area_mm2 for r in rows] == [1, 0, 1, 2]
     assert sum(r.percent for r in rows) == pytest.approx(100)
-    assert rows[-1].name == NOT_SURE
-    assert len(measure(p, tissue, ClassScheme(CLASSES), cell_area_um2=1)) == 3
+    assert rows[-1].name == UNCERTAIN_ID
+    assert len(measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1)) == 3
 
 
 def test_measure_counts_foci_of_pathological_classes_alone() -> None:
@@ -77,19 +81,19 @@ def test_measure_counts_foci_of_pathological_classes_alone() -> None:
     p = np.stack([np.zeros((3, 3)), 1 - fat, fat]).astype(np.float32)
     tissue = np.ones((3, 3), bool)
     tissue[1, 2] = False
-    size = {"cell_area_um2": 1e6, "cell_um": (1000.0, 1000.0)}
+    size = {"subtile_area_um2": 1e6, "subtile_um": (1000.0, 1000.0)}
     _, liver, found = measure(p, tissue, SCHEME, **size)
     assert (found.foci, found.largest_focus_mm) == (3, pytest.approx(2**0.5))
     assert (liver.foci, liver.largest_focus_mm) == (None, None)
     # A threshold no cell reaches leaves no focus.
     *_, found = measure(p, tissue, SCHEME, **size, thresholds={"fat": 0.95})
     assert (found.foci, found.largest_focus_mm) == (0, 0)
-    *_, found = measure(p, tissue, SCHEME, cell_area_um2=1e6)
+    *_, found = measure(p, tissue, SCHEME, subtile_area_um2=1e6)
     assert (found.foci, found.largest_focus_mm) == (None, None)
     # Cells that are not sure belong to no focus: only 0.9 is within a quantile of 0.15.
-    *_, found, unsure = measure(p, tissue, SCHEME, **size, quantile=0.15)
+    *_, found, uncertain = measure(p, tissue, SCHEME, **size, quantile=0.15)
     assert found.foci == 2
-    assert (unsure.name, unsure.foci) == (NOT_SURE, None)
+    assert (uncertain.name, uncertain.foci) == (UNCERTAIN_ID, None)
 
 
 def test_class_measure_needs_no_foci() -> None:
@@ -107,23 +111,28 @@ def test_regions_that_part_the_map_add_up_to_it(seed: int) -> None:
     shape = tuple(rng.integers(1, 9, 2))
     p = rng.dirichlet([1, 1, 1], shape).transpose(2, 0, 1).astype(np.float32)
     tissue, part = rng.random(shape) < 0.8, rng.random(shape) < 0.5
-    whole = measure(p, tissue, SCHEME, cell_area_um2=1e6)
-    parts = measure_regions(p, tissue, SCHEME, [("a", part), ("b", ~part)], cell_area_um2=1e6)
+    whole = measure(p, tissue, SCHEME, subtile_area_um2=1e6)
+    parts = measure_regions(p, tissue, SCHEME, [("a", part), ("b", ~part)], subtile_area_um2=1e6)
     assert [r.name for r in parts] == ["a", "b"]
     assert sum(r.area_mm2 for r in parts) == np.count_nonzero(tissue)
     for i, row in enumerate(whole):
         assert sum(r.measures[i].area_mm2 for r in parts) == row.area_mm2
-    for region, cells in zip(parts, (part, ~part), strict=True):
-        again = measure(p, tissue & cells, SCHEME, cell_area_um2=1e6)
+    for region, subtiles in zip(parts, (part, ~part), strict=True):
+        again = measure(p, tissue & subtiles, SCHEME, subtile_area_um2=1e6)
         np.testing.assert_equal(rows_of(region.measures), rows_of(again))
 
 
 def test_a_region_cuts_a_focus() -> None:
     fat = np.full((1, 5), 0.9, np.float32)
     p = np.stack([0 * fat, 1 - fat, fat])
-    cells = np.array([[True, True, False, False, True]])
+    subtiles = np.array([[True, True, False, False, True]])
     (region,) = measure_regions(
-        p, np.ones((1, 5), bool), SCHEME, [("r", cells)], cell_area_um2=1e6, cell_um=(1e3, 1e3)
+        p,
+        np.ones((1, 5), bool),
+        SCHEME,
+        [("r", subtiles)],
+        subtile_area_um2=1e6,
+        subtile_um=(1e3, 1e3),
     )
     assert region.area_mm2 == 3
     assert region.measures[2].foci == 2
@@ -133,7 +142,7 @@ def test_a_region_cuts_a_focus() -> None:
 def test_an_empty_region_has_no_percentage() -> None:
     p = np.zeros((3, 2, 2), np.float32)
     (region,) = measure_regions(
-        p, np.ones((2, 2), bool), SCHEME, [("r", np.zeros((2, 2), bool))], cell_area_um2=1
+        p, np.ones((2, 2), bool), SCHEME, [("r", np.zeros((2, 2), bool))], subtile_area_um2=1
     )
     assert region.area_mm2 == 0
     assert all(np.isnan(m.percent) for m in region.measures)
@@ -150,19 +159,19 @@ def test_region_cells_are_those_whose_centre_is_inside(
     corners: np.ndarray, origin: tuple[float, float], size: tuple[float, float]
 ) -> None:
     shape = (9, 11)
-    cells = region_cells(corners, origin, size, shape)
+    subtiles = region_subtiles(corners, origin, size, shape)
     ys = origin[1] + (np.arange(shape[0]) + 0.5) * size[1]
     xs = origin[0] + (np.arange(shape[1]) + 0.5) * size[0]
-    np.testing.assert_array_equal(cells, Region("", (corners,)).contains(xs, ys))
+    np.testing.assert_array_equal(subtiles, Region("", (corners,)).contains(xs, ys))
 
 
 def test_region_cells_of_a_rectangle() -> None:
     square = np.array([[10, 20], [30, 20], [30, 40], [10, 40]], float)
-    cells = region_cells(square, (0, 10), (10, 10), (4, 4))
+    subtiles = region_subtiles(square, (0, 10), (10, 10), (4, 4))
     expected = np.zeros((4, 4), bool)
     expected[1:3, 1:3] = True
-    np.testing.assert_array_equal(cells, expected)
-    assert not region_cells(square + 1000, (0, 10), (10, 10), (4, 4)).any()
+    np.testing.assert_array_equal(subtiles, expected)
+    assert not region_subtiles(square + 1000, (0, 10), (10, 10), (4, 4)).any()
 
 
 @given(

@@ -6,24 +6,24 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_liverdx.core.ood import DomainRule, DomainState, read_domain
+from napari_liverdx.core.ood import OodRule, OodState, assess_ood
 
 
 def test_slide_is_judged_by_how_many_tiles_lie_outside() -> None:
-    rule = DomainRule(0.05, 0.1)
-    assert rule.judge(0, 0) is DomainState.UNKNOWN
-    assert rule.judge(5, 100) is DomainState.FAMILIAR
-    assert rule.judge(40, 100) is DomainState.UNUSUAL
-    assert rule.judge(60, 100) is DomainState.FOREIGN
-    assert rule.judge(1, 1) is not DomainState.FOREIGN, "one tile condemns no slide"
-    reading = read_domain(np.array([[0.2, np.nan], [1.5, 0.9]]), rule)
+    rule = OodRule(0.05, 0.1)
+    assert rule.judge(0, 0) is OodState.UNKNOWN
+    assert rule.judge(5, 100) is OodState.IN_DISTRIBUTION
+    assert rule.judge(40, 100) is OodState.BORDERLINE
+    assert rule.judge(60, 100) is OodState.OUT_OF_DISTRIBUTION
+    assert rule.judge(1, 1) is not OodState.OUT_OF_DISTRIBUTION, "one tile condemns no slide"
+    reading = assess_ood(np.array([[0.2, np.nan], [1.5, 0.9]]), rule)
     assert (reading.tiles, reading.outside) == (3, 1)
     assert "1 of 3 tiles (33 %)" in str(reading)
 
 
 @given(st.integers(1, 3000), st.floats(0.05, 0.6))
 def test_usual_count_is_that_of_a_beta_binomial(tiles: int, overlap: float) -> None:
-    rule = DomainRule(0.05, overlap)
+    rule = OodRule(0.05, overlap)
     usual = rule.usual(tiles, 0.95)
     assert 0 <= usual <= tiles
     rng = np.random.default_rng(0)
@@ -34,8 +34,8 @@ def test_usual_count_is_that_of_a_beta_binomial(tiles: int, overlap: float) -> N
 
 
 def test_without_held_out_specimens_only_markov_holds() -> None:
-    rule = DomainRule(0.05, None)
-    assert rule.judge(25, 100) is DomainState.FAMILIAR
-    assert rule.judge(26, 100) is DomainState.UNUSUAL
-    assert rule.judge(50, 100) is DomainState.UNUSUAL
-    assert rule.judge(51, 100) is DomainState.FOREIGN
+    rule = OodRule(0.05, None)
+    assert rule.judge(25, 100) is OodState.IN_DISTRIBUTION
+    assert rule.judge(26, 100) is OodState.BORDERLINE
+    assert rule.judge(50, 100) is OodState.BORDERLINE
+    assert rule.judge(51, 100) is OodState.OUT_OF_DISTRIBUTION

@@ -13,11 +13,11 @@ def test_operations_by_hand() -> None:
     arguments = {"cells": 4, "pixels": 4, "hidden": 8, "projection": 16, "layers": 1}
     network = build_model("rnn-subtiles", 2, arguments, 32)
     cost = measure_complexity(network, 32, torch.device("cpu"))
-    cells, pixels, hidden, width = 16, 3 * 16, 8, 16
-    project = cells * pixels * width
-    sweeps = 2 * cells * 2 * 3 * hidden * (width + hidden)
-    pool = cells * (2 * width * 64 + 64)
-    heads = cells * width * 2 + width * 2
+    subtiles, pixels, hidden, width = 16, 3 * 16, 8, 16
+    project = subtiles * pixels * width
+    sweeps = 2 * subtiles * 2 * 3 * hidden * (width + hidden)
+    pool = subtiles * (2 * width * 64 + 64)
+    heads = subtiles * width * 2 + width * 2
     assert cost.flops == 2 * (project + sweeps + pool + heads)
     assert cost.parameters == sum(p.numel() for p in network.parameters())
     assert cost.tiles_per_second > 0

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from napari_liverdx.experiments.crossval import _folds_key, cross_validate, fold_parts
-from napari_liverdx.training.data.folders import FolderSamples
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.folders import FolderDataset
+from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.recipe import Recipe
 from tests.support.folders import RECIPE
 from tests.support.training import small_recipe
@@ -20,7 +20,7 @@ from tests.support.training import small_recipe
 def test_folds_of_another_split_are_not_reused(class_folders: Path, tmp_path: Path) -> None:
     """A fold's model that learned from what is now for testing must not be found again."""
     recipe = Recipe.model_validate(tomllib.loads(RECIPE))
-    samples = FolderSamples(class_folders, ("normal", "cancer"), r"^(p\d+)_")
+    samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
     before = _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
     assert before == _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
     samples.splits = np.where(np.isin(samples.groups, ["p4", "p5"]), "test", "train")
@@ -30,7 +30,7 @@ def test_folds_of_another_split_are_not_reused(class_folders: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_cross_validation_resumes_by_fold(masked_samples: MaskedSamples, tmp_path: Path) -> None:
+def test_cross_validation_resumes_by_fold(masked_samples: MaskDataset, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
     assert len(first) == 4

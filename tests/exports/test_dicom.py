@@ -83,7 +83,7 @@ def test_dicom_is_valid(tmp_path: Path, fractional: bool) -> None:
     checker = shutil.which("dciodvfy")
     if checker is None:
         pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
-    store = oblong_result(tmp_path, 3, 70, cells=8) if fractional else oblong_result(tmp_path)
+    store = oblong_result(tmp_path, 3, 70, subtiles=8) if fractional else oblong_result(tmp_path)
     path = exported(store, "dicom", fractional=fractional, overview=overview_of(store))
     for name, kind in (
         ("source", "VLWholeSlideMicroscopyImage"),
@@ -101,12 +101,12 @@ def test_dicom_is_valid(tmp_path: Path, fractional: bool) -> None:
 
 def test_maps_of_several_frames_come_back(tmp_path: Path) -> None:
     hd = pytest.importorskip("highdicom")
-    store = oblong_result(tmp_path, 3, 70, cells=8)
+    store = oblong_result(tmp_path, 3, 70, subtiles=8)
     path = exported(store, "dicom", fractional=True)
     segmentation = hd.seg.segread(path / "segmentation.dcm")
     assert segmentation.NumberOfFrames == 3
     values = segmentation.get_total_pixel_matrix(rescale_fractional=True)[..., 0]
-    wanted = np.where(store.tissue_cells(), store.probabilities[2], 0)
+    wanted = np.where(store.tissue_subtiles(), store.probabilities[2], 0)
     assert np.abs(values - wanted).max() <= 0.5 / 255 + 1e-6
     probabilities = hd.imread(path / "parametric-map.dcm")
     frames = probabilities.get_frames(dtype=np.float32, apply_real_world_transform=False)

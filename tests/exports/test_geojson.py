@@ -91,8 +91,8 @@ def test_geojson_has_what_qupath_reads(store: ResultStore) -> None:
         assert p["measurements"]["Mean probability"] == pytest.approx(values.mean(), abs=1e-5)
     (row,) = [
         m for m in measure(
-            store.probabilities, store.tissue_cells(), store.manifest.scheme,
-            cell_area_um2=store.cell_area_um2, thresholds={"fat": 0.4},
+            store.probabilities, store.tissue_subtiles(), store.manifest.scheme,
+            subtile_area_um2=store.subtile_area_um2, thresholds={"fat": 0.4},
         ) if m.name == "fat"
     ]  # fmt: skip
     total = sum(f["properties"]["measurements"]["Area mm^2"] for f in annotations)
@@ -116,7 +116,7 @@ def test_geojson_tiles(store: ResultStore) -> None:
         numbers = p["measurements"]
         for c, value in zip(CLASSES, values, strict=True):
             assert numbers[f"Probability {c.name}"] == pytest.approx(value, abs=1e-6)
-        known = np.isfinite(store.domain[at.row, at.col])
+        known = np.isfinite(store.ood[at.row, at.col])
         assert numbers.get("Unlike training data") == (0.5 if known else None)
         assert ("Review accepted" in numbers) == (at == tile)
     (reviewed,) = [t["properties"] for t in tiles if "metadata" in t["properties"]]
@@ -125,7 +125,7 @@ def test_geojson_tiles(store: ResultStore) -> None:
 
 
 def test_many_tiles_stream_in_little_memory(tmp_path: Path) -> None:
-    store = oblong_result(tmp_path, 80, 80, cells=1)
+    store = oblong_result(tmp_path, 80, 80, subtiles=1)
     assert store.decisions == {}
     count = written = 0
     tracemalloc.start()

@@ -28,12 +28,12 @@ def test_ome_tiff_has_values_names_and_place(store: ResultStore) -> None:
     assert pixels["Plane"][0]["PositionX"] == 128 * MPP[0]
     assert pixels["Plane"][2]["PositionY"] == 64 * MPP[1]
     assert [c["Name"] for c in pixels["Channel"]] == [c.title for c in CLASSES]
-    colours = [int(c["Color"]) & 0xFFFFFFFF for c in pixels["Channel"]]
-    assert [f"#{c >> 8:06x}" for c in colours] == [c.colour for c in CLASSES]
+    colors = [int(c["Color"]) & 0xFFFFFFFF for c in pixels["Channel"]]
+    assert [f"#{c >> 8:06x}" for c in colors] == [c.color for c in CLASSES]
 
 
 def test_large_ome_tiff_is_a_pyramid_and_bytes_on_wish(tmp_path: Path) -> None:
-    store = oblong_result(tmp_path, 3, 130, cells=8)
+    store = oblong_result(tmp_path, 3, 130, subtiles=8)
     with tifffile.TiffFile(exported(store, "ome-tiff", as_bytes=True)) as tiff:
         (series,) = tiff.series
         assert [v.shape for v in series.levels] == [(3, 24, 1040), (3, 12, 520), (3, 6, 260)]

@@ -14,7 +14,7 @@ from tests.support.results import MPP, oblong_result
 
 
 def test_ome_zarr_is_valid_and_shows_what_is_called(tmp_path: Path) -> None:
-    store = oblong_result(tmp_path, 3, 70, cells=8)
+    store = oblong_result(tmp_path, 3, 70, subtiles=8)
     path = exported(store, "ome-zarr", thresholds={"fat": 0.4})
     group = zarr.open_group(path, mode="r")
     image = ome_zarr_models.open_ome_zarr(group)
@@ -25,7 +25,7 @@ def test_ome_zarr_is_valid_and_shows_what_is_called(tmp_path: Path) -> None:
     called = group["labels/called"]
     labels = ome_zarr_models.open_ome_zarr(called)
     assert type(labels).__name__ == "ImageLabel"
-    assert (called["0"][...] > 0).sum() == store.tissue_cells().sum()
+    assert (called["0"][...] > 0).sum() == store.tissue_subtiles().sum()
     assert ((called["0"][...] == 3) == counted(store, 0.4)).all()
     about = labels.attributes.ome.image_label
     assert about.colors[2].rgba == (10, 132, 255, 255)

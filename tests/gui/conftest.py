@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.window import open_in, wait
 
 
@@ -73,9 +73,9 @@ def told(dock: LiverDxDock) -> Iterator[list[str]]:
 @pytest.fixture
 def finetune_page(
     dock: LiverDxDock, painted: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TeachTab]:
+) -> Iterator[FinetunePage]:
     """The page, with a slide open."""
-    (tab,) = (p for p in dock.pages if isinstance(p, TeachTab))
+    (tab,) = (p for p in dock.pages if isinstance(p, FinetunePage))
     dock.tabs.setCurrentWidget(tab)
     open_in(dock, painted)
     tab.control.n_epochs = 2

@@ -182,22 +182,22 @@ def test_a_stated_resolution_can_be_corrected(
 def test_domain_is_told_before_and_after_the_run(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
-    notice = dock.model_panel.domain
+    notice = dock.model_panel.ood
     open_in(dock, small_slide)
     assert "No domain statistics" in notice.text.text()
     assert not notice.is_alarming
     assert not dock.findings_panel.error_rate.isEnabled()
     assert dock.controller.choose_model("liver-steatosis")
     wait(lambda: not dock.controller.is_busy)
-    reading = dock.state.domain
+    reading = dock.state.ood
     assert reading is not None
     assert 0 < reading.tiles <= 32
     assert reading.numbers in notice.text.text()
     analyze(dock)
     results = dock.controller.results
     assert results is not None
-    assert dock.state.domain is not None
-    assert dock.state.domain.tiles == results.store.count(TileState.DONE)
+    assert dock.state.ood is not None
+    assert dock.state.ood.tiles == results.store.count(TileState.DONE)
     assert notice.isVisible()
     viewer.window.resize(1366, 768)
     wait_paint()
@@ -212,7 +212,7 @@ def test_foreign_slide_gets_a_calm_notice(dock: LiverDxDock, tmp_path: Path) -> 
     open_in(dock, path)
     assert dock.controller.choose_model("liver-steatosis")
     wait(lambda: not dock.controller.is_busy)
-    notice = dock.model_panel.domain
+    notice = dock.model_panel.ood
     assert notice.is_alarming
     assert notice.isVisible()
     assert "training data" in notice.text.text() or "trained on" in notice.text.text()

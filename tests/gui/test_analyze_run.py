@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_liverdx.models.file import load_model_file, save_model_file
 from napari_liverdx.results.store import ResultStore, TileState
-from napari_liverdx.session.state import Extent, RunStatus
+from napari_liverdx.session.state import AnalysisRegion, RunStatus
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.models import make_card
 from tests.support.slides import corrupt_tile
@@ -57,13 +57,13 @@ def test_current_view_and_drawn_shapes(
     open_in(dock, small_slide)
     analyze(dock)
     whole = dock.state.progress.total
-    dock.run_panel.extent.setCurrentText(Extent.VIEW.value)
-    dock.run_panel.extent.textActivated.emit(Extent.VIEW.value)
+    dock.run_panel.analysis_region.setCurrentText(AnalysisRegion.VIEW.value)
+    dock.run_panel.analysis_region.textActivated.emit(AnalysisRegion.VIEW.value)
     getattr(viewer, "scene", viewer).camera.zoom *= 4
     analyze(dock)
     assert 0 < dock.state.progress.total < whole
     click(dock.run_panel.draw_button)
-    assert dock.state.extent is Extent.SHAPES
+    assert dock.state.analysis_region is AnalysisRegion.SHAPES
     shapes = viewer.layers["Regions to analyse"]
     analyze(dock)
     assert dock.state.status is RunStatus.FAILED
@@ -74,7 +74,7 @@ def test_current_view_and_drawn_shapes(
     assert dock.controller.results is not None
     x, y = dock.controller.results.store.origin
     assert (x, y) == (200, 200)
-    assert dock.controller.results.store.tissue_cells().sum() <= 7 * 7
+    assert dock.controller.results.store.tissue_subtiles().sum() <= 7 * 7
 
 
 def test_pointing_at_a_tile_tells_its_values(

@@ -17,7 +17,7 @@ from napari_liverdx.inference.explain_sheet import explanation_sheet
 from napari_liverdx.models.file import load_model_file, save_model_file
 from napari_liverdx.viewer.layers.camera import camera_of, canvas_size
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.explain_page import ExplainTab
+from napari_liverdx.widgets.pages.explain_page import ExplainPage
 from tests.support.models import make_card
 from tests.support.slides import write_pyramid
 from tests.support.window import analyze, canvas, click, open_in, wait, wait_paint
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.gui
 OUTLINE = "Explained tile · small"
 
 
-def page_of(dock: LiverDxDock) -> ExplainTab:
-    (page,) = (p for p in dock.pages if isinstance(p, ExplainTab))
+def page_of(dock: LiverDxDock) -> ExplainPage:
+    (page,) = (p for p in dock.pages if isinstance(p, ExplainPage))
     return page
 
 
@@ -54,7 +54,7 @@ def click_at(viewer: ViewerModel, x: float, y: float) -> None:
     QTest.mouseClick(native(viewer), Qt.MouseButton.LeftButton, pos=screen_place(viewer, x, y))
 
 
-def answered(page: ExplainTab, row: int, col: int) -> None:
+def answered(page: ExplainPage, row: int, col: int) -> None:
     def there() -> bool:
         explanation = page.control.explanation
         return explanation is not None and explanation.tile == TileIndex(row, col)
@@ -91,11 +91,11 @@ def test_a_click_explains_the_tile_under_it(
     view = page.view
     shown = view.grab().toImage()
     place = view.place(2).center().toPoint() * shown.devicePixelRatio()
-    colour = shown.pixelColor(place)
+    color = shown.pixelColor(place)
     from napari_liverdx.inference.explain_sheet import explanation_pictures
 
     middle = explanation_pictures(explanation)[2].pixels[112, 112]
-    assert np.abs(np.array(colour.getRgb()[:3]) - middle).max() <= 3
+    assert np.abs(np.array(color.getRgb()[:3]) - middle).max() <= 3
 
     start, end = screen_place(viewer, 100, 100), screen_place(viewer, 300, 300)
     QTest.mousePress(native(viewer), Qt.MouseButton.LeftButton, pos=start)

@@ -16,7 +16,7 @@ from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.main.model_panel import CardDialog
-from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.finetune_page import compared, draw, names, tuned
 from tests.support.window import analyze, click, notes, wait
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.gui
 
 
 def test_fine_tune_compare_and_keep(
-    viewer: ViewerModel, dock: LiverDxDock, finetune_page: TeachTab
+    viewer: ViewerModel, dock: LiverDxDock, finetune_page: FinetunePage
 ) -> None:
     draw(finetune_page)
     analyze(dock)
@@ -89,7 +89,7 @@ def test_fine_tune_compare_and_keep(
 
 
 def test_a_result_of_a_deleted_version_is_not_taken_for_the_kept_one(
-    dock: LiverDxDock, finetune_page: TeachTab
+    dock: LiverDxDock, finetune_page: FinetunePage
 ) -> None:
     """Version 2 was kept, used and deleted once; the new version 2 gets its own result."""
     compared(dock, finetune_page)
@@ -108,7 +108,7 @@ def test_a_result_of_a_deleted_version_is_not_taken_for_the_kept_one(
 
 
 def test_results_that_cannot_be_moved_are_told_and_kept(
-    dock: LiverDxDock, finetune_page: TeachTab, own_models: Path, tmp_path: Path
+    dock: LiverDxDock, finetune_page: FinetunePage, own_models: Path, tmp_path: Path
 ) -> None:
     compared(dock, finetune_page)
     name = finetune_page.control.maps.after.path.name
@@ -126,7 +126,7 @@ def test_results_that_cannot_be_moved_are_told_and_kept(
 
 
 def test_another_model_ends_what_runs(
-    dock: LiverDxDock, finetune_page: TeachTab, own_models: Path, tiny_file: Path
+    dock: LiverDxDock, finetune_page: FinetunePage, own_models: Path, tiny_file: Path
 ) -> None:
     """The old model's lesson never appears under the new one, and nothing starts beside it."""
     draw(finetune_page)
@@ -155,13 +155,13 @@ def test_another_model_ends_what_runs(
     click(finetune_page.tune_button)
     wait(tuned(finetune_page))
     assert trial_path(other).exists()
-    assert finetune_page.control.lesson is None
+    assert finetune_page.control.outcome is None
     assert not finetune_page.test_table.isVisible()
     assert not finetune_page.comparison.isVisible()
 
 
 def test_both_versions_are_not_run_beside_an_analysis(
-    dock: LiverDxDock, finetune_page: TeachTab
+    dock: LiverDxDock, finetune_page: FinetunePage
 ) -> None:
     draw(finetune_page)
     finetune_page.control.n_epochs = 1
@@ -183,7 +183,7 @@ def test_both_versions_are_not_run_beside_an_analysis(
 
 
 def test_cancel_and_discard_leave_nothing(
-    viewer: ViewerModel, dock: LiverDxDock, finetune_page: TeachTab, own_models: Path
+    viewer: ViewerModel, dock: LiverDxDock, finetune_page: FinetunePage, own_models: Path
 ) -> None:
     draw(finetune_page)
     finetune_page.control.n_epochs = 500

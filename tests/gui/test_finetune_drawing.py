@@ -15,7 +15,7 @@ from napari_liverdx.results.review_log import Decision
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.interactive.annotation_store import rectangle
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.finetune_page import counted, draw
 from tests.support.slides import write_pyramid
 from tests.support.teaching import REGIONS, TILE, taught
@@ -46,7 +46,7 @@ def _on_screen(viewer: ViewerModel, canvas: object, world: tuple[float, float]) 
     return QPoint(round(x), round(y))
 
 
-def test_a_shape_is_drawn_with_the_mouse(viewer: ViewerModel, finetune_page: TeachTab) -> None:
+def test_a_shape_is_drawn_with_the_mouse(viewer: ViewerModel, finetune_page: FinetunePage) -> None:
     click(finetune_page.class_buttons["fat"])
     layer = viewer.layers["Teach · painted"]
     assert viewer.layers.selection.active is layer
@@ -85,7 +85,7 @@ def test_a_shape_is_drawn_with_the_mouse(viewer: ViewerModel, finetune_page: Tea
     assert "Liver with fat" in finetune_page.taught.text()
 
 
-def test_undo_takes_back_every_kind_of_change(finetune_page: TeachTab) -> None:
+def test_undo_takes_back_every_kind_of_change(finetune_page: FinetunePage) -> None:
     draw(finetune_page, REGIONS[:2])
     layer = finetune_page.control.material.current.layer
     assert finetune_page.undo_button.isEnabled()
@@ -107,7 +107,7 @@ def test_undo_takes_back_every_kind_of_change(finetune_page: TeachTab) -> None:
     assert not finetune_page.redo_button.isEnabled()
 
 
-def test_what_is_missing_stands_on_the_page(finetune_page: TeachTab) -> None:
+def test_what_is_missing_stands_on_the_page(finetune_page: FinetunePage) -> None:
     assert not finetune_page.tune_button.isEnabled()
     assert "two classes" in finetune_page.message.text()
     draw(finetune_page, REGIONS[:3])
@@ -120,7 +120,7 @@ def test_what_is_missing_stands_on_the_page(finetune_page: TeachTab) -> None:
 
 
 def test_shapes_come_back_with_the_slide(
-    viewer: ViewerModel, dock: LiverDxDock, finetune_page: TeachTab, painted: Path
+    viewer: ViewerModel, dock: LiverDxDock, finetune_page: FinetunePage, painted: Path
 ) -> None:
     draw(finetune_page)
     # Deleting the layer loses nothing: drawing on brings back what was there.
@@ -139,7 +139,9 @@ def test_shapes_come_back_with_the_slide(
     assert finetune_page.tune_button.isEnabled()
 
 
-def test_damaged_shapes_are_not_drawn_over(viewer: ViewerModel, finetune_page: TeachTab) -> None:
+def test_damaged_shapes_are_not_drawn_over(
+    viewer: ViewerModel, finetune_page: FinetunePage
+) -> None:
     """The slide's own damaged file stops drawing; another slide's is told and does no harm."""
     folder = finetune_page.control.material.folder
     folder.folder.mkdir(parents=True)
@@ -158,7 +160,11 @@ def test_damaged_shapes_are_not_drawn_over(viewer: ViewerModel, finetune_page: T
 
 
 def test_any_layer_that_is_drawn_on_is_saved(
-    viewer: ViewerModel, dock: LiverDxDock, finetune_page: TeachTab, painted: Path, tmp_path: Path
+    viewer: ViewerModel,
+    dock: LiverDxDock,
+    finetune_page: FinetunePage,
+    painted: Path,
+    tmp_path: Path,
 ) -> None:
     """Drawing on the layer of a slide that is not the chosen one is kept for that slide."""
     second = tmp_path / "second.tif"
@@ -179,7 +185,7 @@ def test_any_layer_that_is_drawn_on_is_saved(
         assert folder.of(slide).shapes == ()
 
 
-def test_shapes_of_a_foreign_class_are_left_out_and_told(finetune_page: TeachTab) -> None:
+def test_shapes_of_a_foreign_class_are_left_out_and_told(finetune_page: FinetunePage) -> None:
     folder, slide = finetune_page.control.material.folder, finetune_page.controller.slide
     foreign = rectangle("tumour", 0, 0, TILE, TILE)
     folder.keep(slide, (*taught(slide).shapes, foreign))
@@ -190,7 +196,7 @@ def test_shapes_of_a_foreign_class_are_left_out_and_told(finetune_page: TeachTab
     assert finetune_page.tune_button.isEnabled()
 
 
-def test_tiles_of_the_review_count(dock: LiverDxDock, finetune_page: TeachTab) -> None:
+def test_tiles_of_the_review_count(dock: LiverDxDock, finetune_page: FinetunePage) -> None:
     analyze(dock)
     store = dock.controller.results.store
     done = [t for t in store.manifest.grid if store.state[t.row, t.col] == 1][:3]
@@ -204,7 +210,7 @@ def test_tiles_of_the_review_count(dock: LiverDxDock, finetune_page: TeachTab) -
     assert "1 tile reviewed" in finetune_page.taught.text()
 
 
-def test_nothing_is_cut_off(finetune_page: TeachTab) -> None:
+def test_nothing_is_cut_off(finetune_page: FinetunePage) -> None:
     from qtpy.QtWidgets import QScrollArea
 
     draw(finetune_page)

@@ -15,26 +15,26 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.measure_page import MeasureTab
+from napari_liverdx.widgets.pages.measure_page import MeasurePage
 from tests.support.paths import CMU
 from tests.support.window import analyze, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
 
-def measure_page(dock: LiverDxDock) -> MeasureTab:
+def measure_page(dock: LiverDxDock) -> MeasurePage:
     (index,) = [i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "Measure"]
     dock.tabs.setCurrentIndex(index)
     wait_paint()
     return dock.tabs.widget(index)
 
 
-def rows(page: MeasureTab) -> list[list[str]]:
+def rows(page: MeasurePage) -> list[list[str]]:
     table = page.table
-    cells = [[table.item(r, c) for c in range(5)] for r in range(table.rowCount())]
-    return [["" if cell is None else cell.text() for cell in row] for row in cells]
+    subtiles = [[table.item(r, c) for c in range(5)] for r in range(table.rowCount())]
+    return [["" if subtile is None else subtile.text() for subtile in row] for row in subtiles]
 
 
 def test_histogram_regions_and_table(
@@ -73,8 +73,8 @@ def test_histogram_regions_and_table(
     assert fat[0] == "Liver with fat"
     assert fat[3] == "2"
     assert fat[4] == f"{4 * 0.016 * 2**0.5:.2f}"
-    cells = store.tissue_cells() & (store.probabilities[2] > 0.5)
-    assert float(fat[1]) == pytest.approx(cells.sum() * 256e-6, abs=5e-4)
+    subtiles = store.tissue_subtiles() & (store.probabilities[2] > 0.5)
+    assert float(fat[1]) == pytest.approx(subtiles.sum() * 256e-6, abs=5e-4)
 
     # A drawn region is measured by itself, and again when it is changed.
     click(page.draw)
@@ -89,11 +89,11 @@ def test_histogram_regions_and_table(
     wait(lambda: rows(page)[7][1] != before)
 
     # Tiles are another basis.
-    basis = page.basis
-    basis.setCurrentText(Basis.TILES.value)
-    basis.textActivated.emit(Basis.TILES.value)
+    map_kind = page.map_kind
+    map_kind.setCurrentText(MapKind.TILES.value)
+    map_kind.textActivated.emit(MapKind.TILES.value)
     assert rows(page)[3][1] != fat[1]
-    basis.textActivated.emit(Basis.CELLS.value)
+    map_kind.textActivated.emit(MapKind.SUBTILES.value)
     assert rows(page)[3][1] == fat[1]
 
     # What is copied is what is shown.

@@ -16,10 +16,10 @@ from tests.support.window import analyze, canvas, open_in, wait, wait_paint
 pytestmark = pytest.mark.gui
 
 
-def stamp(store: ResultStore, cells: list[tuple[int, int]]) -> None:
+def stamp(store: ResultStore, subtiles: list[tuple[int, int]]) -> None:
     """Probability 1 in some cells, 0 in all others."""
     store.probabilities[:] = 0
-    for row, col in cells:
+    for row, col in subtiles:
         store.probabilities[2, row, col] = 1
 
 
@@ -28,18 +28,18 @@ def test_layer_lies_exactly_over_the_tissue(
     viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path, overlap: float
 ) -> None:
     """Black cells are painted into the slide; the map must cover these pixels and no others."""
-    cell = 32
+    subtile = 32
     pixels = np.full((896, 1120, 3), (205, 140, 180), np.uint8)
-    cells = [(3, 5), (10, 20), (27, 34)]
-    for row, col in cells:
-        pixels[row * cell : (row + 1) * cell, col * cell : (col + 1) * cell] = 0
+    subtiles = [(3, 5), (10, 20), (27, 34)]
+    for row, col in subtiles:
+        pixels[row * subtile : (row + 1) * subtile, col * subtile : (col + 1) * subtile] = 0
     path = tmp_path / "marked.tif"
     write_pyramid(path, pixels)
     open_in(dock, path)
     dock.state.overlap = overlap
     analyze(dock)
     assert dock.controller.results is not None
-    stamp(dock.controller.results.store, cells)
+    stamp(dock.controller.results.store, subtiles)
     dock.controller.results.refresh(tiles=False)
     layer = viewer.layers["Liver with fat · marked"]
     layer.opacity = 1.0

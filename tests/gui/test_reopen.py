@@ -18,7 +18,7 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.compare_controller import Mode
-from napari_liverdx.widgets.pages.compare_page import CompareTab
+from napari_liverdx.widgets.pages.compare_page import ComparePage
 from tests.support.models import make_card
 from tests.support.paths import CMU
 from tests.support.slides import write_pyramid
@@ -142,7 +142,7 @@ def test_each_result_keeps_its_own_error_rate(
     first.error_rate = 0.1
     dock.state.overlap = 2 / 7
     analyze(dock)
-    assert len(dock.controller.findings.shelf) == 2
+    assert len(dock.controller.findings.open_results) == 2
     assert ViewState.load(first.store.path).error_rate == 0.1
     dock.controller.findings.save_view()
     assert ViewState.load(first.store.path).error_rate == 0.1
@@ -186,12 +186,12 @@ def test_two_models_side_by_side_on_one_slide(
     save_model_file(other, network, make_card(name="other", title="Other"), half=False)
     assert dock.controller.choose_model(str(other))
     analyze(dock)
-    assert len(dock.controller.findings.shelf) == 2
+    assert len(dock.controller.findings.open_results) == 2
     assert dock.findings_panel.result.count() == 2
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.5)
     # Both stand in the comparison; these two have the same weights.
     dock.show_page("Compare")
-    (page,) = [p for p in dock.pages if isinstance(p, CompareTab)]
+    (page,) = [p for p in dock.pages if isinstance(p, ComparePage)]
     assert [box.result.currentText() for box in page.boxes] == ["tiny", "other"]
     for box in page.boxes:
         box.threshold.setValue(0.2)

@@ -14,13 +14,13 @@ from qtpy.QtWidgets import QWidget
 from napari_liverdx.results.review_log import Verdict
 from napari_liverdx.viewer.layers.camera import camera_of
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.review_page import ReviewTab
+from napari_liverdx.widgets.pages.review_page import ReviewPage
 from tests.support.window import analyze, canvas, click, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
 
-def review_page(dock: LiverDxDock) -> ReviewTab:
+def review_page(dock: LiverDxDock) -> ReviewPage:
     (index,) = [i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "Review"]
     dock.tabs.setCurrentIndex(index)
     page = dock.tabs.widget(index)

@@ -12,7 +12,7 @@ from napari.layers import Labels
 from napari_liverdx.core.tissue import TissueLabel
 from napari_liverdx.results.store import TileState
 from napari_liverdx.viewer.layers.slide_source import is_slide_layer
-from napari_liverdx.viewer.layers.tissue import TISSUE_COLOURS, find_tissue_layer
+from napari_liverdx.viewer.layers.tissue import TISSUE_COLORS, find_tissue_layer
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.artifacts import INKS, inked, written
 from tests.support.window import analyze, canvas, click, open_in, wait, wait_paint
@@ -53,7 +53,7 @@ def test_ink_is_seen_on_the_slide(viewer: ViewerModel, dock: LiverDxDock, marked
     areas = {k: v.text() for k, v in dock.tissue_panel.areas.items()}
     assert areas[TissueLabel.PEN].endswith("mm²")
     assert areas[TissueLabel.FOLD] == areas[TissueLabel.BLUR] == "none"
-    orange = [int(TISSUE_COLOURS[TissueLabel.PEN][i : i + 2], 16) for i in (1, 3, 5)]
+    orange = [int(TISSUE_COLORS[TissueLabel.PEN][i : i + 2], 16) for i in (1, 3, 5)]
     layer.opacity = 1.0
 
     def share(rgb: list[int]) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from napari_liverdx.core.grid import TileGrid, plan_grid
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.models.ood import EmbeddingDomain
+from napari_liverdx.models.ood import EmbeddingStatistics
 from napari_liverdx.slides.slide import Slide
 
 
@@ -29,10 +29,8 @@ def knowing(tiny: LoadedModel, sample: Slide) -> LoadedModel:
     with torch.inference_mode():
         batch = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2)
         embeddings = tiny.network(batch).embedding.numpy()
-    domain = EmbeddingDomain.fit(embeddings)
-    limit = float(np.quantile(domain.distances(torch.from_numpy(embeddings)).numpy(), 0.95))
-    domain = replace(domain, limit=limit)
-    card = tiny.card.model_copy(
-        update={"domain": {**domain.fields(), "rate": 0.05, "overlap": 0.1}}
-    )
-    return replace(tiny, card=card, statistics=domain.tensors())
+    ood = EmbeddingStatistics.fit(embeddings)
+    limit = float(np.quantile(ood.distances(torch.from_numpy(embeddings)).numpy(), 0.95))
+    ood = replace(ood, limit=limit)
+    card = tiny.card.model_copy(update={"ood": {**ood.fields(), "rate": 0.05, "overlap": 0.1}})
+    return replace(tiny, card=card, statistics=ood.tensors())

@@ -19,7 +19,7 @@ from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.explain import (
     explain_pixels,
     explain_tile,
-    judge_cells_alone,
+    predict_subtiles_alone,
     sentences,
     tile_at,
 )
@@ -29,7 +29,7 @@ from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.session.run import look_at_slide
+from napari_liverdx.session.run import inspect_slide
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.explanations import FAT, FATTY, made_explanation
@@ -70,35 +70,35 @@ def test_cells_alone_hear_nothing_of_their_neighbours(tiny: LoadedModel) -> None
     features = torch.randn(1, network.project[0].in_channels, 7, 7)
     other = features.clone()
     other[:, :, 0, 0] += 3
-    whole = network.heads(features).cell_scores, network.heads(other).cell_scores
+    whole = network.heads(features).subtile_scores, network.heads(other).subtile_scores
     assert not torch.allclose(whole[0][..., 6, 6], whole[1][..., 6, 6], atol=1e-7)
-    assert judge_cells_alone(network)
-    alone = network.heads(features).cell_scores, network.heads(other).cell_scores
+    assert predict_subtiles_alone(network)
+    alone = network.heads(features).subtile_scores, network.heads(other).subtile_scores
     assert torch.equal(alone[0][..., 6, 6], alone[1][..., 6, 6])
     assert not torch.allclose(alone[0][..., 0, 0], alone[1][..., 0, 0])
-    single = tiny.network.heads(features[:, :, 3:4, 5:6]).cell_scores
+    single = tiny.network.heads(features[:, :, 3:4, 5:6]).subtile_scores
     assert torch.allclose(alone[0][..., 3, 5], single[..., 0, 0], atol=1e-6)
 
 
 def test_explanation_is_what_a_run_says(tiny: LoadedModel, small_slide: Path) -> None:
     with open_slide(small_slide) as slide:
-        tissue = look_at_slide(slide).tissue
+        tissue = inspect_slide(slide).tissue
         assert tissue is not None
         plan = plan_run(slide.levels, slide.mpp, tissue, tiny.card, device=choose_device("cpu"))
         (batch,) = predict(plan, slide, tiny, [TileIndex(1, 2)])
         explanation = explain_tile(slide, plan.grid, TileIndex(1, 2), tiny)
         assert np.array_equal(explanation.pixels, slide.read_region(0, 448, 224, 224, 224))
-    assert explanation.cells is not None
-    assert batch.cells is not None
+    assert explanation.subtiles is not None
+    assert batch.subtiles is not None
     assert np.allclose(explanation.probabilities, batch.probabilities[0], atol=1e-5)
-    assert np.allclose(explanation.cells, batch.cells[0], atol=1e-5)
+    assert np.allclose(explanation.subtiles, batch.subtiles[0], atol=1e-5)
     assert explanation.alone is not None
-    assert explanation.alone.cells is not None
+    assert explanation.alone.subtiles is not None
     assert explanation.difference is not None
     assert np.array_equal(
         explanation.difference,
-        explanation.cells[explanation.class_index]
-        - explanation.alone.cells[explanation.class_index],
+        explanation.subtiles[explanation.class_index]
+        - explanation.alone.subtiles[explanation.class_index],
     )
     assert np.abs(explanation.difference).max() > 1e-4
 
@@ -153,7 +153,7 @@ def test_models_without_cells_have_grad_cam_alone(
     assert any(m.cam is not None and m.cam.max() == 1 for m in maps)
     one = maps[0]
     assert one.cam_note.startswith(where)
-    assert one.cells is None
+    assert one.subtiles is None
     assert one.alone is None
     assert one.difference is None
     assert "no recurrent network" in one.alone_note
@@ -164,7 +164,7 @@ def test_models_without_cells_have_grad_cam_alone(
 
 
 def test_a_model_without_a_feature_map_says_so() -> None:
-    model = model_of("rnn-subtiles", 64, cells=4, pixels=4, hidden=8, projection=16)
+    model = model_of("rnn-subtiles", 64, subtiles=4, pixels=4, hidden=8, projection=16)
     explanation = explain_pixels(noise(64), model)
     assert explanation.cam is None
     assert "no convolutional feature map" in explanation.cam_note
@@ -176,7 +176,7 @@ def test_a_model_without_a_feature_map_says_so() -> None:
         "difference",
     ]
     transformer = build_model("cnn", 3, {"encoder": "vit_tiny_patch16_224"}, 224).eval()
-    x = transformer.normalise(torch.from_numpy(noise()).permute(2, 0, 1)[None])
+    x = transformer.normalize(torch.from_numpy(noise()).permute(2, 0, 1)[None])
     with pytest.raises(PlanError, match="no convolutional feature map"):
         grad_cam(transformer, x, 0, 224)
     assert not any(m._forward_hooks for m in transformer.modules())

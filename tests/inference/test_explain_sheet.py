@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from napari_liverdx.core.colormaps import CIVIDIS, colour_values
+from napari_liverdx.core.colormaps import CIVIDIS, color_values
 from napari_liverdx.inference.explain import explain_pixels
 from napari_liverdx.inference.explain_sheet import (
     difference_limit,
@@ -40,16 +40,16 @@ def test_a_sheet_has_all_its_letters_where_no_dejavu_is_installed(
 
 
 def test_pictures_have_one_scale_and_say_the_difference() -> None:
-    cells, alone = np.full((7, 7), 0.5), np.full((7, 7), 0.25)
-    cells[2, 3], alone[2, 3] = 1.0, 0.9
-    explanation = made_explanation(cells, alone, make_card())
+    subtiles, alone = np.full((7, 7), 0.5), np.full((7, 7), 0.25)
+    subtiles[2, 3], alone[2, 3] = 1.0, 0.9
+    explanation = made_explanation(subtiles, alone, make_card())
     pictures = {p.name: p for p in explanation_pictures(explanation)}
     assert list(pictures) == ["tile", "cam", "cells", "alone", "difference"]
     assert pictures["cells"].scale == pictures["alone"].scale
     assert {p.pixels.shape for p in pictures.values()} == {(28, 28, 3)}
     block = pictures["cells"].pixels[8:12, 12:16].reshape(-1, 3)
     assert (block == np.array([0xFE, 0xE8, 0x38])).all()
-    expected = colour_values(np.array(0.25), CIVIDIS, 0, 1)
+    expected = color_values(np.array(0.25), CIVIDIS, 0, 1)
     assert (pictures["alone"].pixels[0, 0] == expected).all()
     scale = pictures["difference"].scale
     assert scale is not None

@@ -21,7 +21,7 @@ from tests.support.pictures import noise
 
 def test_grad_cam_is_the_gradient_weighted_sum(tiny: LoadedModel) -> None:
     network = copy.deepcopy(tiny.network)
-    x = network.normalise(torch.from_numpy(noise()).permute(2, 0, 1)[None])
+    x = network.normalize(torch.from_numpy(noise()).permute(2, 0, 1)[None])
     shown, where = grad_cam(network, x, FAT, 224)
     features = network.features(x).detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(network.heads(features).scores[0, FAT], features)
@@ -75,7 +75,7 @@ def test_random_last_layers_change_the_map(
             for module in part.modules():
                 if hasattr(module, "reset_parameters"):
                     module.reset_parameters()
-        x = network.normalise(torch.from_numpy(explanation.pixels).permute(2, 0, 1)[None])
+        x = network.normalize(torch.from_numpy(explanation.pixels).permute(2, 0, 1)[None])
         cam, _ = grad_cam(network, x, FAT, 224)
         values = spearmanr(cam[::16, ::16].ravel(), explanation.cam[::16, ::16].ravel())
         alike.append(np.nan_to_num(values.statistic))
@@ -87,7 +87,7 @@ def test_grad_cam_gives_back_what_it_froze(tiny: LoadedModel) -> None:
     network.project.requires_grad_(False)
     asked = [p.requires_grad for p in network.parameters()]
     assert len(set(asked)) == 2
-    x = network.normalise(torch.from_numpy(noise()).permute(2, 0, 1)[None])
+    x = network.normalize(torch.from_numpy(noise()).permute(2, 0, 1)[None])
     with torch.no_grad():
         grad_cam(network, x, 0, 224)
     assert [p.requires_grad for p in network.parameters()] == asked

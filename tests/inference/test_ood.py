@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_liverdx.inference.ood import probe_domain, read_result
+from napari_liverdx.inference.ood import probe_ood, read_result
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.results.store import ResultStore
@@ -34,23 +34,23 @@ def test_resumed_run_gives_the_same_reading(
                 store = ResultStore.open(path)
                 steps = analyze(plan, slide, knowing, store)
             last = list(steps)[-1]
-            assert last.domain == read_result(store, knowing.card)
+            assert last.ood == read_result(store, knowing.card)
             stores.append(ResultStore.open(path))
     whole, resumed = stores
-    np.testing.assert_allclose(whole.domain, resumed.domain, rtol=1e-3)
-    assert np.isfinite(whole.domain).sum() == len(plan.tiles)
-    assert whole.manifest.domain["tiles"] == len(plan.tiles)
-    assert whole.manifest.domain == resumed.manifest.domain
+    np.testing.assert_allclose(whole.ood, resumed.ood, rtol=1e-3)
+    assert np.isfinite(whole.ood).sum() == len(plan.tiles)
+    assert whole.manifest.ood["tiles"] == len(plan.tiles)
+    assert whole.manifest.ood == resumed.manifest.ood
 
 
 def test_probe_looks_at_a_few_tiles_of_the_run(small_slide: Path, knowing: LoadedModel) -> None:
     with open_slide(small_slide) as slide:
         plan = make_plan(slide, knowing)
-        reading = probe_domain(plan, slide, knowing, n=6)
+        reading = probe_ood(plan, slide, knowing, n=6)
         assert reading is not None
         assert reading.tiles == 6
-        everything = probe_domain(plan, slide, knowing, n=10_000)
+        everything = probe_ood(plan, slide, knowing, n=10_000)
         assert everything is not None
         assert everything.tiles == len(plan.tiles)
-        silent = replace(knowing, card=knowing.card.model_copy(update={"domain": {}}))
-        assert probe_domain(plan, slide, silent) is None
+        silent = replace(knowing, card=knowing.card.model_copy(update={"ood": {}}))
+        assert probe_ood(plan, slide, silent) is None

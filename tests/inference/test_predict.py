@@ -91,7 +91,7 @@ class Hungry(TileModel):
 
     def __init__(self, inner: TileModel, limit: int) -> None:
         super().__init__()
-        self.inner, self.limit, self.cells = inner, limit, inner.cells
+        self.inner, self.limit, self.subtiles = inner, limit, inner.subtiles
         self.tried: list[int] = []
 
     def forward(self, tiles: torch.Tensor) -> TileOutput:

@@ -33,7 +33,7 @@ def test_corrupt_tile_is_marked_and_the_run_goes_on(
         store.tile_probabilities[:, ~failed], whole.tile_probabilities[:, ~failed], atol=1e-5
     )
     assert (store.tile_probabilities[:, failed] == 0).all()
-    assert store.tissue_cells().sum() < whole.tissue_cells().sum()
+    assert store.tissue_subtiles().sum() < whole.tissue_subtiles().sum()
 
 
 def test_closing_stops_reading_and_keeps_what_is_done(

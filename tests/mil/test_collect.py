@@ -10,7 +10,7 @@ import pytest
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.mil.bags import UNKNOWN, load_bag
-from napari_liverdx.mil.collect import SlideRow, collect_bags, list_slides
+from napari_liverdx.mil.collect import SlideRow, extract_bags, list_slides
 from napari_liverdx.models.file import LoadedModel
 from tests.support.mil import write_square
 
@@ -19,7 +19,7 @@ def test_annotated_tiles_are_labelled(tmp_path: Path, small_slide: Path, tiny: L
     drawn = tmp_path / "a.geojson"
     write_square(drawn, "fat", 224, 224, 448)
     row = SlideRow(small_slide, "fat", "p1", drawn)
-    (made,) = collect_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
+    (made,) = extract_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
     assert not made.error
     bag = load_bag(tmp_path / "bags" / "small.bag.npz")
     assert len(bag) == made.tiles
@@ -29,7 +29,7 @@ def test_annotated_tiles_are_labelled(tmp_path: Path, small_slide: Path, tiny: L
     assert (bag.tile_labels[~(bag.mask & inside)] == UNKNOWN).all()
     assert (bag.slide_label, bag.group, bag.tile_sha256) == (1, "p1", tiny.sha256)
     write_square(drawn, "tumour", 224, 224, 448)
-    (made,) = collect_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
+    (made,) = extract_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
     assert "'tumour'" in made.error
 
 

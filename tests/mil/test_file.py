@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from napari_liverdx.core.errors import ModelFileError, PlanError
-from napari_liverdx.mil.file import load_context
-from napari_liverdx.mil.train import apply_context
+from napari_liverdx.mil.file import load_mil_model
+from napari_liverdx.mil.train import apply_mil_model
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
 from napari_liverdx.models.zoo import available_models
 from napari_liverdx.slides.slide import Slide
@@ -22,13 +22,13 @@ def test_a_context_fits_its_own_tile_model_only(
     width = len(store.embeddings())
     other = LoadedModel(tiny.card, tiny.network, "f" * 64, tiny.path)
     with pytest.raises(ModelFileError, match=r"belongs to the tile model 'tiny'.*ffffffffffff"):
-        apply_context(store, save_context(tmp_path / "o.safetensors", other, width))
+        apply_mil_model(store, save_context(tmp_path / "o.safetensors", other, width))
     with pytest.raises(ModelFileError, match="inconsistent"):
-        apply_context(store, save_context(tmp_path / "w.safetensors", tiny, width + 1))
+        apply_mil_model(store, save_context(tmp_path / "w.safetensors", tiny, width + 1))
     with pytest.raises(PlanError, match=r"--overlap 0\.5"):
-        apply_context(store, save_context(tmp_path / "v.safetensors", tiny, width, overlap=0.5))
+        apply_mil_model(store, save_context(tmp_path / "v.safetensors", tiny, width, overlap=0.5))
     with pytest.raises(ModelFileError, match="not a slide context"):
-        load_context(tiny.path)
+        load_mil_model(tiny.path)
 
 
 def test_a_context_is_no_tile_model(
@@ -46,8 +46,8 @@ def test_damaged_contexts_are_named(tmp_path: Path, tiny: LoadedModel) -> None:
     good = save_context(path, tiny, 5)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelFileError, match="damaged"):
-        load_context(path)
+        load_mil_model(path)
     bad = good.card.model_copy(update={"arguments": {"hidden": -3}})
     save_model_file(path, good.network, bad)
     with pytest.raises(ModelFileError, match="hidden"):
-        load_context(path)
+        load_mil_model(path)

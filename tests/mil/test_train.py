@@ -17,11 +17,11 @@ from napari_liverdx.metrics.classification import area_under_curve
 from napari_liverdx.mil.bags import Bag
 from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.mil.train import (
-    ContextConfig,
-    apply_context,
+    MilConfig,
+    apply_mil_model,
     score_bags,
     split_bags,
-    train_context,
+    train_mil,
 )
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.html import write_report
@@ -31,7 +31,7 @@ from tests.support.mil import analyzed, mosaics, save_context, small_network
 
 
 def learned(
-    config: ContextConfig,
+    config: MilConfig,
     counts: tuple[int, int] = (32, 12),
     *,
     residual: bool = True,
@@ -41,7 +41,7 @@ def learned(
     torch.manual_seed(config.seed)
     model = SlideContext(5, 3, 2, hidden=8, projection=12, dropout=0.1, residual=residual)
     train, val = np.split(np.arange(len(bags)), [counts[0]])
-    list(train_context(model, bags, train, val, pathological=(2,), config=config))
+    list(train_mil(model, bags, train, val, pathological=(2,), config=config))
     return model
 
 
@@ -58,7 +58,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.slow
 def test_neighbours_correct_a_tile() -> None:
     how = {"noise": 2.0, "scale": (2, 3), "share": (0.2, 0.5)}
-    config = ContextConfig(learn_from="tiles", epochs=12, batch_size=2, learning_rate=0.02)
+    config = MilConfig(learn_from="tiles", epochs=12, batch_size=2, learning_rate=0.02)
     model, bags = learned(config, **how), mosaics(3, 24, **how)
     alone = tile_auc([softmax(b.logits) for b in bags], bags)
     refined = tile_auc([softmax(s.tile_logits) for s in score_bags(model, bags)], bags)
@@ -69,7 +69,7 @@ def test_neighbours_correct_a_tile() -> None:
 @pytest.mark.slow
 def test_slide_labels_alone_find_the_guilty_tiles() -> None:
     """No tile label is seen, neither in training nor through the tile model's logits."""
-    config = ContextConfig(learn_from="slides", epochs=18, learning_rate=0.01)
+    config = MilConfig(learn_from="slides", epochs=18, learning_rate=0.01)
     model, bags = learned(config, residual=False), mosaics(3, 24)
     scores = score_bags(model, bags)
     called = np.array([s.slide_logits[1] > s.slide_logits[0] for s in scores])
@@ -87,7 +87,7 @@ def test_slide_labels_alone_find_the_guilty_tiles() -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     first, second, other = (
-        learned(ContextConfig(epochs=2, seed=seed), (8, 8)).state_dict() for seed in (0, 0, 1)
+        learned(MilConfig(epochs=2, seed=seed), (8, 8)).state_dict() for seed in (0, 0, 1)
     )
     assert all(torch.equal(first[k], second[k]) for k in first)
     assert any(not torch.equal(first[k], other[k]) for k in first)
@@ -98,8 +98,8 @@ def test_labels_that_cannot_teach_are_named() -> None:
     index = np.arange(8)
 
     def start(train: np.ndarray, val: np.ndarray, data: list[Bag], learn_from: str) -> None:
-        config = ContextConfig(learn_from=learn_from, epochs=1)
-        next(train_context(small_network(), data, train, val, pathological=(2,), config=config))
+        config = MilConfig(learn_from=learn_from, epochs=1)
+        next(train_mil(small_network(), data, train, val, pathological=(2,), config=config))
 
     with pytest.raises(DataError, match="stands in training and validation"):
         start(index[::2], index[1::2], bags, "both")
@@ -137,10 +137,10 @@ def test_a_context_refines_and_calls(
     raw = store.tile_probabilities.copy()
     width = len(store.embeddings())
     context = save_context(tmp_path / "c.safetensors", tiny, width)
-    assert store.slide_call is None
-    call = apply_context(store, context)
+    assert store.slide_prediction is None
+    call = apply_mil_model(store, context)
     again = ResultStore.open(store.path)
-    assert again.slide_call == call
+    assert again.slide_prediction == call
     refined, attention = again.refined()
     done = again.state == TileState.DONE
     assert refined[:, done].sum(0) == pytest.approx(1, abs=1e-5)
@@ -157,9 +157,9 @@ def test_a_context_refines_and_calls(
     page = tmp_path / "r.html"
     rows = measure(
         again.probabilities,
-        again.tissue_cells(),
+        again.tissue_subtiles(),
         tiny.card.scheme,
-        cell_area_um2=again.cell_area_um2,
+        subtile_area_um2=again.subtile_area_um2,
         thresholds={},
     )
     write_report(page, again, rows, opened_slide.overview(4), tiny.card.model_dump())
@@ -167,7 +167,7 @@ def test_a_context_refines_and_calls(
     assert "Tiles that decided" in page.read_text(encoding="utf-8")
     # A call counts for the tiles that it judged and no others.
     again.state[tuple(np.argwhere(done)[0])] = TileState.PENDING
-    assert again.slide_call is None
+    assert again.slide_prediction is None
     with pytest.raises(ResultError, match="no slide context"):
         again.refined()
 
@@ -177,6 +177,6 @@ def test_a_context_from_tiles_alone_gives_no_call(
 ) -> None:
     store = analyzed(tmp_path / "a.liverdx.zarr", opened_slide, tiny, embeddings=True)
     context = save_context(tmp_path / "c.safetensors", tiny, len(store.embeddings()), "tiles")
-    call = apply_context(store, context)
+    call = apply_mil_model(store, context)
     assert (call.called, call.probabilities, call.deciding) == ("", (), ())
     assert "tile labels alone" in dict(call.lines())["slide call"]

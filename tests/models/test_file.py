@@ -89,7 +89,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, tiny: LoadedModel) ->
         ({"arguments": {"nonsense": 1}}, "nonsense"),
         ({"arguments": {"encoder": "hf-hub:someone/something"}}, "no encoder"),
         ({"arguments": {**tiny.card.arguments, "hidden": 10**9}}, "between"),
-        ({"cells": 3}, "inconsistent"),
+        ({"subtiles": 3}, "inconsistent"),
     ):
         save_model_file(path, tiny.network, make_card(**change))
         with pytest.raises(ModelFileError, match=message):

@@ -60,7 +60,7 @@ def test_parity_with_keras(
 ) -> None:
     with torch.inference_mode():
         output = load(folder, fold)(tiles)
-    assert output.cell_scores is None
+    assert output.subtile_scores is None
     assert output.embedding.shape == (len(tiles), 256)
     np.testing.assert_allclose(output.scores.numpy(), golden[name(fold)], rtol=0, atol=1e-4)
 

@@ -15,9 +15,9 @@ from torch import nn
 from napari_liverdx.models.architectures.livernet import LiverNet
 from napari_liverdx.models.file import LoadedModel, load_model_file, rewrite_model_file
 from napari_liverdx.models.ood import (
-    BatchNormDomain,
-    EmbeddingDomain,
-    domain_scorer,
+    BatchNormStatistics,
+    EmbeddingStatistics,
+    ood_scorer,
     overdispersion,
 )
 from napari_liverdx.slides.slide import Slide
@@ -33,11 +33,11 @@ def test_overdispersion_tells_independent_from_all_or_none() -> None:
 
 def test_mahalanobis_distance_by_hand() -> None:
     corners = np.array([[3.0, 1, 0], [3, -1, 0], [-3, 1, 0], [-3, -1, 0]])
-    domain = EmbeddingDomain.fit(corners)
+    ood = EmbeddingStatistics.fit(corners)
     # Variances 12 and 4/3 along the axes; nothing along the third, so it costs very much.
     values = torch.tensor([[0.0, 0, 0], [6, 0, 0], [0, 2, 0], [6, 2, 0]])
-    assert domain.distances(values).numpy() == pytest.approx([0, 3, 3, 6], rel=2e-3, abs=1e-6)
-    assert float(domain.distances(torch.tensor([[0.0, 0, 1]]))) > 1000
+    assert ood.distances(values).numpy() == pytest.approx([0, 3, 3, 6], rel=2e-3, abs=1e-6)
+    assert float(ood.distances(torch.tensor([[0.0, 0, 1]]))) > 1000
 
 
 @given(st.integers(0, 2**31), st.integers(2, 40))
@@ -47,8 +47,8 @@ def test_distance_does_not_depend_on_rotation(seed: int, features: int) -> None:
     values = rng.normal(size=(200, features)) * rng.uniform(0.5, 3, features)
     turn = np.linalg.qr(rng.normal(size=(features, features)))[0]
     new = rng.normal(size=(5, features))
-    straight = EmbeddingDomain.fit(values).distances(torch.from_numpy(new))
-    turned = EmbeddingDomain.fit(values @ turn).distances(torch.from_numpy(new @ turn))
+    straight = EmbeddingStatistics.fit(values).distances(torch.from_numpy(new))
+    turned = EmbeddingStatistics.fit(values @ turn).distances(torch.from_numpy(new @ turn))
     assert straight.numpy() == pytest.approx(turned.numpy(), rel=2e-2)
 
 
@@ -71,10 +71,10 @@ def test_batch_norm_statistics_know_their_own_data(sample: Slide) -> None:
     with torch.no_grad():
         network(batch)
         network.eval()
-        output, scores = BatchNormDomain(1.0)(network, batch)
+        output, scores = BatchNormStatistics(1.0)(network, batch)
         plain = network(batch)
         noise = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-        strange = BatchNormDomain(1.0)(network, noise)[1]
+        strange = BatchNormStatistics(1.0)(network, noise)[1]
     assert torch.equal(output.scores, plain.scores), "looking changes nothing"
     assert float(scores.mean()) == pytest.approx(1, abs=0.25)
     assert float((scores > 3.84).float().mean()) < 0.05
@@ -86,15 +86,15 @@ def test_statistics_leave_the_weights_bit_identical(
     tmp_path: Path, tiny: LoadedModel, tiny_file: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    domain = EmbeddingDomain.fit(rng.normal(size=(60, 32)))
-    card = tiny.card.model_copy(update={"domain": {**domain.fields(), "overlap": 0.1}})
+    ood = EmbeddingStatistics.fit(rng.normal(size=(60, 32)))
+    card = tiny.card.model_copy(update={"ood": {**ood.fields(), "overlap": 0.1}})
     out = tmp_path / "with.safetensors"
-    rewrite_model_file(tiny_file, card, domain.tensors(), out)
+    rewrite_model_file(tiny_file, card, ood.tensors(), out)
     before, after = load_file(tiny_file), load_file(out)
     assert set(after) - set(before) == {"domain.mean", "domain.components"}
     for name, tensor in before.items():
         assert after[name].dtype == tensor.dtype
         assert torch.equal(after[name], tensor)
     loaded = load_model_file(out)
-    assert isinstance(domain_scorer(loaded.card, loaded.statistics), EmbeddingDomain)
-    assert domain_scorer(tiny.card, tiny.statistics) is None
+    assert isinstance(ood_scorer(loaded.card, loaded.statistics), EmbeddingStatistics)
+    assert ood_scorer(tiny.card, tiny.statistics) is None

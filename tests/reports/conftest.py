@@ -35,7 +35,7 @@ def store(tmp_path: Path, slide: Slide, tiny: LoadedModel) -> ResultStore:
     found = ResultStore.create(path, manifest, plan.tissue, plan.tiles)
     rng = np.random.default_rng(0)
     values = rng.dirichlet([0.5, 0.5, 0.5], len(plan.tiles)).astype(np.float32)
-    cells = rng.dirichlet([0.5] * 3, (len(plan.tiles), 7, 7)).transpose(0, 3, 1, 2)
-    found.add(plan.tiles, values, cells.astype(np.float32))
+    subtiles = rng.dirichlet([0.5] * 3, (len(plan.tiles), 7, 7)).transpose(0, 3, 1, 2)
+    found.add(plan.tiles, values, subtiles.astype(np.float32))
     found.finish({"seconds": 1.0}, device="cpu", complete=True)
     return found

@@ -16,26 +16,30 @@ from napari_liverdx.reports.measurements import (
     measurement_text,
     write_measurements,
 )
-from napari_liverdx.results.measured_map import Basis, MeasuredMap, measured_map
+from napari_liverdx.results.measurement_map import MapKind, MeasurementMap, measurement_map
 from tests.support.models import SCHEME
 from tests.support.results import patchy_result
 
 
-def measured(on: MeasuredMap) -> tuple[ClassMeasure, ...]:
+def measured(on: MeasurementMap) -> tuple[ClassMeasure, ...]:
     return measure(
-        on.probabilities, on.tissue, SCHEME, cell_area_um2=on.cell_area_um2, cell_um=on.cell_um
+        on.probabilities,
+        on.tissue,
+        SCHEME,
+        subtile_area_um2=on.subtile_area_um2,
+        subtile_um=on.subtile_um,
     )
 
 
 def test_tables_hold_all_regions(tmp_path: Path) -> None:
-    on = measured_map(patchy_result(tmp_path, overlap=0, k=3, seed=4), Basis.TILES)
+    on = measurement_map(patchy_result(tmp_path, overlap=0, k=3, seed=4), MapKind.TILES)
     everywhere = np.ones(on.tissue.shape, bool)
     regions = measure_regions(
         on.probabilities, on.tissue, SCHEME, [("left, upper", everywhere), ("none", ~everywhere)],
-        cell_area_um2=on.cell_area_um2, cell_um=on.cell_um,
+        subtile_area_um2=on.subtile_area_um2, subtile_um=on.subtile_um,
     )  # fmt: skip
     whole = measured(on)
-    rows = measurement_table(whole, regions, basis=Basis.TILES)
+    rows = measurement_table(whole, regions, map_kind=MapKind.TILES)
     assert len(rows) == 9
     assert {row[0] for row in rows} == {WHOLE, "left, upper", "none"}
     assert [row[1:] for row in rows[:3]] == [row[1:] for row in rows[3:6]]
@@ -46,7 +50,7 @@ def test_tables_hold_all_regions(tmp_path: Path) -> None:
     nothing = dict(zip(COLUMNS, rows[8], strict=True))
     assert nothing["percent_of_tissue"] == nothing["mean_probability"] == ""
     for name, separator in (("t.csv", ","), ("t.tsv", "\t")):
-        write_measurements(tmp_path / name, whole, regions, basis=Basis.TILES)
+        write_measurements(tmp_path / name, whole, regions, map_kind=MapKind.TILES)
         text = (tmp_path / name).read_text(encoding="utf-8")
         assert list(csv.reader(text.splitlines(), delimiter=separator)) == [list(COLUMNS), *rows]
     assert measurement_text(rows).splitlines()[0] == "\t".join(COLUMNS)

@@ -14,14 +14,14 @@ import pytest
 
 from napari_liverdx.core.errors import PlanError, StorageFullError
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.prediction_sets import NOT_SURE
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.card import Interval
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.measurements import COLUMNS
-from napari_liverdx.reports.write import report_paths, save_report, suspicious_tiles
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.reports.write import report_paths, save_report, top_tiles
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Decision, write_decisions
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.measure import Measurer
@@ -34,7 +34,7 @@ from tests.support.results import PERSON
 
 def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
     found = findings(store)
-    ranked, _ = suspicious_tiles(store, 2, 0.5, 3)
+    ranked, _ = top_tiles(store, 2, 0.5, 3)
     store.decisions.put(ranked[0], Decision.accept("fat"))
     store.decisions.put(ranked[1], Decision.reject("fat", "liver"))
     page = save_report(
@@ -144,7 +144,7 @@ def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> N
         temperature=1.5,
         metrics={"expected calibration error, all": Interval(value=0.02, low=0.01, high=0.03)},
     )
-    found = Measurer(store).take(Basis.CELLS, {}, 0.4)
+    found = Measurer(store).take(MapKind.SUBTILES, {}, 0.4)
     page = save_report(slide, store, found.measures, card, 0.1)
     text = " ".join(text_of(page).split())
     assert "1,234 held-out cells of 9 groups" in text
@@ -153,22 +153,22 @@ def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> N
     assert "1.5: logits were divided by it" in text
     assert "Not sure" in text
     assert "error rate 0.1" in text
-    unsure = found.measures[-1]
-    assert unsure.name == NOT_SURE
-    assert f"{unsure.area_mm2:.3f}" in text
+    uncertain = found.measures[-1]
+    assert uncertain.name == UNCERTAIN_ID
+    assert f"{uncertain.area_mm2:.3f}" in text
 
 
 def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
     pages = {}
-    for basis in Basis:
-        found = findings(store, basis)
-        page = save_report(slide, store, found.measures, tiny.card, basis=basis)
-        pages[basis] = page.read_text(encoding="utf-8")
+    for map_kind in MapKind:
+        found = findings(store, map_kind)
+        page = save_report(slide, store, found.measures, tiny.card, map_kind=map_kind)
+        pages[map_kind] = page.read_text(encoding="utf-8")
         rows = list(csv.DictReader(page.with_suffix(".csv").read_text().splitlines()))
-        assert {row["basis"] for row in rows} == {basis.value}
+        assert {row["basis"] for row in rows} == {map_kind.value}
         assert float(rows[2]["area_mm2"]) == pytest.approx(found.measures[2].area_mm2, abs=1e-6)
-    assert "dense map" in pages[Basis.CELLS]
-    assert "cover the box" in pages[Basis.TILES_AVERAGED]
+    assert "dense map" in pages[MapKind.SUBTILES]
+    assert "cover the box" in pages[MapKind.TILES_AVERAGED]
     # The picture is of what was measured, too.
     pictures = [re.findall(r'png;base64,([^"]*)"', page) for page in pages.values()]
     assert pictures[0][0] == pictures[1][0]
@@ -192,16 +192,16 @@ def test_suspicious_tiles_reach_the_threshold_and_lie_apart(store: ResultStore) 
     store.state[...] = TileState.DONE
     store.state[0, 0] = TileState.FAILED
     store.tile_probabilities[2] = np.arange(rows * cols).reshape(rows, cols)[::-1, ::-1] / 100
-    found, reached = suspicious_tiles(store, 2, 0.05, 4)
+    found, reached = top_tiles(store, 2, 0.05, 4)
     assert found[:2] == (TileIndex(0, 1), TileIndex(0, 2))
     assert (len(found), reached) == (4, rows * cols - 6)
-    assert suspicious_tiles(store, 2, 0.9, 4) == ((), 0)
+    assert top_tiles(store, 2, 0.9, 4) == ((), 0)
     half = replace(
         store.manifest.grid, stride_x=112, stride_y=112, width=(cols + 1) * 112,
         height=(rows + 1) * 112,
     )  # fmt: skip
     store.manifest = store.manifest.model_copy(update={"grid": half})
-    found, _ = suspicious_tiles(store, 2, 0.05, 99)
+    found, _ = top_tiles(store, 2, 0.05, 99)
     assert found[:2] == (TileIndex(0, 1), TileIndex(0, 3))
     for i, a in enumerate(found):
         assert all(max(abs(a.row - b.row), abs(a.col - b.col)) > 1 for b in found[:i])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_liverdx.results.privacy import without_folders, without_name
+from napari_liverdx.results.privacy import redact, without_folders
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_folders_are_taken_out_of_texts(text: str, left: str) -> None:
     ],
 )
 def test_a_name_is_hidden_word_by_word(text: str, hidden: str) -> None:
-    assert without_name(text, "Doe_John.ome.tif", "CODE") == hidden
+    assert redact(text, "Doe_John.ome.tif", "CODE") == hidden
 
 
 @given(st.text(max_size=12), st.text(max_size=12), st.text(max_size=12))
 def test_a_name_with_any_signs_is_hidden(before: str, name: str, after: str) -> None:
-    hidden = without_name(f"{before} {name} {after}", name, "#")
+    hidden = redact(f"{before} {name} {after}", name, "#")
     assert not name.strip() or "#" in hidden

@@ -33,7 +33,7 @@ def test_result_is_valid_ome_zarr(tmp_path: Path, opened_slide: Slide, tiny: Loa
     assert translation.translation == pytest.approx([0, 7.75, 7.75])
     assert group["probabilities"].shape == store.probabilities.shape
     assert (group["probabilities"][...] == store.probabilities).all()
-    sums = store.probabilities.sum(0)[store.tissue_cells()]
+    sums = store.probabilities.sum(0)[store.tissue_subtiles()]
     assert sums == pytest.approx(1, abs=1e-5)
 
 
@@ -44,17 +44,17 @@ def test_overlapping_tiles_are_averaged(
     store = run_into(opened_slide, tiny, tmp_path / "a.liverdx.zarr", overlap=overlap)
     again = ResultStore.open(store.path)
     assert np.allclose(again.probabilities, store.probabilities, atol=1e-6)
-    assert again.probabilities.sum(0)[again.tissue_cells()] == pytest.approx(1, abs=1e-4)
+    assert again.probabilities.sum(0)[again.tissue_subtiles()] == pytest.approx(1, abs=1e-4)
     plan = make_plan(opened_slide, tiny, overlap=overlap)
-    cell = plan.grid.tile_width / 7
+    subtile = plan.grid.tile_width / 7
     total, count = np.zeros_like(store.probabilities), np.zeros(store.probabilities.shape[1:])
     for batch in predict(plan, opened_slide, tiny):
-        assert batch.cells is not None
-        for tile, cells in zip(batch.tiles, batch.cells, strict=True):
+        assert batch.subtiles is not None
+        for tile, subtiles in zip(batch.tiles, batch.subtiles, strict=True):
             x, y, _, _ = plan.grid.level_rect(tile)
-            rows = slice(round((y - plan.grid.y) / cell), round((y - plan.grid.y) / cell) + 7)
-            cols = slice(round((x - plan.grid.x) / cell), round((x - plan.grid.x) / cell) + 7)
-            total[:, rows, cols] += cells
+            rows = slice(round((y - plan.grid.y) / subtile), round((y - plan.grid.y) / subtile) + 7)
+            cols = slice(round((x - plan.grid.x) / subtile), round((x - plan.grid.x) / subtile) + 7)
+            total[:, rows, cols] += subtiles
             count[rows, cols] += 1
     assert count.max() > 1
     assert np.allclose(store.probabilities, total / np.maximum(count, 1), atol=1e-5)

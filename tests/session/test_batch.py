@@ -123,7 +123,7 @@ def test_an_unexpected_problem_names_no_folder(
     def broken(slide: Slide) -> None:
         raise ValueError(f"{slide.path} and {tmp_path}/other/x.bin make no sense")
 
-    monkeypatch.setattr("napari_liverdx.session.batch_slide.look_at_slide", broken)
+    monkeypatch.setattr("napari_liverdx.session.batch_slide.inspect_slide", broken)
     last_states(replace(request_all, slides=request_all.slides[:1]))
     (row,) = cohort_table(tmp_path / "out")
     assert row["problem"].startswith("Unexpected problem: ValueError")

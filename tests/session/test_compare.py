@@ -19,10 +19,10 @@ def test_figures_against_counting_by_hand(tmp_path: Path) -> None:
     second.tile_probabilities[:] = first.tile_probabilities[[0, 2, 1]]
     a, b = Side(first, "fat", 0.3), Side(second, "fat", 0.6)
     found = compare(a, b)
-    tissue = first.tissue_cells()
+    tissue = first.tissue_subtiles()
     hit_a = tissue & (first.probabilities[2] >= 0.3)
     hit_b = tissue & (first.probabilities[1] >= 0.6)
-    area = first.cell_area_um2 / 1e6
+    area = first.subtile_area_um2 / 1e6
     assert found.a_mm2 == pytest.approx(hit_a.sum() * area)
     assert found.b_mm2 == pytest.approx(hit_b.sum() * area)
     assert found.both_mm2 == pytest.approx((hit_a & hit_b).sum() * area)
@@ -48,7 +48,7 @@ def test_a_result_equals_itself(tmp_path: Path) -> None:
 
 def test_maps_of_other_cells_are_looked_up_in_place(tmp_path: Path) -> None:
     fine = square_result(tmp_path / "a.liverdx.zarr")
-    coarse = square_result(tmp_path / "b.liverdx.zarr", cells=1)
+    coarse = square_result(tmp_path / "b.liverdx.zarr", subtiles=1)
     fine.probabilities[2] = 0
     fine.probabilities[2, 7:14, 0:7] = 1
     coarse.probabilities[2] = 0

@@ -10,7 +10,7 @@ import pytest
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.explain import sentences
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.session.run import look_at_slide
+from napari_liverdx.session.run import inspect_slide
 from napari_liverdx.slides.open import open_slide
 from tests.support.models import make_card, model_of
 
@@ -20,7 +20,7 @@ def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
 ) -> None:
     from napari_liverdx.inference.run import make_manifest
     from napari_liverdx.models.file import save_model_file
-    from napari_liverdx.results.slide_prediction import SlideCall
+    from napari_liverdx.results.slide_prediction import SlidePrediction
     from napari_liverdx.results.store import ResultStore
     from napari_liverdx.session.explain import (
         ExplainRequest,
@@ -35,7 +35,7 @@ def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
     with pytest.raises(PlanError, match="open a slide"):
         grid_to_explain(state, None)
     with open_slide(small_slide) as slide:
-        state.slide = look_at_slide(slide)
+        state.slide = inspect_slide(slide)
         with pytest.raises(PlanError, match="choose a model"):
             grid_to_explain(state, None)
         state.choose_card(str(tiny_file), tiny.card)
@@ -54,14 +54,14 @@ def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
         assert answer.explanation.around is None
         refined = np.zeros((3, *plan.grid.shape), np.float32)
         refined[:, tile.row, tile.col] = 0.1, 0.7, 0.2
-        call = SlideCall(
+        call = SlidePrediction(
             context_name="wide",
             context_version="1",
             context_sha256="0",
             learned_from="tiles",
             tiles=1,
         )
-        store.keep_call(call, refined, np.zeros(plan.grid.shape, np.float32))
+        store.save_slide_prediction(call, refined, np.zeros(plan.grid.shape, np.float32))
         answer = explain(request)
         assert answer.explanation.around is not None
         assert sentences(answer.explanation)[1] == (

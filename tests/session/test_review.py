@@ -21,25 +21,25 @@ from tests.support.results import square_result
 
 def test_orders_put_the_right_tiles_first(twelve_tiles: ResultStore) -> None:
     fat = twelve_tiles.tile_probabilities[2]
-    first = rank_tiles(twelve_tiles, Order.SUSPICIOUS, 12)
+    first = rank_tiles(twelve_tiles, Order.HIGHEST_PROBABILITY, 12)
     assert [fat[t.row, t.col] for t in first] == sorted(fat.ravel(), reverse=True)
-    unsure = rank_tiles(twelve_tiles, Order.UNCERTAIN, 1)[0]
+    uncertain = rank_tiles(twelve_tiles, Order.UNCERTAIN, 1)[0]
     # The least certain one has the lowest highest probability here, as three classes are few.
     entropy = -(twelve_tiles.tile_probabilities * np.log(twelve_tiles.tile_probabilities)).sum(
         axis=0
     )
-    assert entropy[unsure.row, unsure.col] == entropy.max()
-    twelve_tiles.domain[1, 1] = np.nan
-    strange = rank_tiles(twelve_tiles, Order.UNFAMILIAR, 12)
+    assert entropy[uncertain.row, uncertain.col] == entropy.max()
+    twelve_tiles.ood[1, 1] = np.nan
+    strange = rank_tiles(twelve_tiles, Order.LEAST_TYPICAL, 12)
     assert TileIndex(1, 1) not in strange
     assert len(strange) == 11
-    assert twelve_tiles.domain[strange[0].row, strange[0].col] == np.nanmax(twelve_tiles.domain)
+    assert twelve_tiles.ood[strange[0].row, strange[0].col] == np.nanmax(twelve_tiles.ood)
 
 
 def test_decided_tiles_can_be_left_out(twelve_tiles: ResultStore) -> None:
-    first = rank_tiles(twelve_tiles, Order.SUSPICIOUS, 3)
+    first = rank_tiles(twelve_tiles, Order.HIGHEST_PROBABILITY, 3)
     Review(twelve_tiles).accept(first[0])
-    assert rank_tiles(twelve_tiles, Order.SUSPICIOUS, 2, undecided_only=True) == first[1:]
+    assert rank_tiles(twelve_tiles, Order.HIGHEST_PROBABILITY, 2, undecided_only=True) == first[1:]
 
 
 def test_a_finished_tile_counts_and_no_other(twelve_tiles: ResultStore) -> None:
@@ -90,7 +90,7 @@ def test_a_rejected_tile_of_two_classes_is_of_the_other(tmp_path: Path) -> None:
 
 def test_a_correction_names_the_class(twelve_tiles: ResultStore) -> None:
     review = Review(twelve_tiles)
-    tile = rank_tiles(twelve_tiles, Order.SUSPICIOUS, 1)[0]
+    tile = rank_tiles(twelve_tiles, Order.HIGHEST_PROBABILITY, 1)[0]
     review.correct(tile, "liver")
     assert twelve_tiles.decisions[tile].verdict is Verdict.REJECTED
     assert twelve_tiles.decisions[tile].correct == "liver"

@@ -15,7 +15,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Rect, covered
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.annotations import read_geojson, read_shapes_csv
-from napari_liverdx.training.data.table import TableSamples
+from napari_liverdx.training.data.table import TableDataset
 from tests.support.annotations import box, collection, feature, shapes_csv
 
 BROKEN = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,7 +105,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes, header: bool
         for read in (
             lambda: read_geojson(path),
             lambda: read_shapes_csv(path, "a"),
-            lambda: TableSamples(path),
+            lambda: TableDataset(path),
         ):
             try:
                 read()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, find_tissue
+from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, find_tissue
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_overview, slide_tissue, slide_tissue_map
@@ -28,7 +28,7 @@ def test_ink_over_tissue_is_found(liver: np.ndarray, ink: str, tmp_path: Path) -
     assert (inside == TissueLabel.PEN).mean() > 0.9
     assert not found.analysed.mask[35:42, 10:70].any()
     apart = np.r_[found.labels[:24], found.labels[54:]]
-    assert not np.isin(apart, list(ARTEFACTS)).any(), "nothing else is ink"
+    assert not np.isin(apart, list(ARTIFACTS)).any(), "nothing else is ink"
 
 
 def test_a_fold_is_found_where_tissue_lies_on_itself(liver: np.ndarray, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_real_slides_lose_little(data_root: Path, tmp_path: Path) -> None:
     for path in (*paths, tmp_path / "tiles.png"):
         with open_slide(path, mpp=Mpp.square(0.5)) as slide:
             found = slide_tissue_map(slide)
-        share = np.isin(found.labels, list(ARTEFACTS)).sum() / (found.labels > 0).sum()
+        share = np.isin(found.labels, list(ARTIFACTS)).sum() / (found.labels > 0).sum()
         assert share < 0.02, path.name
 
 

@@ -15,7 +15,7 @@ FAT = 2
 FATTY = TileIndex(4, 10)
 
 
-def made_explanation(cells: np.ndarray, alone: np.ndarray, card: ModelCard) -> Explanation:
+def made_explanation(subtiles: np.ndarray, alone: np.ndarray, card: ModelCard) -> Explanation:
     from napari_liverdx.core.geometry import Rect
     from napari_liverdx.inference.explain import AloneContext
 
@@ -32,8 +32,8 @@ def made_explanation(cells: np.ndarray, alone: np.ndarray, card: ModelCard) -> E
         card.name,
         card.classes,
         FAT,
-        tile(float(cells.mean())),
-        stacked(cells),
+        tile(float(subtiles.mean())),
+        stacked(subtiles),
         np.zeros((28, 28), np.float32),
         "some layer",
         AloneContext(tile(float(alone.mean())), stacked(alone)),

@@ -19,7 +19,7 @@ def exported(store: ResultStore, name: str, **options: object) -> Path:
 
 
 def counted(store: ResultStore, threshold: float) -> np.ndarray:
-    return (store.probabilities[2] >= np.float32(threshold)) & store.tissue_cells()
+    return (store.probabilities[2] >= np.float32(threshold)) & store.tissue_subtiles()
 
 
 def overview_of(store: ResultStore) -> Overview:

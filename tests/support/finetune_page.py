@@ -8,12 +8,12 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox
 
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.pages.finetune_page import TeachTab
+from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.teaching import REGIONS, TILE
 from tests.support.window import analyze, click, wait
 
 
-def draw(page: TeachTab, regions: tuple = REGIONS) -> None:
+def draw(page: FinetunePage, regions: tuple = REGIONS) -> None:
     """Shapes as a script or another plugin would add them."""
     for name, *box in regions:
         click(page.class_buttons[name])
@@ -23,7 +23,7 @@ def draw(page: TeachTab, regions: tuple = REGIONS) -> None:
     counted(page)
 
 
-def counted(page: TeachTab) -> None:
+def counted(page: FinetunePage) -> None:
     page.control.material.count()
     wait(lambda: not page.controller.workers.are_busy)
 
@@ -32,11 +32,11 @@ def names(combo: QComboBox) -> list[str]:
     return [combo.itemText(i) for i in range(combo.count())]
 
 
-def tuned(page: TeachTab) -> Callable[[], bool]:
+def tuned(page: FinetunePage) -> Callable[[], bool]:
     return lambda: not page.control.work and not page.control.workers.are_busy
 
 
-def compared(dock: LiverDxDock, page: TeachTab) -> None:
+def compared(dock: LiverDxDock, page: FinetunePage) -> None:
     """A trial, and its result on the slide."""
     page.control.n_epochs = 1
     draw(page)

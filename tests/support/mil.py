@@ -11,7 +11,7 @@ import torch
 from benchmarks.mosaic import MosaicConfig, TilePool, make_mosaics
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.mil.bags import Bag
-from napari_liverdx.mil.file import ARCHITECTURE, LoadedContext, load_context
+from napari_liverdx.mil.file import ARCHITECTURE, LoadedMilModel, load_mil_model
 from napari_liverdx.mil.network import SlideContext, slide_classes
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.file import LoadedModel, save_model_file
@@ -63,7 +63,7 @@ def mosaics(seed: int, count: int, *, noise: float = 1.6, **options: object) -> 
 
 def save_context(
     path: Path, tile: LoadedModel, features: int, learned_from: str = "both", **more: object
-) -> LoadedContext:
+) -> LoadedMilModel:
     """A context with random weights for a tile model."""
     model = small_network(features)
     torch.manual_seed(1)
@@ -87,7 +87,7 @@ def save_context(
         slide=slide,
     )
     save_model_file(path, model, card, half=False)
-    return load_context(path)
+    return load_mil_model(path)
 
 
 def analyzed(path: Path, slide: Slide, model: LoadedModel, *, embeddings: bool) -> ResultStore:

@@ -8,7 +8,7 @@ import torch
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme, TissueClass
 from napari_liverdx.models.architectures.registry import build_model
-from napari_liverdx.models.card import ModelCard, Normalisation
+from napari_liverdx.models.card import ModelCard, Normalization
 from napari_liverdx.models.file import LoadedModel
 
 CLASSES = (
@@ -29,8 +29,8 @@ def make_card(**more: object) -> ModelCard:
         "classes": CLASSES,
         "mpp": 0.5,
         "tile_size": 224,
-        "cells": 7,
-        "normalisation": Normalisation(),
+        "subtiles": 7,
+        "normalization": Normalization(),
     }
     return ModelCard.model_validate({**fields, **more})
 
@@ -46,7 +46,7 @@ def model_of(architecture: str, size: int, **arguments: object) -> LoadedModel:
         architecture=architecture,
         arguments=arguments,
         tile_size=size,
-        cells=network.cells,
+        subtiles=network.subtiles,
         output=network.output,
     )
     return LoadedModel(card, network, "0" * 64, Path("none"))

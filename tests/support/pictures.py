@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.base import TileDataset
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
@@ -26,7 +26,7 @@ def add_picture(folder: Path, name: str, picture: NDArray[np.uint8], row: str) -
         file.write(f"{name},{row}\n")
 
 
-def parts_of(samples: Samples) -> dict[str, NDArray[np.intp]]:
+def parts_of(samples: TileDataset) -> dict[str, NDArray[np.intp]]:
     return {name: np.flatnonzero(samples.splits == name) for name in ("train", "val", "test")}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_liverdx.training.calibrate import Seen
+from napari_liverdx.training.calibrate import CalibrationPredictions
 
 
-def grouped_draw(rng: np.random.Generator, groups: int) -> Seen:
+def grouped_draw(rng: np.random.Generator, groups: int) -> CalibrationPredictions:
     """Groups that differ: each has its own difficulty and its own number of samples."""
     sizes = rng.integers(1, 12, groups)
     names = np.repeat([f"g{i}" for i in range(groups)], sizes)
@@ -17,4 +17,4 @@ def grouped_draw(rng: np.random.Generator, groups: int) -> Seen:
     logits[np.arange(len(names)), labels] += ease
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     empty = np.zeros((len(names), 1), np.float32)
-    return Seen(np.arange(len(names)), names, empty, p.astype(np.float32), labels)
+    return CalibrationPredictions(np.arange(len(names)), names, empty, p.astype(np.float32), labels)

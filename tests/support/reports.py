@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.measure import Findings, Measurer
 from tests.support.results import SQUARE
 
 
-def findings(store: ResultStore, basis: Basis = Basis.CELLS, cut: float = 0.5) -> Findings:
-    return Measurer(store).take(basis, {"fat": cut}, None, [("Field <A> & B", SQUARE)])
+def findings(
+    store: ResultStore, map_kind: MapKind = MapKind.SUBTILES, cut: float = 0.5
+) -> Findings:
+    return Measurer(store).take(map_kind, {"fat": cut}, None, [("Field <A> & B", SQUARE)])
 
 
 def text_of(page: Path) -> str:

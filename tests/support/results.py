@@ -17,17 +17,22 @@ from tests.support.models import CLASSES
 MPP = (0.5, 0.25)
 
 
-TILE, CELLS = 64, 4
+TILE, SUBTILES = 64, 4
 
 
-CELL = TILE // CELLS
+CELL = TILE // SUBTILES
 
 
 NAME = "Doe, Jane 1950.svs"
 
 
 def oblong_result(
-    folder: Path, rows: int = 6, cols: int = 8, *, cells: int = CELLS, slide: Path | None = None
+    folder: Path,
+    rows: int = 6,
+    cols: int = 8,
+    *,
+    subtiles: int = SUBTILES,
+    slide: Path | None = None,
 ) -> ResultStore:
     """A result of random probabilities, on unequal µm/px unless it is of a real slide."""
     x, y = 128, 64
@@ -44,7 +49,7 @@ def oblong_result(
         model_sha256="f" * 64,
         classes=CLASSES,
         grid=grid,
-        cells=cells,
+        subtiles=subtiles,
         overlap=0.0,
         regions_sha256="",
     )
@@ -58,10 +63,10 @@ def oblong_result(
     tiles = [t for t in grid if t != TileIndex(0, 0)]
     store = ResultStore.create(folder / "slide.tiny.liverdx.zarr", manifest, tissue, tiles)
     rng = np.random.default_rng(0)
-    values = rng.dirichlet((1, 1, 1), (len(tiles), cells, cells)).astype(np.float32)
+    values = rng.dirichlet((1, 1, 1), (len(tiles), subtiles, subtiles)).astype(np.float32)
     values = np.moveaxis(values, -1, 1)
-    domain = np.where(np.arange(len(tiles)) % 2, 0.5, np.nan).astype(np.float32)
-    store.add(tiles[:-1], values.mean((2, 3))[:-1], values[:-1], [tiles[-1]], domain=domain)
+    ood = np.where(np.arange(len(tiles)) % 2, 0.5, np.nan).astype(np.float32)
+    store.add(tiles[:-1], values.mean((2, 3))[:-1], values[:-1], [tiles[-1]], ood=ood)
     store.finish({}, device="cpu", complete=True)
     return store
 
@@ -77,7 +82,7 @@ def patchy_result(
     manifest = RunManifest(
         slide_name="s", slide_format="f", slide_fingerprint="ab", slide_size=(900, 800),
         mpp=(0.5, 0.25), mpp_source="test", model_name="m", model_version="1", model_sha256="0",
-        classes=CLASSES, grid=grid, cells=k, overlap=overlap, regions_sha256="1",
+        classes=CLASSES, grid=grid, subtiles=k, overlap=overlap, regions_sha256="1",
     )  # fmt: skip
     tissue = TissueMask(rng.random((100, 120)) < 0.8, 8, 8)
     state = rng.choice(
@@ -118,7 +123,7 @@ def square_result(path: Path, rows: int = 3, cols: int = 4, **more: object) -> R
         "model_sha256": "1" * 64,
         "classes": CLASSES,
         "grid": grid,
-        "cells": 7,
+        "subtiles": 7,
         "overlap": 0.0,
         "regions_sha256": "2" * 64,
         **more,
@@ -128,6 +133,6 @@ def square_result(path: Path, rows: int = 3, cols: int = 4, **more: object) -> R
     rng = np.random.default_rng(0)
     classes = len(store.manifest.classes)
     values = rng.dirichlet([1.0] * classes, rows * cols).astype(np.float32)
-    store.add(list(grid), values, None, domain=rng.random(rows * cols).astype(np.float32) * 2)
+    store.add(list(grid), values, None, ood=rng.random(rows * cols).astype(np.float32) * 2)
     store.flush()
     return store

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import TaughtSlide
+from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
 
 TILE = 224
 
@@ -23,12 +23,12 @@ REGIONS = (
 """Class, left, top, width and height in tiles; a tile lies between them."""
 
 
-def taught(slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()) -> TaughtSlide:
+def taught(slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()) -> SlideWithAnnotations:
     shapes, called = (
         tuple(rectangle(name, *(TILE * v for v in box)) for name, *box in part)
         for part in (regions, tiles)
     )
-    return TaughtSlide(slide, slide.name, shapes, called)
+    return SlideWithAnnotations(slide, slide.name, shapes, called)
 
 
 class Blank:

@@ -37,8 +37,8 @@ def test_stain_jitter_changes_tissue_and_keeps_glass() -> None:
 
 def test_tiles_and_cells_turn_together() -> None:
     generator = torch.Generator().manual_seed(0)
-    cells = torch.rand(16, 1, 4, 4)
-    tiles = cells.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    turned, small = dihedral([tiles, cells], generator)
+    subtiles = torch.rand(16, 1, 4, 4)
+    tiles = subtiles.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    turned, small = dihedral([tiles, subtiles], generator)
     assert torch.equal(turned[:, :, ::8, ::8], small)
-    assert not torch.equal(small, cells)
+    assert not torch.equal(small, subtiles)

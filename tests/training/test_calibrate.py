@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_liverdx.core.ood import DomainRule, DomainState, read_domain
+from napari_liverdx.core.ood import OodRule, OodState, assess_ood
 from napari_liverdx.models.file import LoadedModel, load_model_file
 from napari_liverdx.models.zoo import load_model
 from napari_liverdx.slides.slide import Slide
@@ -20,7 +20,7 @@ from napari_liverdx.training.calibrate import (
     score_pictures,
     weighted_quantile,
 )
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.masks import MaskDataset
 from tests.support.predictions import grouped_draw
 
 CPU = torch.device("cpu")
@@ -39,12 +39,12 @@ def tiles_of(data_root: Path, source: str, step: int) -> list[np.ndarray]:
 
 def test_own_tiles_are_familiar_and_other_tissue_is_not(data_root: Path) -> None:
     model = load_model("liver-steatosis")
-    rule = DomainRule(0.05, model.card.domain["overlap"])
+    rule = OodRule(0.05, model.card.ood["overlap"])
     own = score_pictures(model, tiles_of(data_root, "A", 9), CPU)
-    assert read_domain(own, rule).state is DomainState.FAMILIAR
+    assert assess_ood(own, rule).state is OodState.IN_DISTRIBUTION
     paths = sorted((data_root / "oral_he" / "oscc").glob("400x_*"))[::20][:16]
     other = [np.asarray(Image.open(p).convert("RGB").resize((224, 224))) for p in paths]
-    assert read_domain(score_pictures(model, other, CPU), rule).state is DomainState.FOREIGN
+    assert assess_ood(score_pictures(model, other, CPU), rule).state is OodState.OUT_OF_DISTRIBUTION
 
 
 def test_livernet_is_flagged_on_liver_from_elsewhere(data_root: Path, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_livernet_is_flagged_on_liver_from_elsewhere(data_root: Path, tmp_path: 
     convert_livernet([data_root / "livernet" / "KMC_LiverNet_test_fold1.h5"], out)
     model = load_model_file(out)
     scores = score_pictures(model, tiles_of(data_root, "A", 16), CPU)
-    assert read_domain(scores, DomainRule(0.05, None)).state is DomainState.FOREIGN
+    assert assess_ood(scores, OodRule(0.05, None)).state is OodState.OUT_OF_DISTRIBUTION
 
 
 def test_groups_weigh_alike_in_limits() -> None:
@@ -68,7 +68,7 @@ def test_halves_measure_what_was_promised() -> None:
     seen = grouped_draw(np.random.default_rng(3), 80)
     found = coverage_by_halves(seen, 0.2, draws=60)
     assert 0.76 < found.covered < 0.9
-    assert 0 < found.not_sure < 1
+    assert 0 < found.uncertain_mask < 1
     distances = np.random.default_rng(0).chisquare(3, len(seen.labels))
     assert 0.01 < false_alarms_by_halves(distances, seen.groups, draws=60) < 0.07
 
@@ -84,10 +84,10 @@ def test_describe_model_fills_the_card(tmp_path: Path, sample: Slide, tiny: Load
         Image.fromarray((pixels.min(2) > 215).astype(np.uint8)).save(root / "masks" / f"t{i}.png")
         lines.append(f"t{i},g{i // 2},A")
     (root / "tiles.csv").write_text("\n".join(lines) + "\n")
-    samples = MaskedSamples(root)
+    samples = MaskDataset(root)
     card, tensors = describe_model(tiny, samples, np.arange(4), np.arange(4, 8), CPU)
-    assert card.domain["held_out_groups"] == 2
+    assert card.ood["held_out_groups"] == 2
     assert card.conformal["tile"]["samples"] == 4
     assert card.conformal["cell"]["samples"] == 4 * 49
     assert set(tensors) == {"domain.mean", "domain.components"}
-    assert card.model_copy(update={"domain": {}, "conformal": {}}) == tiny.card
+    assert card.model_copy(update={"ood": {}, "conformal": {}}) == tiny.card

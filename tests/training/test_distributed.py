@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from napari_liverdx.training.distributed import average_gradients, distributed_run, world
 from napari_liverdx.training.loop import TrainConfig, prefetch, fine_tune
-from napari_liverdx.training.data.folders import FolderSamples
+from napari_liverdx.training.data.folders import FolderDataset
 from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
 
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
@@ -29,7 +29,7 @@ with distributed_run("cpu") as device:
     data = torch.arange(12.0).view(4, 3)
     layer(data[rank::2]).square().mean().backward()
     average_gradients(layer)
-    samples = FolderSamples(folder, ("normal", "cancer"), r"^(p\\d+)_")
+    samples = FolderDataset(folder, ("normal", "cancer"), r"^(p\\d+)_")
     network = build_model("rnn-subtiles", 2, {"cells": 4, "hidden": 4, "projection": 8}, 64)
     network.pretrained = False
     config = TrainConfig(epochs=2, warmup_epochs=0, tiles_per_epoch=24, batch_size=8, ema_decay=0.5)

@@ -12,8 +12,8 @@ import torch
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.architectures.registry import build_model
-from napari_liverdx.training.data.folders import FolderSamples
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.folders import FolderDataset
+from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.loop import EpochResult, TrainConfig, fine_tune, prefetch
 from tests.support.training import CONFIG, small_classifier
@@ -30,7 +30,7 @@ from tests.support.training import CONFIG, small_classifier
     ids=["focal and weights", "mixup", "mixed precision"],
 )
 def test_training_options_learn(class_folders: Path, more: dict[str, object]) -> None:
-    samples = FolderSamples(class_folders, ("normal", "cancer"), r"^(p\d+)_")
+    samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
     torch.manual_seed(0)
     network = build_model("rnn-subtiles", 2, {"cells": 4, "hidden": 8, "projection": 16}, 64)
     network.pretrained = False
@@ -56,7 +56,7 @@ def test_batches_made_ahead_come_in_order_and_all() -> None:
 
 
 @pytest.mark.slow
-def test_fine_tuning_learns_and_freezes(masked_samples: MaskedSamples) -> None:
+def test_fine_tuning_learns_and_freezes(masked_samples: MaskDataset) -> None:
     model = small_classifier()
     start = {k: v.clone() for k, v in model.state_dict().items()}
     train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
@@ -73,7 +73,7 @@ def test_fine_tuning_learns_and_freezes(masked_samples: MaskedSamples) -> None:
 
 @pytest.mark.slow
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    masked_samples: MaskedSamples, tmp_path: Path
+    masked_samples: MaskDataset, tmp_path: Path
 ) -> None:
     train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
 
@@ -117,7 +117,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         list(steps(small_classifier(), path))
 
 
-def test_a_leaky_split_is_refused(masked_samples: MaskedSamples) -> None:
+def test_a_leaky_split_is_refused(masked_samples: MaskDataset) -> None:
     with pytest.raises(DataError, match="stands in training and validation"):
         next(
             fine_tune(

@@ -32,7 +32,7 @@ from napari_liverdx.cli.options import (
     BatchSizeOption,
     DeviceOption,
     ErrorRateOption,
-    KeepArtefactsOption,
+    KeepArtifactsOption,
     ModelOption,
     OverlapOption,
     PrecisionOption,
@@ -40,13 +40,13 @@ from napari_liverdx.cli.options import (
     thresholds_of,
 )
 from napari_liverdx.cli.report import (
-    BasisOption,
     HideNameOption,
-    MeasuredOn,
+    MapKindChoice,
+    MapKindOption,
     PdfOption,
     TopOption,
-    say_domain,
-    say_result,
+    print_ood,
+    print_result,
 )
 from napari_liverdx.core.errors import LiverDxError
 
@@ -183,8 +183,8 @@ def analyze(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     batch_size: BatchSizeOption = None,
-    keep_artefacts: KeepArtefactsOption = False,
-    basis: BasisOption = MeasuredOn.CELLS,
+    keep_artifacts: KeepArtifactsOption = False,
+    map_kind: MapKindOption = MapKindChoice.SUBTILES,
     pdf: PdfOption = False,
     hide_name: HideNameOption = False,
     top: TopOption = None,
@@ -194,12 +194,12 @@ def analyze(
     A run that was stopped resumes when the same command is given again.
     """
     from napari_liverdx.core.resolution import Mpp
-    from napari_liverdx.core.tissue import ARTEFACTS
+    from napari_liverdx.core.tissue import ARTIFACTS
     from napari_liverdx.inference.device import choose_device
     from napari_liverdx.inference.plan import plan_run
     from napari_liverdx.inference.run import make_manifest, result_location
-    from napari_liverdx.mil.file import load_context
-    from napari_liverdx.mil.train import apply_context
+    from napari_liverdx.mil.file import load_mil_model
+    from napari_liverdx.mil.train import apply_mil_model
     from napari_liverdx.models.conformal import conformal_quantile
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.results.store import ResultStore
@@ -210,7 +210,7 @@ def analyze(
     loaded = load_model(model)
     thresholds = thresholds_of(threshold or [], loaded.card.scheme)
     conformal_quantile(loaded.card, error_rate, "cell")
-    around = None if context is None else load_context(context)
+    around = None if context is None else load_mil_model(context)
     if around is not None:
         around.check_tile_model(loaded.card.name, loaded.sha256)
         around.check_overlap(overlap)
@@ -218,7 +218,7 @@ def analyze(
         plan = plan_run(
             opened.levels,
             opened.mpp,
-            slide_tissue_map(opened).keeping(ARTEFACTS if keep_artefacts else frozenset()),
+            slide_tissue_map(opened).keeping(ARTIFACTS if keep_artifacts else frozenset()),
             loaded.card,
             overlap=overlap,
             device=choose_device(device, precision),
@@ -233,15 +233,15 @@ def analyze(
         _say_probe(plan, opened, loaded)
         _run(plan, opened, loaded, store)
         if around is not None:
-            for name, value in apply_context(store, around).lines():
+            for name, value in apply_mil_model(store, around).lines():
                 out.print(f"{name:24} {value}", highlight=False)
-        say_result(
+        print_result(
             store,
             opened,
             loaded.card,
             thresholds,
             error_rate,
-            basis=basis,
+            map_kind=map_kind,
             pdf=pdf,
             hide_name=hide_name,
             top=top,
@@ -268,9 +268,9 @@ def _say_plan(name: str, plan: RunPlan, model: LoadedModel, store: ResultStore) 
 
 
 def _say_probe(plan: RunPlan, slide: Slide, model: LoadedModel) -> None:
-    from napari_liverdx.inference.ood import probe_domain
+    from napari_liverdx.inference.ood import probe_ood
 
-    say_domain(probe_domain(plan, slide, model), "before the run")
+    print_ood(probe_ood(plan, slide, model), "before the run")
 
 
 @contextmanager

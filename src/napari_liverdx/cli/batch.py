@@ -19,7 +19,7 @@ from napari_liverdx.cli.options import (
     BatchSizeOption,
     DeviceOption,
     ErrorRateOption,
-    KeepArtefactsOption,
+    KeepArtifactsOption,
     ModelOption,
     OverlapOption,
     PrecisionOption,
@@ -69,7 +69,7 @@ def batch(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     batch_size: BatchSizeOption = None,
-    keep_artefacts: KeepArtefactsOption = False,
+    keep_artifacts: KeepArtifactsOption = False,
     hide_names: Annotated[
         bool,
         typer.Option(
@@ -99,7 +99,7 @@ def batch(
         overlap,
         choose_device(device, precision),
         batch_size,
-        keep_artefacts,
+        keep_artifacts,
         hide_names,
     )
     stop = threading.Event()
@@ -160,17 +160,17 @@ def _follow(request: BatchRequest, stop: threading.Event) -> BatchEnded:
     return ended
 
 
-_COLOURS = {"failed": "red", "stopped": "yellow", "resumed": "cyan", "done": "green"}
+_COLORS = {"failed": "red", "stopped": "yellow", "resumed": "cyan", "done": "green"}
 
 
 def _say_slide(event: SlideChanged, bar: Progress, task: TaskID) -> None:
     step = event.step
     name = _name(step.row)
     bar.update(task, completed=event.index + step.progress, description=f"{name}  {step.message}")
-    if (colour := _COLOURS.get(step.state)) is not None:
+    if (color := _COLORS.get(step.state)) is not None:
         bar.update(task, completed=event.index + 1)
         bar.console.print(
-            f"[{colour}]{step.state:8}[/] {escape(name)}  {escape(step.message)}",
+            f"[{color}]{step.state:8}[/] {escape(name)}  {escape(step.message)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -189,14 +189,14 @@ def _say_cohort(rows: Sequence[CohortRow], card: ModelCard) -> None:
     for tissue_class in shown:
         table.add_column(f"{tissue_class.title} %", justify="right")
     table.add_column("training data")
-    if any(row.slide_call for row in rows):
+    if any(row.slide_prediction for row in rows):
         table.add_column("slide call")
     for row in rows:
         found = [row.measure_of(c.name) for c in shown]
         values = ["" if m is None else f"{m.percent:.1f}" for m in found]
         tissue = "" if not row.measures else f"{row.tissue_mm2:.3f}"
-        cells = [escape(_name(row)), row.state, tissue, *values, row.domain, row.slide_call]
-        table.add_row(*cells[: len(table.columns)])
+        subtiles = [escape(_name(row)), row.state, tissue, *values, row.ood, row.slide_prediction]
+        table.add_row(*subtiles[: len(table.columns)])
     out.print(table)
 
 

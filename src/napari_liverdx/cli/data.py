@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_liverdx.training.audit.audit import AuditReport
-    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
 
 out = Console()
 err = Console(stderr=True)
 
-_COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 _Data = Annotated[Path, typer.Argument(help="Folder or CSV file with the data.")]
 _Recipe = Annotated[str | None, typer.Option(help="Recipe that says what the data are.")]
@@ -110,13 +110,13 @@ def split(
     """Split pictures by patient or slide and write path, label, group and split as a table."""
     import numpy as np
 
-    from napari_liverdx.training.data.folders import PictureSamples
+    from napari_liverdx.training.data.folders import ImageDataset
     from napari_liverdx.training.data.splits import folds_of, joined_groups, shares_of
 
     samples, _ = _samples(
         data, recipe, kind, (group_pattern, source_pattern, group_blocks), 0.5, 224
     )
-    if not isinstance(samples, PictureSamples):
+    if not isinstance(samples, ImageDataset):
         raise DataError(
             f"{data}: only folders and tables of pictures are split into a table; masks and slides "
             "take a column split in their own tables"
@@ -151,7 +151,7 @@ def _samples(
     patterns: tuple[str | None, str | None, int | None],
     mpp: float,
     tile_size: int,
-) -> tuple[Samples, NDArray[np.intp]]:
+) -> tuple[TileDataset, NDArray[np.intp]]:
     """The data, and which of them a recipe only tests on."""
     from pydantic import ValidationError
 
@@ -181,7 +181,7 @@ def _samples(
 
 
 def _parts(
-    samples: Samples, second: NDArray[np.intp], folds: int, seed: int
+    samples: TileDataset, second: NDArray[np.intp], folds: int, seed: int
 ) -> dict[str, NDArray[np.intp]] | None:
     import numpy as np
 
@@ -199,7 +199,7 @@ def _parts(
     return parts | ({"second source": second} if len(second) else {})
 
 
-def _run_audit(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> AuditReport:
+def _run_audit(samples: TileDataset, parts: dict[str, NDArray[np.intp]] | None) -> AuditReport:
     from napari_liverdx.training.audit.audit import AuditReport, audit_steps
 
     with Progress(console=err, transient=True) as bar:
@@ -211,7 +211,7 @@ def _run_audit(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> A
     raise AssertionError("an audit ends with its report")
 
 
-def _say_counts(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> None:
+def _say_counts(samples: TileDataset, parts: dict[str, NDArray[np.intp]] | None) -> None:
     import numpy as np
 
     table = Table(box=None, header_style="bold")
@@ -226,7 +226,7 @@ def _say_counts(samples: Samples, parts: dict[str, NDArray[np.intp]] | None) -> 
     out.print(table)
 
 
-def _say_report(samples: Samples, report: AuditReport) -> None:
+def _say_report(samples: TileDataset, report: AuditReport) -> None:
     for note in samples.notes:
         out.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
     if report.flat:
@@ -243,7 +243,7 @@ def _say_report(samples: Samples, report: AuditReport) -> None:
         )
     for finding in report.findings:
         out.print(
-            f"[{_COLOURS[finding.severity]}]{finding.severity.capitalize()}:[/] "
+            f"[{_COLORS[finding.severity]}]{finding.severity.capitalize()}:[/] "
             f"{escape(finding.message)}.",
             highlight=False,
             soft_wrap=True,
@@ -256,7 +256,7 @@ def _say_report(samples: Samples, report: AuditReport) -> None:
 
 def _write_table(
     path: Path,
-    samples: Samples,
+    samples: TileDataset,
     groups: NDArray[np.str_],
     column: str,
     names: NDArray[np.str_],
@@ -264,12 +264,12 @@ def _write_table(
     import io
     import os
 
-    from napari_liverdx.training.data.folders import PictureSamples
+    from napari_liverdx.training.data.folders import ImageDataset
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label", "group", "source", column))
-    if isinstance(samples, PictureSamples):
+    if isinstance(samples, ImageDataset):
         for i, picture in enumerate(samples.paths):
             place = Path(os.path.relpath(picture.resolve(), path.parent.resolve())).as_posix()
             label = samples.classes[samples.labels[i]]

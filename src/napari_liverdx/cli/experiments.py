@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_liverdx.experiments.evaluate import Evaluation
     from napari_liverdx.experiments.search import SearchResult
     from napari_liverdx.models.file import LoadedModel
-    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
 
@@ -292,7 +292,7 @@ def evaluate(
 
 
 def _evaluation_notices(
-    model: LoadedModel, samples: Samples, chosen: NDArray[np.intp], data: Path
+    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], data: Path
 ) -> list[str]:
     """What makes the figures look better, or surer, than they are."""
     import numpy as np

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_liverdx.mil.bags import Bag
-    from napari_liverdx.mil.file import LoadedContext
+    from napari_liverdx.mil.file import LoadedMilModel
     from napari_liverdx.mil.network import SlideContext
-    from napari_liverdx.mil.train import ContextConfig
+    from napari_liverdx.mil.train import MilConfig
     from napari_liverdx.models.card import ModelCard
     from napari_liverdx.models.file import LoadedModel
 
@@ -74,7 +74,7 @@ def context_bags(
     """
     from napari_liverdx.core.resolution import Mpp
     from napari_liverdx.inference.device import choose_device
-    from napari_liverdx.mil.collect import collect_bags, list_slides
+    from napari_liverdx.mil.collect import extract_bags, list_slides
     from napari_liverdx.mil.network import slide_classes
     from napari_liverdx.models.zoo import load_model
 
@@ -82,7 +82,7 @@ def context_bags(
     loaded = load_model(model)
     rows = list_slides(source, slide_classes(loaded.card.scheme))
     failures = 0
-    for made in collect_bags(
+    for made in extract_bags(
         rows, loaded, out_folder, device=choose_device(device), mpp=given, overlap=overlap
     ):
         name = made.row.path.name
@@ -121,11 +121,11 @@ def context_train(
     from napari_liverdx.mil.bags import load_bags
     from napari_liverdx.mil.network import SlideContext, slide_classes
     from napari_liverdx.mil.train import (
-        ContextConfig,
+        MilConfig,
         fitted_temperatures,
         score_bags,
         split_bags,
-        train_context,
+        train_mil,
     )
     from napari_liverdx.models.file import save_model_file
     from napari_liverdx.models.zoo import load_model
@@ -135,7 +135,7 @@ def context_train(
     bags = load_bags(folder)
     _check_tile_model(bags[0], loaded, folder)
     train, val = split_bags(bags, _VAL_PARTS, seed)
-    config = ContextConfig(learn_from=learn_from.value, epochs=epochs, seed=seed)
+    config = MilConfig(learn_from=learn_from.value, epochs=epochs, seed=seed)
     torch.manual_seed(seed)
     network = SlideContext(
         len(bags[0].embeddings),
@@ -145,7 +145,7 @@ def context_train(
         projection=projection,
     )
     chosen = torch.device(choose_device(device).device)
-    for epoch in train_context(
+    for epoch in train_mil(
         network, bags, train, val, pathological=scheme.pathological, config=config, device=chosen
     ):
         out.print(
@@ -173,7 +173,7 @@ def _card(
     model: LoadedModel,
     network: SlideContext,
     bags: Sequence[Bag],
-    config: ContextConfig,
+    config: MilConfig,
     temperatures: tuple[float, float],
     out_file: Path,
     folder: Path,
@@ -223,15 +223,15 @@ def context_test(
     """Test a slide context on labelled bags, beside the tile model alone."""
     from napari_liverdx.mil.bags import load_bags
     from napari_liverdx.mil.evaluate import compare_bags
-    from napari_liverdx.mil.file import load_context
+    from napari_liverdx.mil.file import load_mil_model
 
-    loaded = load_context(context)
+    loaded = load_mil_model(context)
     bags = load_bags(folder)
     loaded.check_tile_model(bags[0].tile_model, bags[0].tile_sha256)
     _say_test(loaded, len(bags), compare_bags(loaded, bags))
 
 
-def _say_test(context: LoadedContext, count: int, rows: dict[str, tuple[str, str]]) -> None:
+def _say_test(context: LoadedMilModel, count: int, rows: dict[str, tuple[str, str]]) -> None:
     table = Table(box=None, header_style="bold", title_justify="left")
     for column in ("", "tile model alone", context.card.name):
         table.add_column(column, no_wrap=True)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_liverdx.models.file import LoadedModel
-    from napari_liverdx.training.calibrate import Seen
-    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.calibrate import CalibrationPredictions
+    from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
 
@@ -30,7 +30,7 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
     app.command("domain-fit")(domain_fit)
-    app.command()(domain)
+    app.command("domain")(ood)
     app.command("domain-check")(domain_check)
 
 
@@ -61,7 +61,7 @@ def domain_fit(
     card, statistics = describe_model(loaded, samples, train, val, torch.device("cpu"))
     target = out_file or path
     rewrite_model_file(path, card, statistics, target)
-    out.print(card.domain["how"], highlight=False)
+    out.print(card.ood["how"], highlight=False)
     out.print(f"wrote {target}", highlight=False, soft_wrap=True)
     out.print(
         "The file is another one now: slide contexts, bags and unfinished results made with the "
@@ -71,7 +71,7 @@ def domain_fit(
     )
 
 
-def _parts(settings: Any, samples: Samples) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _parts(settings: Any, samples: TileDataset) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     from napari_liverdx.training.recipe import recipe_split
 
     split = recipe_split(settings, samples)
@@ -106,7 +106,7 @@ def domain_check(
     held_out = look_at(loaded, samples, val, cpu)
     tiles = [e.tile for i in val for e in samples.fixed(int(i), loaded.card.tile_size, 1)]
     alarms = false_alarms_by_halves(score_pictures(loaded, tiles, cpu), held_out.groups)
-    parts: dict[str, Seen | None] = {"other half of the held-out groups": None}
+    parts: dict[str, CalibrationPredictions | None] = {"other half of the held-out groups": None}
     if settings.data.second_sources:
         second = of_sources(samples, settings.data.second_sources)
         parts["second source"] = look_at(loaded, samples, second, cpu)
@@ -125,7 +125,7 @@ def domain_check(
             found = coverage_by_halves(held_out, rate, other)
             rows.append({"tested_on": name, **asdict(found)})
             values = " | ".join(
-                f"{100 * v:.1f} %" for v in (found.covered, found.not_sure, found.wrong)
+                f"{100 * v:.1f} %" for v in (found.covered, found.uncertain_mask, found.wrong)
             )
             lines.append(f"| {name} | {rate:g} | {values} |")
     out.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
@@ -137,7 +137,7 @@ def domain_check(
         base.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def domain(
+def ood(
     model: Annotated[str, typer.Argument(help="Name or path of the model.")],
     data: Annotated[
         list[str], typer.Argument(help="Slides, folders of pictures, or quoted patterns of files.")
@@ -153,12 +153,12 @@ def domain(
     ] = None,
 ) -> None:
     """Say of slides and pictures whether they look like what a model was trained on."""
-    from napari_liverdx.core.ood import read_domain
-    from napari_liverdx.models.ood import domain_rule
+    from napari_liverdx.core.ood import assess_ood
+    from napari_liverdx.models.ood import ood_rule
     from napari_liverdx.models.zoo import load_model
 
     loaded = load_model(model)
-    rule = domain_rule(loaded.card)
+    rule = ood_rule(loaded.card)
     if rule is None:
         raise DataError(
             f"model {loaded.card.name} holds no domain statistics; add them with "
@@ -172,7 +172,7 @@ def domain(
     for name in sources:
         parts[_short(name)] = _scores(loaded, name, mpp, tiles)
     for name, scores in parts.items():
-        reading = read_domain(scores, rule)
+        reading = assess_ood(scores, rule)
         middle = float(sorted(scores)[len(scores) // 2]) if len(scores) else float("nan")
         rows.append(
             {
@@ -277,13 +277,13 @@ def _of_slide(model: LoadedModel, path: Path, mpp: float, most: int) -> NDArray[
             slide.set_mpp(Mpp.square(mpp, "given by user"))
         plan = plan_run(slide.levels, slide.mpp, slide_tissue(slide), model.card)
         chosen = _spread(list(plan.tiles), most)
-        found = [b.domain for b in predict(plan, slide, model, chosen) if b.domain is not None]
+        found = [b.ood for b in predict(plan, slide, model, chosen) if b.ood is not None]
     return np.concatenate([np.empty(0, np.float32), *found])
 
 
 def _write(folder: Path, model: LoadedModel, rows: list[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"model": model.card.name, "how": model.card.domain.get("how", ""), "rows": rows}
+    record = {"model": model.card.name, "how": model.card.ood.get("how", ""), "rows": rows}
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     (folder / f"{model.card.name}.json").write_text(text, encoding="utf-8")
     lines = [f"# Domain check of {model.card.name}", "", record["how"], ""]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_liverdx.core.classes import ClassScheme
-    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.data._all import TileDataset
     from napari_liverdx.training.recipe import Recipe
 
 __all__ = [
@@ -27,15 +27,15 @@ __all__ = [
     "BatchSizeOption",
     "DeviceOption",
     "ErrorRateOption",
-    "KeepArtefactsOption",
+    "KeepArtifactsOption",
     "ModelOption",
     "OverlapOption",
     "PrecisionOption",
     "ThresholdOption",
     "check_folds",
     "check_parts",
+    "print_scale",
     "public_command",
-    "say_scale",
     "thresholds_of",
 ]
 
@@ -52,7 +52,7 @@ OverlapOption = Annotated[float, typer.Option(help="Share that neighbouring tile
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
 BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
-KeepArtefactsOption = Annotated[
+KeepArtifactsOption = Annotated[
     bool,
     typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
 ]
@@ -78,7 +78,7 @@ def public_command(data: Path) -> str:
 
 
 def check_parts(
-    samples: Samples, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
+    samples: TileDataset, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
 ) -> None:
     """Audit the data before they teach, say what is wrong, and refuse what leaks.
 
@@ -101,7 +101,7 @@ def check_parts(
     refuse_leaks(report, allow_leaks)
 
 
-def check_folds(recipe: Recipe, samples: Samples, n_folds: int, *, allow_leaks: bool) -> None:
+def check_folds(recipe: Recipe, samples: TileDataset, n_folds: int, *, allow_leaks: bool) -> None:
     """`check_parts` for the folds of a cross-validation and the data that test all of them.
 
     Raises
@@ -143,7 +143,7 @@ def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]
     return values
 
 
-def say_scale(recipe: Recipe, samples: Samples) -> None:
+def print_scale(recipe: Recipe, samples: TileDataset) -> None:
     """Warn where pictures are reduced or enlarged to tiles: the card's µm/px is of the tiles."""
     import numpy as np
 

@@ -22,39 +22,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_liverdx.core.measure import ClassMeasure
-    from napari_liverdx.core.ood import DomainReading
+    from napari_liverdx.core.ood import OodAssessment
     from napari_liverdx.models.card import ModelCard
     from napari_liverdx.results.store import ResultStore
     from napari_liverdx.slides.slide import Slide
 
 __all__ = [
-    "BasisOption",
     "HideNameOption",
-    "MeasuredOn",
+    "MapKindChoice",
+    "MapKindOption",
     "PdfOption",
     "TopOption",
+    "print_ood",
+    "print_result",
     "register",
     "report",
-    "say_domain",
-    "say_result",
 ]
 
 out = Console()
 
 
-class MeasuredOn(StrEnum):
-    """What is measured; see `napari_liverdx.results.measured_map.Basis`."""
+class MapKindChoice(StrEnum):
+    """What is measured; see `napari_liverdx.results.measurement_map.MapKind`."""
 
-    CELLS = "cells"
+    SUBTILES = "cells"
     TILES = "tiles"
     TILES_AVERAGED = "tiles-averaged"
 
 
-BasisOption = Annotated[
-    MeasuredOn,
+MapKindOption = Annotated[
+    MapKindChoice,
     typer.Option(
+        "--map-kind",
+        "--basis",
         help="What is measured: the dense map, each tile's own probabilities, or their mean where "
-        "tiles overlap."
+        "tiles overlap.",
     ),
 ]
 PdfOption = Annotated[bool, typer.Option("--pdf", help="Write the report as PDF too.")]
@@ -85,7 +87,7 @@ def report(
     out_folder: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; beside the result by default.")
     ] = None,
-    basis: BasisOption = MeasuredOn.CELLS,
+    map_kind: MapKindOption = MapKindChoice.SUBTILES,
     pdf: PdfOption = False,
     hide_name: HideNameOption = False,
     top: TopOption = None,
@@ -111,13 +113,13 @@ def report(
     try:
         if opened is None:
             out.print("slide   not found; the report has no pictures of it (--slide)")
-        say_result(
+        print_result(
             store,
             opened,
             loaded.card,
             thresholds,
             error_rate,
-            basis=basis,
+            map_kind=map_kind,
             pdf=pdf,
             hide_name=hide_name,
             top=top,
@@ -142,24 +144,24 @@ def _slide_of(store: ResultStore, given: Path | None) -> Slide | None:
     return opened
 
 
-def say_domain(reading: DomainReading | None, when: str) -> None:
+def print_ood(reading: OodAssessment | None, when: str) -> None:
     """Say whether a slide looks like the training data."""
-    from napari_liverdx.core.ood import NO_STATISTICS, DomainState
+    from napari_liverdx.core.ood import NO_STATISTICS, OodState
 
     text = NO_STATISTICS if reading is None else f"{when}: {reading}"
-    quiet = reading is None or reading.state in (DomainState.FAMILIAR, DomainState.UNKNOWN)
+    quiet = reading is None or reading.state in (OodState.IN_DISTRIBUTION, OodState.UNKNOWN)
     style = None if quiet else "yellow"
     out.print(f"domain  {text}", style=style, highlight=False, soft_wrap=True, markup=False)
 
 
-def say_result(
+def print_result(
     store: ResultStore,
     slide: Slide | None,
     card: ModelCard,
     thresholds: Mapping[str, float],
     error_rate: float | None,
     *,
-    basis: MeasuredOn = MeasuredOn.CELLS,
+    map_kind: MapKindChoice = MapKindChoice.SUBTILES,
     pdf: bool = False,
     hide_name: bool = False,
     top: int | None = None,
@@ -179,17 +181,17 @@ def say_result(
         Per pathological class.
     error_rate : float or None
         See `napari_liverdx.models.conformal`.
-    basis, pdf, hide_name, top, folder
+    map_kind, pdf, hide_name, top, folder
         See `napari_liverdx.reports.write.save_report`.
     """
     from napari_liverdx.inference.ood import read_result
     from napari_liverdx.models.conformal import conformal_quantile
     from napari_liverdx.reports.write import TOP_TILES, report_paths, save_report
-    from napari_liverdx.results.measured_map import Basis
+    from napari_liverdx.results.measurement_map import MapKind
     from napari_liverdx.session.measure import Measurer
 
-    say_domain(read_result(store, card), "whole run")
-    measured_on = Basis[basis.name]
+    print_ood(read_result(store, card), "whole run")
+    measured_on = MapKind[map_kind.name]
     quantile = conformal_quantile(card, error_rate, "cell")
     measures = Measurer(store).take(measured_on, thresholds, quantile).measures
     out.print(_table(measures, error_rate))
@@ -201,7 +203,7 @@ def say_result(
         card,
         error_rate,
         formats=formats,
-        basis=measured_on,
+        map_kind=measured_on,
         top=TOP_TILES if top is None else top,
         hide_name=hide_name,
         folder=folder,
@@ -232,8 +234,8 @@ def _table(measures: tuple[ClassMeasure, ...], error_rate: float | None) -> Tabl
 
 
 def _rule(row: ClassMeasure, error_rate: float | None) -> str:
-    from napari_liverdx.core.prediction_sets import NOT_SURE
+    from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
 
-    if row.name == NOT_SURE:
+    if row.name == UNCERTAIN_ID:
         return f"error rate {error_rate:g}"
     return "most probable" if row.threshold is None else f"{row.threshold:.2f}"

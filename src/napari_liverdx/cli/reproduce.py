@@ -15,7 +15,7 @@ from napari_liverdx.cli.options import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
-    from napari_liverdx.training.data._all import Samples
+    from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
 
@@ -119,7 +119,7 @@ def reproduce(
     )
 
 
-def _key(recipe: Path, samples: Samples) -> str:
+def _key(recipe: Path, samples: TileDataset) -> str:
     """What the final model is made of: it is trained anew when that changes."""
     text = repr(
         (

@@ -13,8 +13,8 @@ from napari_liverdx.cli.options import (
     ALLOW_LEAKS,
     check_folds,
     check_parts,
+    print_scale,
     public_command,
-    say_scale,
 )
 from napari_liverdx.core.errors import DataError
 
@@ -69,7 +69,7 @@ def train(
     samples = loaded.samples(data)
     split = recipe_split(loaded, samples)
     check_parts(samples, split.parts, allow_leaks=allow_leaks)
-    say_scale(loaded, samples)
+    print_scale(loaded, samples)
     history: list[EpochResult] = []
     with distributed_run(choose_device(device).device) as chosen:
         first = world()[0] == 0

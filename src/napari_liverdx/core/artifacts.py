@@ -178,10 +178,10 @@ def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ND
     fine, coarse : ndarray of float32, shape (rows, columns)
         Grey values squared.
     """
-    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    once = ndimage.gaussian_filter(grey, 1.0, truncate=3)
-    twice = ndimage.gaussian_filter(grey, 2.0, truncate=3)
-    return (grey - once) ** 2, (once - twice) ** 2
+    gray = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    once = ndimage.gaussian_filter(gray, 1.0, truncate=3)
+    twice = ndimage.gaussian_filter(gray, 2.0, truncate=3)
+    return (gray - once) ** 2, (once - twice) ** 2
 
 
 def block_means(values: NDArray[np.generic], side: int) -> NDArray[np.float64]:

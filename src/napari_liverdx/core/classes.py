@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
 
 __all__ = ["ClassKind", "ClassScheme", "TissueClass"]
 
-_HEX_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 class ClassKind(StrEnum):
@@ -30,7 +33,7 @@ class TissueClass:
         Short identifier, for files and commands.
     title : str
         What a person reads.
-    colour : str
+    color : str
         ``#rrggbb``.
     kind : ClassKind
         Background, normal or pathological.
@@ -41,19 +44,24 @@ class TissueClass:
         If the colour is not ``#rrggbb``.
     """
 
+    # Stored as ``colour`` since the first version.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
+
     name: str
     title: str
-    colour: str
+    color: Annotated[str, Field(alias="colour")]
     kind: ClassKind
 
     def __post_init__(self) -> None:
-        if not _HEX_COLOUR.fullmatch(self.colour):
-            raise ValueError(f"class {self.name!r}: colour {self.colour!r} is not #rrggbb")
+        if not _HEX_COLOR.fullmatch(self.color):
+            raise ValueError(f"class {self.name!r}: colour {self.color!r} is not #rrggbb")
 
     @property
     def rgb(self) -> tuple[float, float, float]:
         """Colour as red, green, blue in 0 to 1."""
-        r, g, b = (int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        r, g, b = (int(self.color[i : i + 2], 16) / 255 for i in (1, 3, 5))
         return r, g, b
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CIVIDIS", "COOL_WARM", "INFERNO", "colour_values", "table_rgb"]
+__all__ = ["CIVIDIS", "COOL_WARM", "INFERNO", "color_values", "table_rgb"]
 
 CIVIDIS = (
     "#00224e #002e6a #1a386f #32436d #434e6c #535a6d #61656f #6f7073 #7d7c78 "
@@ -32,7 +32,7 @@ def table_rgb(table: str) -> NDArray[np.float64]:
     return np.array(parts, dtype=np.float64) / 255
 
 
-def colour_values(
+def color_values(
     values: NDArray[np.floating], table: str, low: float, high: float
 ) -> NDArray[np.uint8]:
     """Colours of values between ``low`` and ``high``; what lies beyond takes the end's colour.

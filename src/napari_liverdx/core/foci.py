@@ -59,14 +59,14 @@ class _Runs:
     count: int
 
 
-def find_foci(counted: NDArray[np.bool_], cell_um: tuple[float, float]) -> Foci:
+def find_foci(counted: NDArray[np.bool_], subtile_um: tuple[float, float]) -> Foci:
     """Count connected foci and measure the longest.
 
     Parameters
     ----------
     counted : ndarray of bool, shape (rows, columns)
         Cells that count.
-    cell_um : tuple of float
+    subtile_um : tuple of float
         Width and height of a cell in µm.
 
     Returns
@@ -76,10 +76,10 @@ def find_foci(counted: NDArray[np.bool_], cell_um: tuple[float, float]) -> Foci:
     runs = _find_runs(counted)
     if not runs.count:
         return Foci()
-    longest, focus = _longest(runs, cell_um)
+    longest, focus = _longest(runs, subtile_um)
     members = runs.focus == focus
-    cells = int((runs.end[members] - runs.start[members]).sum())
-    return Foci(runs.count, longest / 1e3, cells * cell_um[0] * cell_um[1] / 1e6)
+    subtiles = int((runs.end[members] - runs.start[members]).sum())
+    return Foci(runs.count, longest / 1e3, subtiles * subtile_um[0] * subtile_um[1] / 1e6)
 
 
 def _find_runs(counted: NDArray[np.bool_]) -> _Runs:
@@ -104,7 +104,7 @@ def _find_runs(counted: NDArray[np.bool_]) -> _Runs:
     return _Runs(row, starts - row * width, ends - row * width, focus, int(count))
 
 
-def _longest(runs: _Runs, cell_um: tuple[float, float]) -> tuple[float, int]:
+def _longest(runs: _Runs, subtile_um: tuple[float, float]) -> tuple[float, int]:
     """The longest diameter in µm and the focus that has it.
 
     A diameter lies between the longer side and the diagonal of the bounding box, so that only
@@ -117,7 +117,7 @@ def _longest(runs: _Runs, cell_um: tuple[float, float]) -> tuple[float, int]:
     np.maximum.at(right, focus, runs.end)
     np.minimum.at(top, focus, runs.row)
     np.maximum.at(bottom, focus, runs.row + 1)
-    wide, high = (right - left) * cell_um[0], (bottom - top) * cell_um[1]
+    wide, high = (right - left) * subtile_um[0], (bottom - top) * subtile_um[1]
     diagonal = np.hypot(wide, high)
     candidates = np.flatnonzero(diagonal >= np.maximum(wide, high).max())
     candidates = candidates[np.argsort(-diagonal[candidates], kind="stable")]
@@ -129,7 +129,7 @@ def _longest(runs: _Runs, cell_um: tuple[float, float]) -> tuple[float, int]:
         if shape_key in seen:
             continue
         seen.add(shape_key)
-        diameter = _diameter(corners.astype(np.float64) * cell_um)
+        diameter = _diameter(corners.astype(np.float64) * subtile_um)
         if diameter > longest:
             longest, found = diameter, int(candidate)
     return longest, found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.classes import ClassKind, ClassScheme
 from napari_liverdx.core.foci import Foci, find_foci
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.core.prediction_sets import NOT_SURE, NOT_SURE_TITLE, not_sure
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID, UNCERTAIN_TITLE, uncertain_mask
 
 __all__ = [
     "DEFAULT_THRESHOLD",
@@ -21,7 +21,7 @@ __all__ = [
     "measure",
     "measure_regions",
     "probability_histogram",
-    "region_cells",
+    "region_subtiles",
 ]
 
 DEFAULT_THRESHOLD = 0.5
@@ -86,10 +86,10 @@ def measure(
     tissue: NDArray[np.bool_],
     scheme: ClassScheme,
     *,
-    cell_area_um2: float,
+    subtile_area_um2: float,
     thresholds: Mapping[str, float] | None = None,
     quantile: float | None = None,
-    cell_um: tuple[float, float] | None = None,
+    subtile_um: tuple[float, float] | None = None,
 ) -> tuple[ClassMeasure, ...]:
     """Measure every class on a probability map.
 
@@ -105,14 +105,14 @@ def measure(
         Cells that were analysed and lie on tissue.
     scheme : ClassScheme
         Classes, in the order of the first axis.
-    cell_area_um2 : float
+    subtile_area_um2 : float
         Area of one cell in µm².
     thresholds : mapping of str to float, optional
         Per pathological class; 0.5 where absent.
     quantile : float, optional
         Of the calibration scores for the chosen error rate: cells whose prediction set does not
         hold exactly one class then form a last row of their own, and no class counts them.
-    cell_um : tuple of float, optional
+    subtile_um : tuple of float, optional
         Width and height of one cell in µm; with it the foci of pathological classes are counted.
 
     Returns
@@ -125,11 +125,11 @@ def measure(
     total = values.shape[1]
     given = thresholds or {}
     cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
-    unsure = np.zeros(total, np.bool_) if quantile is None else not_sure(values, quantile)
-    counted = {i: (values[i] >= cut) & ~unsure for i, cut in cuts.items()}
+    uncertain = np.zeros(total, np.bool_) if quantile is None else uncertain_mask(values, quantile)
+    counted = {i: (values[i] >= cut) & ~uncertain for i, cut in cuts.items()}
     foci: dict[int, Foci] = {}
-    if cell_um is not None:
-        foci = {i: find_foci(_on_map(hits, tissue), cell_um) for i, hits in counted.items()}
+    if subtile_um is not None:
+        foci = {i: find_foci(_on_map(hits, tissue), subtile_um) for i, hits in counted.items()}
     taken = np.zeros(total, dtype=np.bool_)
     for hits in counted.values():
         taken |= hits
@@ -139,14 +139,14 @@ def measure(
         for i in others[1:]:
             best[values[i] > highest] = i
             highest = np.maximum(highest, values[i])
-        counted |= {i: (best == i) & ~taken & ~unsure for i in others}
+        counted |= {i: (best == i) & ~taken & ~uncertain for i in others}
 
     def row(
         name: str, title: str, cut: float | None, hits: NDArray[np.bool_] | None, mean: float
     ) -> ClassMeasure:
-        cells = 0 if hits is None else int(np.count_nonzero(hits))
-        share = 100 * cells / total if total else float("nan")
-        return ClassMeasure(name, title, cut, cells * cell_area_um2 / 1e6, share, mean)
+        subtiles = 0 if hits is None else int(np.count_nonzero(hits))
+        share = 100 * subtiles / total if total else float("nan")
+        return ClassMeasure(name, title, cut, subtiles * subtile_area_um2 / 1e6, share, mean)
 
     rows = []
     for i, c in enumerate(scheme):
@@ -156,7 +156,7 @@ def measure(
             found = replace(found, foci=foci[i].count, largest_focus_mm=foci[i].largest_mm)
         rows.append(found)
     if quantile is not None:
-        rows.append(row(NOT_SURE, NOT_SURE_TITLE, None, unsure, float("nan")))
+        rows.append(row(UNCERTAIN_ID, UNCERTAIN_TITLE, None, uncertain, float("nan")))
     return tuple(rows)
 
 
@@ -173,10 +173,10 @@ def measure_regions(
     scheme: ClassScheme,
     regions: Sequence[tuple[str, NDArray[np.bool_]]],
     *,
-    cell_area_um2: float,
+    subtile_area_um2: float,
     thresholds: Mapping[str, float] | None = None,
     quantile: float | None = None,
-    cell_um: tuple[float, float] | None = None,
+    subtile_um: tuple[float, float] | None = None,
 ) -> tuple[RegionMeasure, ...]:
     """Measure every class in each of several regions; see `measure`.
 
@@ -185,8 +185,8 @@ def measure_regions(
     probabilities, tissue, scheme
         As for `measure`.
     regions : sequence of (str, ndarray of bool, shape (rows, columns))
-        Names and the cells that belong to each, from `region_cells`; regions may overlap.
-    cell_area_um2, thresholds, quantile, cell_um
+        Names and the cells that belong to each, from `region_subtiles`; regions may overlap.
+    subtile_area_um2, thresholds, quantile, subtile_um
         As for `measure`.
 
     Returns
@@ -195,36 +195,36 @@ def measure_regions(
         In the order of the regions.
     """
     found = []
-    for name, cells in regions:
-        window = _window(cells)
-        inside = tissue[window] & cells[window]
+    for name, subtiles in regions:
+        window = _window(subtiles)
+        inside = tissue[window] & subtiles[window]
         measures = measure(
             probabilities[(slice(None), *window)],
             inside,
             scheme,
-            cell_area_um2=cell_area_um2,
+            subtile_area_um2=subtile_area_um2,
             thresholds=thresholds,
             quantile=quantile,
-            cell_um=cell_um,
+            subtile_um=subtile_um,
         )
-        area = int(np.count_nonzero(inside)) * cell_area_um2 / 1e6
+        area = int(np.count_nonzero(inside)) * subtile_area_um2 / 1e6
         found.append(RegionMeasure(name, area, measures))
     return tuple(found)
 
 
-def _window(cells: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _window(subtiles: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The smallest window that holds all cells; an empty one without any."""
     spans = []
     for axis in (1, 0):
-        (used,) = np.nonzero(cells.any(axis=axis))
+        (used,) = np.nonzero(subtiles.any(axis=axis))
         spans.append(slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0))
     return spans[0], spans[1]
 
 
-def region_cells(
+def region_subtiles(
     polygon: NDArray[np.float64],
     origin: tuple[float, float],
-    cell_size: tuple[float, float],
+    subtile_size: tuple[float, float],
     shape: tuple[int, int],
 ) -> NDArray[np.bool_]:
     """Cells of a map whose centres lie in a polygon.
@@ -236,7 +236,7 @@ def region_cells(
         pixel. Where a line crosses itself, what it goes round twice is outside.
     origin : tuple of float
         Upper-left corner (x, y) of the map in level-0 pixels.
-    cell_size : tuple of float
+    subtile_size : tuple of float
         Width and height of a cell in level-0 pixels.
     shape : tuple of int
         Rows and columns of the map.
@@ -248,18 +248,22 @@ def region_cells(
     region = Region("", (np.asarray(polygon, np.float64),))
     bounds, spans = region.bounds, []
     for low, high, start, step, count in (
-        (bounds.y, bounds.bottom, origin[1], cell_size[1], shape[0]),
-        (bounds.x, bounds.right, origin[0], cell_size[0], shape[1]),
+        (bounds.y, bounds.bottom, origin[1], subtile_size[1], shape[0]),
+        (bounds.x, bounds.right, origin[0], subtile_size[0], shape[1]),
     ):
         first, last = np.floor((np.array([low, high]) - start) / step)
         spans.append(slice(int(np.clip(first, 0, count)), int(np.clip(last + 1, 0, count))))
     rows, cols = spans
-    cells = np.zeros(shape, np.bool_)
+    subtiles = np.zeros(shape, np.bool_)
     if rows.start < rows.stop and cols.start < cols.stop:
-        ys = origin[1] + (np.arange(rows.start, rows.stop, dtype=np.float64) + 0.5) * cell_size[1]
-        xs = origin[0] + (np.arange(cols.start, cols.stop, dtype=np.float64) + 0.5) * cell_size[0]
-        cells[rows, cols] = region.contains(xs, ys)
-    return cells
+        ys = (
+            origin[1] + (np.arange(rows.start, rows.stop, dtype=np.float64) + 0.5) * subtile_size[1]
+        )
+        xs = (
+            origin[0] + (np.arange(cols.start, cols.stop, dtype=np.float64) + 0.5) * subtile_size[0]
+        )
+        subtiles[rows, cols] = region.contains(xs, ys)
+    return subtiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)

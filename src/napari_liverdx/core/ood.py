@@ -1,7 +1,7 @@
 """Does a slide look like what the model was trained on?
 
 Each tile has a score, 1 where the limit for a single tile lies; this module makes a statement
-about a slide from the scores of its tiles. How tiles get their scores is in `models.domain`.
+about a slide from the scores of its tiles. How tiles get their scores is in `models.ood`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln, gammaln
 
-__all__ = ["NO_STATISTICS", "DomainReading", "DomainRule", "DomainState", "read_domain"]
+__all__ = ["NO_STATISTICS", "OodAssessment", "OodRule", "OodState", "assess_ood"]
 
 NO_STATISTICS = "no domain statistics in this model: whether it knows such slides cannot be told"
 
 _MANY = 2000
 
 
-class DomainState(StrEnum):
+class OodState(StrEnum):
     """What can be said of a slide."""
 
     UNKNOWN = "unknown"
-    FAMILIAR = "familiar"
-    UNUSUAL = "unusual"
-    FOREIGN = "foreign"
+    IN_DISTRIBUTION = "familiar"
+    BORDERLINE = "unusual"
+    OUT_OF_DISTRIBUTION = "foreign"
 
     @property
     def sentence(self) -> str:
@@ -35,15 +35,15 @@ class DomainState(StrEnum):
 
 
 _SENTENCES = {
-    DomainState.UNKNOWN: "no tile was compared with the training data yet",
-    DomainState.FAMILIAR: "this slide looks like the training data",
-    DomainState.UNUSUAL: "this slide is unusual compared with the training data",
-    DomainState.FOREIGN: "this slide does not look like what the model was trained on",
+    OodState.UNKNOWN: "no tile was compared with the training data yet",
+    OodState.IN_DISTRIBUTION: "this slide looks like the training data",
+    OodState.BORDERLINE: "this slide is unusual compared with the training data",
+    OodState.OUT_OF_DISTRIBUTION: "this slide does not look like what the model was trained on",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class DomainRule:
+class OodRule:
     """How many tiles of a slide may lie outside.
 
     Attributes
@@ -82,18 +82,18 @@ class DomainRule:
         mass = np.exp(choose + betaln(k + a, tiles - k + b) - betaln(a, b))
         return int(np.argmax(np.cumsum(mass) >= min(confidence, mass.sum() * (1 - 1e-9))))
 
-    def judge(self, outside: int, tiles: int) -> DomainState:
+    def judge(self, outside: int, tiles: int) -> OodState:
         """The state of a slide of which ``outside`` of ``tiles`` tiles lie outside."""
         if not tiles:
-            return DomainState.UNKNOWN
+            return OodState.UNKNOWN
         far, odd = (0.9, 0.8) if self.overlap is None else (0.99, 0.95)
         if 2 * outside > tiles and outside > self.usual(tiles, far):
-            return DomainState.FOREIGN
-        return DomainState.UNUSUAL if outside > self.usual(tiles, odd) else DomainState.FAMILIAR
+            return OodState.OUT_OF_DISTRIBUTION
+        return OodState.BORDERLINE if outside > self.usual(tiles, odd) else OodState.IN_DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True)
-class DomainReading:
+class OodAssessment:
     """What the tiles of a slide say.
 
     Attributes
@@ -102,13 +102,13 @@ class DomainReading:
         Tiles that have a score, and those whose score is above 1.
     rate : float
         Share of tiles outside to expect.
-    state : DomainState
+    state : OodState
     """
 
     tiles: int
     outside: int
     rate: float
-    state: DomainState
+    state: OodState
 
     @property
     def share(self) -> float:
@@ -129,16 +129,16 @@ class DomainReading:
         return f"{self.state.sentence} ({self.numbers})" if self.tiles else self.state.sentence
 
 
-def read_domain(scores: NDArray[np.floating], rule: DomainRule) -> DomainReading:
+def assess_ood(scores: NDArray[np.floating], rule: OodRule) -> OodAssessment:
     """The statement about a slide.
 
     Parameters
     ----------
     scores : ndarray of float, any shape
         One for each tile; NaN where a tile has none.
-    rule : DomainRule
+    rule : OodRule
         Of the model.
     """
     known = np.isfinite(scores)
     tiles, outside = int(known.sum()), int((scores[known] > 1).sum())
-    return DomainReading(tiles, outside, rule.rate, rule.judge(outside, tiles))
+    return OodAssessment(tiles, outside, rule.rate, rule.judge(outside, tiles))

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOT_SURE", "NOT_SURE_COLOUR", "NOT_SURE_TITLE", "not_sure", "prediction_sets"]
+__all__ = [
+    "UNCERTAIN_COLOR",
+    "UNCERTAIN_ID",
+    "UNCERTAIN_TITLE",
+    "prediction_sets",
+    "uncertain_mask",
+]
 
-NOT_SURE = "not-sure"
-NOT_SURE_TITLE = "Not sure"
-NOT_SURE_COLOUR = "#6e6259"
+UNCERTAIN_ID = "not-sure"
+UNCERTAIN_TITLE = "Not sure"
+UNCERTAIN_COLOR = "#6e6259"
 
 
 def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDArray[np.bool_]:
@@ -33,7 +39,7 @@ def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDA
     return np.asarray(1 - probabilities.astype(np.float64) <= quantile)
 
 
-def not_sure(
+def uncertain_mask(
     probabilities: NDArray[np.floating], quantile: float, *, axis: int = 0
 ) -> NDArray[np.bool_]:
     """Where the prediction set does not hold exactly one class.

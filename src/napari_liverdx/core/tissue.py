@@ -18,7 +18,7 @@ from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
 
 __all__ = [
-    "ARTEFACTS",
+    "ARTIFACTS",
     "OVERVIEW_MPP",
     "TissueLabel",
     "TissueMap",
@@ -110,7 +110,7 @@ _TITLES = {
     TissueLabel.BLUR: "Out of focus",
 }
 
-ARTEFACTS = frozenset({TissueLabel.PEN, TissueLabel.FOLD, TissueLabel.BLUR})
+ARTIFACTS = frozenset({TissueLabel.PEN, TissueLabel.FOLD, TissueLabel.BLUR})
 """Labels that are left out of an analysis unless they are kept."""
 
 
@@ -139,13 +139,13 @@ class TissueMap:
     @property
     def analysed(self) -> TissueMask:
         """What is analysed: tissue, and artefacts that are kept."""
-        left_out = [TissueLabel.GLASS, *(ARTEFACTS - self.kept)]
+        left_out = [TissueLabel.GLASS, *(ARTIFACTS - self.kept)]
         mask = ~np.isin(self.labels, np.array(left_out, np.uint8))
         return TissueMask(mask, self.scale_x, self.scale_y)
 
     def keeping(self, labels: AbstractSet[TissueLabel]) -> TissueMap:
         """The same with these artefacts kept, and no others."""
-        return replace(self, kept=frozenset(labels) & ARTEFACTS)
+        return replace(self, kept=frozenset(labels) & ARTIFACTS)
 
     def area_px(self, label: TissueLabel) -> float:
         """Area of a label in level-0 pixels squared."""

@@ -27,7 +27,7 @@ from napari_liverdx.metrics.classification import (
 )
 from napari_liverdx.models.card import Interval
 from napari_liverdx.training.config import EpochResult
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data._all import TileDataset
 
 __all__ = [
     "ComparisonResult",
@@ -68,7 +68,7 @@ class Predictions:
 
     @classmethod
     def from_folds(
-        cls, folds: Sequence[Fold], samples: Samples, *, second: bool = False
+        cls, folds: Sequence[Fold], samples: TileDataset, *, second: bool = False
     ) -> Predictions:
         """The test tiles of all folds, in the order of the samples.
 
@@ -180,7 +180,7 @@ def model_slug(name: str) -> str:
 
 def compare(
     comparison: Comparison,
-    samples: Samples,
+    samples: TileDataset,
     device: torch.device,
     work: Path,
     *,
@@ -218,17 +218,17 @@ def compare(
     independent = any(len(p.labels) for p in second.values())
     more = figures_of_merit(second, names, draws=draws) if independent else {}
     models = {}
-    for contestant in comparison.models:
-        recipe = recipes[contestant.name]
+    for entry in comparison.models:
+        recipe = recipes[entry.name]
         size = recipe.model_card().tile_size
         network, start = recipe.network()
-        models[contestant.name] = ModelResult(
-            metrics[contestant.name],
-            more.get(contestant.name, {}),
+        models[entry.name] = ModelResult(
+            metrics[entry.name],
+            more.get(entry.name, {}),
             measure_complexity(network, size, device),
             start,
             size,
-            contestant.reference,
+            entry.reference,
         )
     first, *others = kept
     tests = {name: paired_test(kept[first], kept[name], draws=draws) for name in others}
@@ -346,7 +346,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def write_predictions(
-    path: Path, result: ComparisonResult, samples: Samples, class_names: Sequence[str]
+    path: Path, result: ComparisonResult, samples: TileDataset, class_names: Sequence[str]
 ) -> None:
     """Every test prediction of every model as CSV, for tests of one's own."""
     with path.open("w", newline="", encoding="utf-8") as file:

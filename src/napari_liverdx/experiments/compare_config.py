@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_liverdx.core.errors import DataError, first_problem
 from napari_liverdx.training.recipe import Recipe, load_recipe, read_settings
 
-__all__ = ["Comparison", "Contestant", "load_comparison"]
+__all__ = ["Comparison", "ModelEntry", "load_comparison"]
 
 
-class Contestant(BaseModel):
+class ModelEntry(BaseModel):
     """One model of a comparison.
 
     Attributes
@@ -55,7 +55,7 @@ class Comparison(BaseModel):
     card, data, train : dict
         What differs from that recipe, for all models.
     folds : int
-    models : tuple of Contestant
+    models : tuple of ModelEntry
         The first is the one that the others are tested against.
     models_from : str, optional
         A packaged list of models or the path of a file with such a list.
@@ -71,7 +71,7 @@ class Comparison(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     folds: int = Field(default=5, ge=2)
-    models: tuple[Contestant, ...] = ()
+    models: tuple[ModelEntry, ...] = ()
     models_from: str | None = None
     note: str = ""
 

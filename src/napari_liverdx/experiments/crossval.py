@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.training.data._all import Example, Samples
+from napari_liverdx.training.data._all import Example, TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
-from napari_liverdx.training.loop import EpochResult, fine_tune, predict_samples
+from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
 
 __all__ = ["Fold", "cross_validate", "fold_parts"]
@@ -36,7 +36,7 @@ class Fold:
     second_index, second_scores, second_targets
         The same for the second source.
     temperature : float
-    cell_scores, cell_targets : ndarray of float32, shape (n, classes, k, k), or None
+    subtile_scores, subtile_targets : ndarray of float32, shape (n, classes, k, k), or None
     """
 
     fold: int
@@ -47,12 +47,12 @@ class Fold:
     second_scores: NDArray[np.float32]
     second_targets: NDArray[np.float32]
     temperature: float
-    cell_scores: NDArray[np.float32] | None
-    cell_targets: NDArray[np.float32] | None
+    subtile_scores: NDArray[np.float32] | None
+    subtile_targets: NDArray[np.float32] | None
 
 
 def fold_parts(
-    recipe: Recipe, samples: Samples, n_folds: int
+    recipe: Recipe, samples: TileDataset, n_folds: int
 ) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.intp]]], NDArray[np.intp]]:
     """The grouped folds of a recipe, and the samples that stand in none and test all models.
 
@@ -78,7 +78,7 @@ def fold_parts(
 
 
 def cross_validate(
-    recipe: Recipe, samples: Samples, n_folds: int, device: torch.device, work: Path
+    recipe: Recipe, samples: TileDataset, n_folds: int, device: torch.device, work: Path
 ) -> Iterator[EpochResult | Fold]:
     """Train and test on grouped folds; finished folds in ``work`` are not repeated.
 
@@ -116,7 +116,7 @@ def cross_validate(
             ):
                 temperature = epoch.temperature
                 yield epoch
-            index, scores, targets, cells, cell_targets = _test(
+            index, scores, targets, subtiles, subtile_targets = _test(
                 network, samples, test, card, device
             )
             more = _test(network, samples, second, card, device)
@@ -129,8 +129,8 @@ def cross_validate(
                 "second_targets": more[2],
                 "temperature": np.array(temperature),
             }
-            if cells is not None and cell_targets is not None:
-                arrays |= {"cell_scores": cells, "cell_targets": cell_targets}
+            if subtiles is not None and subtile_targets is not None:
+                arrays |= {"subtile_scores": subtiles, "subtile_targets": subtile_targets}
             partial = path.with_name(f"partial-{path.name}")
             np.savez(partial, **arrays)
             os.replace(partial, path)
@@ -140,15 +140,15 @@ def cross_validate(
         yield Fold(
             fold=number,
             temperature=float(data.pop("temperature")),
-            cell_scores=data.pop("cell_scores", None),
-            cell_targets=data.pop("cell_targets", None),
+            subtile_scores=data.pop("subtile_scores", None),
+            subtile_targets=data.pop("subtile_targets", None),
             **data,
         )
 
 
 def _folds_key(
     recipe: Recipe,
-    samples: Samples,
+    samples: TileDataset,
     folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
     second: NDArray[np.intp],
 ) -> str:
@@ -168,7 +168,7 @@ def _folds_key(
 
 def _test(
     network: TileModel,
-    samples: Samples,
+    samples: TileDataset,
     chosen: NDArray[np.intp],
     card: ModelCard,
     device: torch.device,
@@ -182,18 +182,18 @@ def _test(
     examples: list[Example] = []
     index: list[int] = []
     for i in chosen:
-        tiles = samples.fixed(int(i), card.tile_size, network.cells)
+        tiles = samples.fixed(int(i), card.tile_size, network.subtiles)
         examples += tiles
         index += [int(i)] * len(tiles)
     if not examples:
         empty = np.empty((0, len(card.classes)), np.float32)
         return np.empty(0, np.intp), empty, empty, None, None
-    scores, targets, cells = predict_samples(network, examples, device)
-    cell_targets = [e.cells for e in examples if e.cells is not None]
+    scores, targets, subtiles = predict_dataset(network, examples, device)
+    subtile_targets = [e.subtiles for e in examples if e.subtiles is not None]
     return (
         np.array(index),
         scores.numpy(),
         targets.numpy(),
-        None if cells is None else cells.numpy(),
-        np.stack(cell_targets) if len(cell_targets) == len(examples) else None,
+        None if subtiles is None else subtiles.numpy(),
+        np.stack(subtile_targets) if len(subtile_targets) == len(examples) else None,
     )

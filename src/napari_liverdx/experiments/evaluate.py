@@ -24,7 +24,7 @@ from napari_liverdx.metrics.classification import area_under_curve, confusion_ma
 from napari_liverdx.models.calibration import expected_calibration_error
 from napari_liverdx.models.card import Interval
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.training.data._all import Example, Samples
+from napari_liverdx.training.data._all import Example, TileDataset
 from napari_liverdx.training.examples import predict_examples
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Evaluation:
 
 def evaluate_model(
     model: LoadedModel,
-    samples: Samples,
+    samples: TileDataset,
     device: torch.device,
     chosen: NDArray[np.intp] | None = None,
     *,
@@ -122,7 +122,7 @@ def evaluate_model(
     ----------
     model : LoadedModel
         The model.
-    samples : Samples
+    samples : TileDataset
         Labelled pictures, with labels in the order of the model's classes.
     device : torch.device
         Where to run.
@@ -159,7 +159,7 @@ def evaluate_model(
         examples: list[Example] = []
         owners: list[int] = []
         for i in index[start : start + _AT_ONCE]:
-            tiles = samples.fixed(int(i), size, network.cells)
+            tiles = samples.fixed(int(i), size, network.subtiles)
             examples += tiles
             owners += [int(i)] * len(tiles)
         said = predict_examples(network, examples, device)
@@ -214,7 +214,7 @@ def _figures(p: Predictions, names: Sequence[str], draws: int) -> dict[str, Inte
     return rows
 
 
-def _worst(model: LoadedModel, samples: Samples, p: Predictions) -> tuple[WorstTile, ...]:
+def _worst(model: LoadedModel, samples: TileDataset, p: Predictions) -> tuple[WorstTile, ...]:
     given = p.probabilities[np.arange(len(p.labels)), p.labels]
     wrong = p.clear & (p.probabilities.argmax(axis=1) != p.labels)
     titles = [c.title for c in model.card.classes]
@@ -224,7 +224,7 @@ def _worst(model: LoadedModel, samples: Samples, p: Predictions) -> tuple[WorstT
             continue
         i = int(p.index[place])
         number = int(np.count_nonzero(p.index[:place] == i))
-        tile = samples.fixed(i, model.card.tile_size, model.network.cells)[number].tile
+        tile = samples.fixed(i, model.card.tile_size, model.network.subtiles)[number].tile
         found.append(
             WorstTile(
                 samples.names[i],

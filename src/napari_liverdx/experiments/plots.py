@@ -93,10 +93,10 @@ def forest_figure(
         value = model.metrics[metric]
         low = value.value if value.low is None else value.low
         high = value.value if value.high is None else value.high
-        colour = PALETTE[0] if name == result.first else "#555555"
-        axis.plot([low, high], [y, y], color=colour, linewidth=2)
+        color = PALETTE[0] if name == result.first else "#555555"
+        axis.plot([low, high], [y, y], color=color, linewidth=2)
         marker = "o" if "ImageNet" in model.start else "s"
-        axis.plot(value.value, y, marker, color=colour, markersize=7)
+        axis.plot(value.value, y, marker, color=color, markersize=7)
     axis.set_yticks(range(len(rows)), [name for name, _ in rows])
     axis.set_xlabel(
         f"{metric}, 95 % interval over {result.groups} groups\n"
@@ -113,9 +113,9 @@ def speed_figure(result: ComparisonResult, title: str, metric: str = "balanced a
     figure, (axis,) = new_figure(8.5, 4.2)
     for number, (name, model) in enumerate(result.models.items(), 1):
         x, y = model.complexity.tiles_per_second, model.metrics[metric].value
-        colour = PALETTE[0] if name == result.first else "#555555"
+        color = PALETTE[0] if name == result.first else "#555555"
         marker = "o" if "ImageNet" in model.start else "s"
-        axis.plot(x, y, marker, color=colour, markersize=13, alpha=0.85, label=f"{number}  {name}")
+        axis.plot(x, y, marker, color=color, markersize=13, alpha=0.85, label=f"{number}  {name}")
         place = {"ha": "center", "va": "center", "color": "white", "fontsize": 7}
         axis.annotate(str(number), (x, y), **place)
     device = next(iter(result.models.values())).complexity.device
@@ -140,8 +140,8 @@ def roc_figure(
         x, y = roc_curve(probabilities[:, c], positive)
         both = np.stack([1 - probabilities[:, c], probabilities[:, c]], axis=1)
         area = area_under_curve(both, positive.astype(np.intp))
-        colour = PALETTE[c % len(PALETTE)]
-        axis.plot(x, y, color=colour, label=f"{name}: {area:.3f}")
+        color = PALETTE[c % len(PALETTE)]
+        axis.plot(x, y, color=color, label=f"{name}: {area:.3f}")
     axis.plot([0, 1], [0, 1], color="#999999", linestyle=":")
     axis.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
     axis.legend(frameon=False, title="area under curve", loc="lower right")
@@ -156,8 +156,8 @@ def confusion_figure(table: NDArray[np.intp], names: Sequence[str]) -> Figure:
     share = table / np.maximum(1, table.sum(axis=1, keepdims=True))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, col), count in np.ndenumerate(table):
-        colour = "white" if share[row, col] > 0.55 else "black"
-        axis.text(col, row, str(count), ha="center", va="center", color=colour)
+        color = "white" if share[row, col] > 0.55 else "black"
+        axis.text(col, row, str(count), ha="center", va="center", color=color)
     axis.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.set(xlabel="predicted", ylabel="true")

@@ -21,9 +21,9 @@ from napari_liverdx.experiments.summary import softmax
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.registry import ARCHITECTURES
 from napari_liverdx.models.card import Interval
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
-from napari_liverdx.training.loop import EpochResult, fine_tune, predict_samples
+from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class SearchResult:
 
 def search(
     recipe: Recipe,
-    samples: Samples,
+    samples: TileDataset,
     device: torch.device,
     folder: Path,
     *,
@@ -106,7 +106,7 @@ def search(
     ----------
     recipe : Recipe
         Where the search starts; its own settings are the first trial.
-    samples : Samples
+    samples : TileDataset
         The data.
     device : torch.device
         Where to train.
@@ -175,7 +175,9 @@ def search(
     yield SearchResult(best, dict(study.best_params), done, figures["best"], figures["before"])
 
 
-def _search_key(recipe: Recipe, ranges: Mapping[str, Range], samples: Samples, split: Split) -> str:
+def _search_key(
+    recipe: Recipe, ranges: Mapping[str, Range], samples: TileDataset, split: Split
+) -> str:
     parts = (
         recipe.model_dump(mode="json", exclude_defaults=True),
         {name: values.model_dump() for name, values in ranges.items()},
@@ -185,7 +187,7 @@ def _search_key(recipe: Recipe, ranges: Mapping[str, Range], samples: Samples, s
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def search_split(recipe: Recipe, samples: Samples, test_folds: int) -> Split:
+def search_split(recipe: Recipe, samples: TileDataset, test_folds: int) -> Split:
     """Samples to train on, to judge a trial by, and set aside for the end.
 
     Raises
@@ -247,7 +249,7 @@ def _run_trial(
     trial: optuna.Trial,
     recipe: Recipe,
     ranges: Mapping[str, Range],
-    samples: Samples,
+    samples: TileDataset,
     split: Split,
     device: torch.device,
 ) -> Iterator[tuple[int, EpochResult] | Trial]:
@@ -289,7 +291,7 @@ def _as_trial(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Trial:
 def _train(
     network: TileModel,
     recipe: Recipe,
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     device: torch.device,
@@ -301,17 +303,17 @@ def _train(
 def _predict(
     network: TileModel,
     recipe: Recipe,
-    samples: Samples,
+    samples: TileDataset,
     chosen: NDArray[np.intp],
     device: torch.device,
 ) -> Predictions:
     size = recipe.model_card().tile_size
     examples, index = [], []
     for i in chosen:
-        tiles = samples.fixed(int(i), size, network.cells)
+        tiles = samples.fixed(int(i), size, network.subtiles)
         examples += tiles
         index += [int(i)] * len(tiles)
-    scores, targets, _ = predict_samples(network, examples, device)
+    scores, targets, _ = predict_dataset(network, examples, device)
     at = np.array(index)
     labels = targets.numpy().argmax(axis=1)
     clear = targets.numpy().max(axis=1) >= 0.999

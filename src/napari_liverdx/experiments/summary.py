@@ -12,7 +12,7 @@ from napari_liverdx.experiments.crossval import Fold
 from napari_liverdx.metrics.bootstrap import evaluate_predictions
 from napari_liverdx.models.calibration import expected_calibration_error
 from napari_liverdx.models.card import Interval
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["softmax", "summarise_folds"]
 
@@ -25,7 +25,7 @@ def softmax(scores: NDArray[Any], temperature: float = 1.0) -> NDArray[np.float6
 
 
 def summarise_folds(
-    folds: Sequence[Fold], samples: Samples, class_names: Sequence[str]
+    folds: Sequence[Fold], samples: TileDataset, class_names: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
     """Metrics over all folds, each sample predicted by the model that did not see it.
 
@@ -35,7 +35,7 @@ def summarise_folds(
     Returns
     -------
     dict of section to dict of metric to Interval
-        Sections ``clear``, ``all``, ``cells``, ``second source clear`` and ``second source all``
+        Sections ``clear``, ``all``, ``subtiles``, ``second source clear`` and ``second source all``
         where they apply.
     """
     index = np.concatenate([f.index for f in folds])
@@ -62,9 +62,9 @@ def _cells(
     folds: Sequence[Fold], groups: NDArray[np.str_], class_names: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
     parts = [
-        (f.cell_scores, f.cell_targets)
+        (f.subtile_scores, f.subtile_targets)
         for f in folds
-        if f.cell_scores is not None and f.cell_targets is not None
+        if f.subtile_scores is not None and f.subtile_targets is not None
     ]
     if len(parts) < len(folds):
         return {}
@@ -85,7 +85,7 @@ def _cells(
 
 
 def _second_source(
-    folds: Sequence[Fold], samples: Samples, class_names: Sequence[str]
+    folds: Sequence[Fold], samples: TileDataset, class_names: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
     if not len(folds[0].second_index):
         return {}

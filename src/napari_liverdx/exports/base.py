@@ -21,7 +21,7 @@ from napari_liverdx.slides.slide import Overview
 
 __all__ = [
     "ExportOptions",
-    "called_classes",
+    "predicted_classes",
     "provenance",
     "result_uuid",
     "rgb_of",
@@ -50,7 +50,7 @@ class ExportOptions:
     overview : Overview, optional
         Small picture of the slide, for formats that carry one.
     hide_name : bool
-        Whether `RunManifest.slide_code` stands in place of the slide's file name.
+        Whether `RunManifest.pseudonym` stands in place of the slide's file name.
     as_bytes : bool
         Whether an OME-TIFF holds 0 to 255, a quarter of the size, instead of 0 to 1 as float32.
     fractional : bool
@@ -87,7 +87,7 @@ class ExportOptions:
 
 def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
     """What an export calls the slide."""
-    return manifest.slide_code if options.hide_name else manifest.slide_name
+    return manifest.pseudonym if options.hide_name else manifest.slide_name
 
 
 def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
@@ -128,12 +128,12 @@ def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, "\n".join(parts))
 
 
-def rgb_of(colour: str) -> tuple[int, int, int]:
+def rgb_of(color: str) -> tuple[int, int, int]:
     """``#rrggbb`` as three numbers from 0 to 255."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def called_classes(store: ResultStore, options: ExportOptions) -> NDArray[np.int16]:
+def predicted_classes(store: ResultStore, options: ExportOptions) -> NDArray[np.int16]:
     """What each cell is called, by the rule of `core.measure.measure`.
 
     Returns
@@ -154,7 +154,7 @@ def called_classes(store: ResultStore, options: ExportOptions) -> NDArray[np.int
         found = np.where(found >= cuts[:, None, None], found, -1)
         best = np.asarray(pathological, np.int16)[found.argmax(axis=0)] + 1
         called = np.where(found.max(axis=0) >= 0, best, called).astype(np.int16)
-    called[~store.tissue_cells()] = 0
+    called[~store.tissue_subtiles()] = 0
     return called
 
 

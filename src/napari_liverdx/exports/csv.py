@@ -64,10 +64,10 @@ def _rows(store: ResultStore) -> Iterator[list[object]]:
         line += [round(v, 3) for v in um]
         line.append(state.name.lower())
         if state is TileState.DONE:
-            domain = float(store.domain[row, col])
+            ood = float(store.ood[row, col])
             line.append(names[called[row, col]])
             line += [f"{v:.6f}" for v in store.tile_probabilities[:, row, col].tolist()]
-            line.append(f"{domain:.4f}" if np.isfinite(domain) else "")
+            line.append(f"{ood:.4f}" if np.isfinite(ood) else "")
         else:
             line += ["", *blank, ""]
         decision = decisions.get(tile)

@@ -127,7 +127,7 @@ def _segmentation(store: ResultStore, source: Dataset, options: ExportOptions) -
     from pydicom.sr.codedict import codes
     from pydicom.sr.coding import Code
 
-    manifest, tissue, fractional = store.manifest, store.tissue_cells(), options.fractional
+    manifest, tissue, fractional = store.manifest, store.tissue_subtiles(), options.fractional
     algorithm = AlgorithmIdentificationSequence(
         name=manifest.model_name[:64],
         version=manifest.model_version[:64] or "1",
@@ -151,7 +151,7 @@ def _segmentation(store: ResultStore, source: Dataset, options: ExportOptions) -
                 algorithm_identification=algorithm,
                 tracking_uid=derived_uid(store, f"tracking {tissue_class.name}"),
                 tracking_id=tissue_class.name[:64],
-                display_color=CIELabColor.from_rgb(*rgb_of(tissue_class.colour)),
+                display_color=CIELabColor.from_rgb(*rgb_of(tissue_class.color)),
             )
         )
     stack = np.stack(planes, axis=-1)[None].astype(np.float32 if fractional else np.uint8)

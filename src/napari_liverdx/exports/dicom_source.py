@@ -110,7 +110,7 @@ def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
 
 
 def _identify(image: Dataset, store: ResultStore) -> None:
-    code, when = store.manifest.slide_code, moment(store)
+    code, when = store.manifest.pseudonym, moment(store)
     day, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S")
     image.PatientName, image.PatientID = f"Anonymous^{code}", f"LDX-{code}"
     image.PatientBirthDate = image.PatientSex = ""
@@ -136,7 +136,7 @@ def _place(image: Dataset, store: ResultStore, shape: tuple[int, int]) -> None:
     from pydicom.dataset import Dataset
     from pydicom.valuerep import DSfloat
 
-    (width, height), (x, y), mpp = store.cell_size, store.origin, store.mpp
+    (width, height), (x, y), mpp = store.subtile_size, store.origin, store.mpp
     rows, cols = shape
     image.Rows = image.Columns = _TILE
     image.TotalPixelMatrixRows, image.TotalPixelMatrixColumns = rows, cols
@@ -177,7 +177,7 @@ def _mm(value: float) -> Any:
 def _describe_specimen(image: Dataset, store: ResultStore) -> None:
     from pydicom.dataset import Dataset
 
-    code = store.manifest.slide_code
+    code = store.manifest.pseudonym
     image.ContainerIdentifier = f"LDX-{code}"
     image.IssuerOfTheContainerIdentifierSequence = []
     image.ContainerTypeCodeSequence = [_code("433466003", "SCT", "Microscope slide")]
@@ -217,9 +217,9 @@ def _picture(store: ResultStore, overview: Overview | None) -> NDArray[np.uint8]
     rows, cols = store.probabilities.shape[1:]
     if overview is None:
         drawn = np.full((rows, cols, 3), WHITE, np.uint8)
-        drawn[store.tissue_cells()] = _TISSUE
+        drawn[store.tissue_subtiles()] = _TISSUE
         return drawn
-    (width, height), (x, y) = store.cell_size, store.origin
+    (width, height), (x, y) = store.subtile_size, store.origin
     left, top = x / overview.scale_x, y / overview.scale_y
     right, bottom = left + cols * width / overview.scale_x, top + rows * height / overview.scale_y
     # The map may reach beyond the slide.

@@ -73,7 +73,7 @@ def features(store: ResultStore, options: ExportOptions) -> Iterator[str]:
 def _classification(tissue_class: TissueClass) -> dict[str, Any]:
     # QuPath splits a name at ": " into a class and what it derives from.
     name = tissue_class.name.replace(":", " ")
-    return {"name": name, "color": list(rgb_of(tissue_class.colour))}
+    return {"name": name, "color": list(rgb_of(tissue_class.color))}
 
 
 def _number(value: float) -> str:
@@ -90,22 +90,22 @@ def _edges(start: float, step: float, count: int) -> list[str]:
 def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
     tissue_class = store.manifest.classes[index]
     values = store.probabilities[index]
-    labels, count = label_foci((values >= threshold) & store.tissue_cells())
-    cells = np.bincount(labels.ravel(), minlength=count + 1)
+    labels, count = label_foci((values >= threshold) & store.tissue_subtiles())
+    subtiles = np.bincount(labels.ravel(), minlength=count + 1)
     total = np.bincount(labels.ravel(), values.ravel(), count + 1)
     rows, cols = labels.shape
-    (x, y), (width, height) = store.origin, store.cell_size
+    (x, y), (width, height) = store.origin, store.subtile_size
     xs, ys = _edges(x, width, cols + 1), _edges(y, height, rows + 1)
     space = result_uuid(store.manifest)
     for focus in outline(labels):
-        n = int(cells[focus.label])
+        n = int(subtiles[focus.label])
         properties = {
             "objectType": "annotation",
             "name": f"{tissue_class.title} {focus.label}",
             "classification": _classification(tissue_class),
             "isLocked": True,
             "measurements": {
-                "Area mm^2": round(n * store.cell_area_um2 / 1e6, 9),
+                "Area mm^2": round(n * store.subtile_area_um2 / 1e6, 9),
                 "Mean probability": round(float(total[focus.label] / n), 6),
                 "Cells": n,
                 "Threshold": threshold,
@@ -152,12 +152,12 @@ def _tiles(store: ResultStore) -> Iterator[str]:
         done = np.flatnonzero(store.state[row] == TileState.DONE)
         values = store.tile_probabilities[:, row, done]
         called = values.argmax(axis=0).tolist()
-        domains = store.domain[row, done].tolist()
-        each = zip(done.tolist(), values.T.tolist(), called, domains, strict=True)
-        for col, probabilities, call, domain in each:
+        oods = store.ood[row, done].tolist()
+        each = zip(done.tolist(), values.T.tolist(), called, oods, strict=True)
+        for col, probabilities, call, ood in each:
             numbers = pattern % tuple(probabilities)
-            if isfinite(domain):
-                numbers += f',"Unlike training data":{domain:.4f}'
+            if isfinite(ood):
+                numbers += f',"Unlike training data":{ood:.4f}'
             more = ""
             if decisions and (decision := decisions.get(TileIndex(row, col))) is not None:
                 numbers += f',"Review accepted":{int(decision.verdict is Verdict.ACCEPTED)}'

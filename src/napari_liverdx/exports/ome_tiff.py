@@ -30,7 +30,7 @@ _SMALLEST = 512
 def write_ome_tiff(store: ResultStore, path: Path, options: ExportOptions) -> None:
     """Write one channel for each class, with its name and colour.
 
-    ``PhysicalSizeX/Y`` is the size of a cell. ``Plane PositionX/Y`` is the upper-left corner of
+    ``PhysicalSizeX/Y`` is the size of a subtile. ``Plane PositionX/Y`` is the upper-left corner of
     the first cell in µm, counted from the upper-left corner of the slide's first pixel: napari,
     which counts from the centre of one pixel to the centre of another, puts the first cell half
     a cell minus half a slide pixel further.
@@ -72,11 +72,10 @@ def write_ome_tiff(store: ResultStore, path: Path, options: ExportOptions) -> No
 def _metadata(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
     manifest = store.manifest
     count = len(manifest.classes)
-    (width, height), (x, y), mpp = store.cell_size, store.origin, store.mpp
+    (width, height), (x, y), mpp = store.subtile_size, store.origin, store.mpp
     # A negative 32-bit number where red is large, as the OME schema has it: RGBA.
-    colours = [
-        int.from_bytes(bytes([*rgb_of(c.colour), 255]), "big", signed=True)
-        for c in manifest.classes
+    colors = [
+        int.from_bytes(bytes([*rgb_of(c.color), 255]), "big", signed=True) for c in manifest.classes
     ]
     told = provenance(store, options)
     return {
@@ -88,7 +87,7 @@ def _metadata(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "PhysicalSizeXUnit": "µm",
         "PhysicalSizeY": height * mpp.y,
         "PhysicalSizeYUnit": "µm",
-        "Channel": {"Name": [c.title for c in manifest.classes], "Color": colours},
+        "Channel": {"Name": [c.title for c in manifest.classes], "Color": colors},
         "Plane": {
             "PositionX": [x * mpp.x] * count,
             "PositionXUnit": ["µm"] * count,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.exports.base import (
     ExportOptions,
-    called_classes,
+    predicted_classes,
     provenance,
     rgb_of,
     slide_label,
@@ -53,7 +53,7 @@ def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> No
     """
     name = f"{slide_label(store.manifest, options)} {store.manifest.model_name}"
     images: list[NDArray[Any]] = [store.probabilities]
-    labels: list[NDArray[Any]] = [called_classes(store, options)]
+    labels: list[NDArray[Any]] = [predicted_classes(store, options)]
     while max(images[-1].shape[1:]) > _SMALLEST:
         images.append(halved(images[-1]))
         labels.append(labels[-1][::2, ::2])
@@ -99,13 +99,13 @@ def _write_levels(group: zarr.Group, levels: list[NDArray[Any]], axes: str) -> N
 
 
 def _multiscale(store: ResultStore, name: str, axes: str, levels: int) -> dict[str, Any]:
-    (width, height), (x, y), mpp = store.cell_size, store.origin, store.mpp
+    (width, height), (x, y), mpp = store.subtile_size, store.origin, store.mpp
     lead = [1.0] * (len(axes) - 2), [0.0] * (len(axes) - 2)
     datasets = []
     for n in range(levels):
-        cell_x, cell_y = width * 2**n, height * 2**n
-        first_y, first_x = (y + (cell_y - 1) / 2) * mpp.y, (x + (cell_x - 1) / 2) * mpp.x
-        scale = {"type": "scale", "scale": [*lead[0], cell_y * mpp.y, cell_x * mpp.x]}
+        subtile_x, subtile_y = width * 2**n, height * 2**n
+        first_y, first_x = (y + (subtile_y - 1) / 2) * mpp.y, (x + (subtile_x - 1) / 2) * mpp.x
+        scale = {"type": "scale", "scale": [*lead[0], subtile_y * mpp.y, subtile_x * mpp.x]}
         shift = {"type": "translation", "translation": [*lead[1], first_y, first_x]}
         datasets.append({"path": str(n), "coordinateTransformations": [scale, shift]})
     kinds: dict[str, dict[str, str]] = {
@@ -127,7 +127,7 @@ def _rendering(store: ResultStore) -> dict[str, Any]:
         "channels": [
             {
                 "label": c.title,
-                "color": c.colour.removeprefix("#").upper(),
+                "color": c.color.removeprefix("#").upper(),
                 "window": {"min": 0, "max": 1, "start": 0, "end": 1},
                 "active": i in shown,
             }
@@ -139,7 +139,7 @@ def _rendering(store: ResultStore) -> dict[str, Any]:
 def _label_meanings(store: ResultStore) -> dict[str, Any]:
     numbered = list(enumerate(store.manifest.classes, 1))
     return {
-        "colors": [{"label-value": n, "rgba": [*rgb_of(c.colour), 255]} for n, c in numbered],
+        "colors": [{"label-value": n, "rgba": [*rgb_of(c.color), 255]} for n, c in numbered],
         "properties": [
             {"label-value": n, "class": c.name, "title": c.title, "kind": c.kind.value}
             for n, c in numbered

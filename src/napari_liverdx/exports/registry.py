@@ -62,7 +62,7 @@ def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool 
     """A fitting path within ``folder``, named like the result or, on wish, by a code."""
     base = store.path.name.removesuffix(SUFFIX)
     if hide_name:
-        base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+        base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
     return folder / (base + EXPORTS[name].suffix)
 
 

@@ -29,7 +29,7 @@ __all__ = [
     "around_tile",
     "explain_pixels",
     "explain_tile",
-    "judge_cells_alone",
+    "predict_subtiles_alone",
     "sentences",
     "tile_at",
 ]
@@ -45,11 +45,11 @@ class AloneContext:
     ----------
     probabilities : ndarray of float32, shape (classes,)
         Of the tile.
-    cells : ndarray of float32, shape (classes, k, k), or None
+    subtiles : ndarray of float32, shape (classes, k, k), or None
     """
 
     probabilities: NDArray[np.float32]
-    cells: NDArray[np.float32] | None
+    subtiles: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,20 +78,20 @@ class Explanation:
     rect : Rect
         Level-0 pixels; empty for a tile that is not from a slide.
     pixels : ndarray of uint8, shape (size, size, 3)
-        The tile as the model sees it, before normalisation.
+        The tile as the model sees it, before normalization.
     model_name : str
     classes : tuple of TissueClass
     class_index : int
         The class that is explained.
     probabilities : ndarray of float32, shape (classes,)
-    cells : ndarray of float32, shape (classes, k, k), or None
+    subtiles : ndarray of float32, shape (classes, k, k), or None
         None for a model without cells.
     cam : ndarray of float32, shape (size, size), or None
         Grad-CAM, 0 to 1 within this tile; see `grad_cam`.
     cam_note : str
         Layer that was used, or why there is no map.
     alone : AloneContext or None
-        Without the recurrent context; see `judge_cells_alone`.
+        Without the recurrent context; see `predict_subtiles_alone`.
     alone_note : str
         What was left out, or why there is nothing to leave out.
     around : AroundTile or None
@@ -105,7 +105,7 @@ class Explanation:
     classes: tuple[TissueClass, ...]
     class_index: int
     probabilities: NDArray[np.float32]
-    cells: NDArray[np.float32] | None
+    subtiles: NDArray[np.float32] | None
     cam: NDArray[np.float32] | None
     cam_note: str
     alone: AloneContext | None
@@ -120,9 +120,9 @@ class Explanation:
     @property
     def difference(self) -> NDArray[np.float32] | None:
         """What the neighbours add to each cell's probability of the class, shape (k, k)."""
-        if self.cells is None or self.alone is None or self.alone.cells is None:
+        if self.subtiles is None or self.alone is None or self.alone.subtiles is None:
             return None
-        return self.cells[self.class_index] - self.alone.cells[self.class_index]
+        return self.subtiles[self.class_index] - self.alone.subtiles[self.class_index]
 
     @property
     def called(self) -> int:
@@ -206,8 +206,8 @@ def explain_pixels(
             f"there is no class {class_index}; {card.name} has {len(card.classes)}, from 0"
         )
     network = _own_copy(model)
-    x = network.normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
-    probabilities, cells = _answer(model, network, x)
+    x = network.normalize(torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
+    probabilities, subtiles = _answer(model, network, x)
     index = int(probabilities.argmax()) if class_index is None else class_index
     cam: NDArray[np.float32] | None = None
     try:
@@ -217,7 +217,7 @@ def explain_pixels(
     except PlanError as error:
         note = str(error)
     alone = None
-    if judge_cells_alone(network):
+    if predict_subtiles_alone(network):
         alone = AloneContext(*_answer(model, network, x))
         alone_note = "Without: the recurrent network sees each cell by itself"
     else:
@@ -230,7 +230,7 @@ def explain_pixels(
         card.classes,
         index,
         probabilities,
-        cells,
+        subtiles,
         cam,
         note,
         alone,
@@ -238,7 +238,7 @@ def explain_pixels(
     )
 
 
-def judge_cells_alone(network: nn.Module) -> bool:
+def predict_subtiles_alone(network: nn.Module) -> bool:
     """Make every recurrent context of a network see each cell by itself, from now on.
 
     The context runs over each cell as a grid of one cell, with its own weights. A cell keeps all
@@ -262,16 +262,16 @@ def judge_cells_alone(network: nn.Module) -> bool:
     found = [
         (parent, name, child)
         for parent in network.modules()
-        if not isinstance(parent, _EachCell)
+        if not isinstance(parent, _EachSubtile)
         for name, child in parent.named_children()
         if isinstance(child, RecurrentContext)
     ]
     for parent, name, child in found:
-        setattr(parent, name, _EachCell(child))
+        setattr(parent, name, _EachSubtile(child))
     return bool(found)
 
 
-class _EachCell(nn.Module):
+class _EachSubtile(nn.Module):
     """A recurrent context over grids of one cell."""
 
     def __init__(self, context: RecurrentContext) -> None:
@@ -280,8 +280,8 @@ class _EachCell(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         n, channels, rows, columns = grid.shape
-        cells = grid.permute(0, 2, 3, 1).reshape(n * rows * columns, channels, 1, 1)
-        swept: Tensor = self.context(cells)
+        subtiles = grid.permute(0, 2, 3, 1).reshape(n * rows * columns, channels, 1, 1)
+        swept: Tensor = self.context(subtiles)
         return swept.reshape(n, rows, columns, -1).permute(0, 3, 1, 2)
 
 
@@ -299,9 +299,9 @@ def _answer(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     output = network.classify(x)
     scores = model.probabilities(output.scores)[0].float().numpy()
-    if output.cell_scores is None or model.network.cells == 1:
+    if output.subtile_scores is None or model.network.subtiles == 1:
         return scores, None
-    return scores, model.probabilities(output.cell_scores)[0].float().numpy()
+    return scores, model.probabilities(output.subtile_scores)[0].float().numpy()
 
 
 def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
@@ -329,7 +329,7 @@ def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
 
 def around_tile(store: ResultStore, tile: TileIndex) -> AroundTile | None:
     """What a stored slide context made of a tile; None where there is none."""
-    call = store.slide_call
+    call = store.slide_prediction
     if call is None or store.state[tile.row, tile.col] != TileState.DONE:
         return None
     refined, _ = store.refined()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, colour_values
+from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, color_values
 from napari_liverdx.inference.explain import Explanation, sentences
 
 __all__ = [
@@ -43,7 +43,7 @@ class Scale:
     ----------
     label : str
     table : str
-        Colours, see `core.colours`.
+        Colours, see `core.colors`.
     low, high : str
         What stands at its ends.
     """
@@ -55,7 +55,7 @@ class Scale:
 
     def bar(self, steps: int = 256) -> NDArray[np.uint8]:
         """The colours from low to high, shape (1, steps, 3)."""
-        return colour_values(np.linspace(0, 1, steps)[None], self.table, 0, 1)
+        return color_values(np.linspace(0, 1, steps)[None], self.table, 0, 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,26 +96,26 @@ def explanation_pictures(explanation: Explanation) -> list[Picture]:
     size = e.pixels.shape[0]
     pictures = [Picture("tile", "Tile", e.pixels, None, "The tile as the model sees it")]
     if e.cam is not None:
-        over = e.pixels * (1 - _VEIL) + colour_values(e.cam, INFERNO, 0, 1) * _VEIL
+        over = e.pixels * (1 - _VEIL) + color_values(e.cam, INFERNO, 0, 1) * _VEIL
         scale = Scale("Grad-CAM, in this tile", INFERNO, "none", "most")
         about = f"Where the evidence for {e.title} lies: where, not how much; {e.cam_note}"
         pictures.append(Picture("cam", "Grad-CAM", np.round(over).astype(np.uint8), scale, about))
     probability = Scale(f"Probability, {e.title}", CIVIDIS, "0", "1")
 
-    def cells(name: str, caption: str, values: NDArray[np.float32], about: str) -> None:
-        shown = _blocks(colour_values(values, CIVIDIS, 0, 1), size)
+    def subtiles(name: str, caption: str, values: NDArray[np.float32], about: str) -> None:
+        shown = _blocks(color_values(values, CIVIDIS, 0, 1), size)
         pictures.append(Picture(name, caption, shown, probability, about))
 
     rnn = e.alone is not None
-    if e.cells is not None:
+    if e.subtiles is not None:
         about = f"Probability of {e.title} in each cell, as the model gives it"
-        cells("cells", "Cells with RNN" if rnn else "Cells", e.cells[e.class_index], about)
-    if e.alone is not None and e.alone.cells is not None:
+        subtiles("cells", "Cells with RNN" if rnn else "Cells", e.subtiles[e.class_index], about)
+    if e.alone is not None and e.alone.subtiles is not None:
         about = "The same with each cell seen by itself"
-        cells("alone", "Cells without RNN", e.alone.cells[e.class_index], about)
+        subtiles("alone", "Cells without RNN", e.alone.subtiles[e.class_index], about)
     if (difference := e.difference) is not None:
         limit = difference_limit(difference)
-        shown = _blocks(colour_values(difference, COOL_WARM, -limit, limit), size)
+        shown = _blocks(color_values(difference, COOL_WARM, -limit, limit), size)
         scale = Scale("Difference", COOL_WARM, f"−{limit:g}", f"+{limit:g}")
         about = "What the neighbours add (red) or take away (blue) in each cell"
         pictures.append(Picture("difference", "Difference", shown, scale, about))
@@ -127,10 +127,10 @@ def scales_of(pictures: Sequence[Picture]) -> list[Scale]:
     return list(dict.fromkeys(p.scale for p in pictures if p.scale is not None))
 
 
-def _blocks(colours: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _blocks(colors: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Each cell as a block of one colour."""
-    rows, cols = (np.arange(size) * n // size for n in colours.shape[:2])
-    return colours[rows][:, cols]
+    rows, cols = (np.arange(size) * n // size for n in colors.shape[:2])
+    return colors[rows][:, cols]
 
 
 # -- the sheet --

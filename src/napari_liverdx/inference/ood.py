@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from napari_liverdx.core.ood import DomainReading, read_domain
+from napari_liverdx.core.ood import OodAssessment, assess_ood
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.models.ood import domain_rule
+from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Slide
 
-__all__ = ["PROBE_TILES", "domain_record", "probe_domain", "read_result"]
+__all__ = ["PROBE_TILES", "ood_record", "probe_ood", "read_result"]
 
 PROBE_TILES = 32
 
 
-def probe_domain(
+def probe_ood(
     plan: RunPlan,
     slide: Slide,
     model: LoadedModel,
     n: int = PROBE_TILES,
     stop: threading.Event | None = None,
-) -> DomainReading | None:
+) -> OodAssessment | None:
     """Look at a few tiles spread over the tissue, before a run.
 
     Parameters
@@ -46,32 +46,32 @@ def probe_domain(
 
     Returns
     -------
-    DomainReading or None
+    OodAssessment or None
         None where the model holds no domain statistics.
     """
-    rule = domain_rule(model.card)
+    rule = ood_rule(model.card)
     if rule is None:
         return None
     places = np.linspace(0, len(plan.tiles) - 1, min(n, len(plan.tiles))).round().astype(int)
     scores = [np.empty(0, np.float32)]
     with closing(predict(plan, slide, model, [plan.tiles[i] for i in places])) as batches:
         for batch in batches:
-            if batch.domain is not None:
-                scores.append(batch.domain)
+            if batch.ood is not None:
+                scores.append(batch.ood)
             if stop is not None and stop.is_set():
                 break
-    return read_domain(np.concatenate(scores), rule)
+    return assess_ood(np.concatenate(scores), rule)
 
 
-def read_result(store: ResultStore, card: ModelCard) -> DomainReading | None:
+def read_result(store: ResultStore, card: ModelCard) -> OodAssessment | None:
     """What the tiles that are done say; None where the model holds no domain statistics."""
-    rule = domain_rule(card)
+    rule = ood_rule(card)
     if rule is None:
         return None
-    return read_domain(store.domain[store.state == TileState.DONE], rule)
+    return assess_ood(store.ood[store.state == TileState.DONE], rule)
 
 
-def domain_record(reading: DomainReading | None) -> dict[str, Any]:
+def ood_record(reading: OodAssessment | None) -> dict[str, Any]:
     """A reading as it is kept in a manifest; empty without one."""
     if reading is None:
         return {}

@@ -38,7 +38,7 @@ class RunPlan:
         Restricted to the regions.
     mpp : Mpp
     overlap : float
-    cells : int
+    subtiles : int
         Cells along a tile's side in the result.
     device : DeviceChoice
     restricted : bool
@@ -56,7 +56,7 @@ class RunPlan:
     tissue: TissueMask
     mpp: Mpp
     overlap: float
-    cells: int
+    subtiles: int
     device: DeviceChoice
     restricted: bool = False
     warnings: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ def plan_run(
         tissue,
         mpp,
         overlap,
-        card.cells,
+        card.subtiles,
         device,
         regions is not None,
         _warnings(levels, mpp, card),

@@ -17,7 +17,7 @@ from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.models.architectures.base import TileModel, TileOutput
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.models.ood import domain_scorer
+from napari_liverdx.models.ood import ood_scorer
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 
@@ -39,12 +39,12 @@ class TileBatchResult:
     tiles : tuple of TileIndex
         Tiles that were classified.
     probabilities : ndarray of float32, shape (n, classes)
-    cells : ndarray of float32, shape (n, classes, k, k), or None
+    subtiles : ndarray of float32, shape (n, classes, k, k), or None
     embeddings : ndarray of float32, shape (n, features)
         What the network made of each tile before its last layer.
     failed : tuple of (TileIndex, str)
         Tiles that could not be read, each with the reason.
-    domain : ndarray of float32, shape (n,), or None
+    ood : ndarray of float32, shape (n,), or None
         How unlike the training data each tile is, 1 at the limit; None where the model holds no
         domain statistics.
     read_seconds : float
@@ -54,12 +54,12 @@ class TileBatchResult:
 
     tiles: tuple[TileIndex, ...]
     probabilities: NDArray[np.float32]
-    cells: NDArray[np.float32] | None
+    subtiles: NDArray[np.float32] | None
     embeddings: NDArray[np.float32]
     failed: tuple[tuple[TileIndex, str], ...]
     read_seconds: float
     model_seconds: float
-    domain: NDArray[np.float32] | None = None
+    ood: NDArray[np.float32] | None = None
 
 
 class _Batch:
@@ -142,7 +142,7 @@ def predict(
             read = time.perf_counter()
             rows = batch.tensor[: len(batch.tiles)]
             rows = rows if len(good) == len(batch.tiles) else rows[good]
-            probabilities, cells, embeddings, domain = runner(rows)
+            probabilities, subtiles, embeddings, ood = runner(rows)
             done = tuple(batch.tiles[i] for i in good)
             free.append(batch)
             model_seconds = time.perf_counter() - read
@@ -151,12 +151,12 @@ def predict(
             yield TileBatchResult(
                 done,
                 probabilities,
-                cells,
+                subtiles,
                 embeddings,
                 tuple(failed),
                 read - start,
                 model_seconds,
-                domain,
+                ood,
             )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -181,7 +181,7 @@ class _Runner:
             self.device, memory_format=torch.channels_last
         ).eval()
         self.n_classes = len(model.card.classes)
-        self.scorer = domain_scorer(model.card, model.statistics)
+        self.scorer = ood_scorer(model.card, model.statistics)
 
     def __call__(
         self, tiles: torch.Tensor
@@ -192,7 +192,7 @@ class _Runner:
         NDArray[np.float32] | None,
     ]:
         parts: list[TileOutput] = []
-        domain: list[NDArray[np.float32]] = []
+        ood: list[NDArray[np.float32]] = []
         start = 0
         while start < len(tiles):
             part = tiles[start : start + self.limit]
@@ -205,18 +205,18 @@ class _Runner:
                 continue
             parts.append(output)
             if distance is not None:
-                domain.append(distance.float().cpu().numpy())
+                ood.append(distance.float().cpu().numpy())
             start += len(part)
         if not parts:
             nothing = np.empty((0, 0), np.float32)
             return np.empty((0, self.n_classes), np.float32), None, nothing, None
-        distances = np.concatenate(domain) if domain else None
+        distances = np.concatenate(ood) if ood else None
         embeddings = np.concatenate([p.embedding.float().cpu().numpy() for p in parts])
         scores = np.concatenate([self._probabilities(p.scores) for p in parts])
-        if parts[0].cell_scores is None:
+        if parts[0].subtile_scores is None:
             return scores, None, embeddings, distances
-        cells = [p.cell_scores for p in parts if p.cell_scores is not None]
-        dense = np.concatenate([self._probabilities(c) for c in cells])
+        subtiles = [p.subtile_scores for p in parts if p.subtile_scores is not None]
+        dense = np.concatenate([self._probabilities(c) for c in subtiles])
         return scores, dense, embeddings, distances
 
     @torch.inference_mode()

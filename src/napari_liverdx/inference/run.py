@@ -15,8 +15,8 @@ import torch
 
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.core.ood import DomainReading
-from napari_liverdx.inference.ood import domain_record, read_result
+from napari_liverdx.core.ood import OodAssessment
+from napari_liverdx.inference.ood import ood_record, read_result
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.file import LoadedModel
@@ -52,7 +52,7 @@ class RunProgress:
         Time spent waiting for tiles, in the network, and storing.
     last_failure : str
         Why the last failed tile failed; empty if none did.
-    domain : DomainReading or None
+    ood : OodAssessment or None
         Whether the tiles so far look like the training data; None where the model cannot tell.
     """
 
@@ -65,7 +65,7 @@ class RunProgress:
     model_seconds: float
     write_seconds: float
     last_failure: str = ""
-    domain: DomainReading | None = None
+    ood: OodAssessment | None = None
 
 
 def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
@@ -82,7 +82,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         model_sha256=model.sha256,
         classes=model.card.classes,
         grid=plan.grid,
-        cells=plan.cells,
+        subtiles=plan.subtiles,
         overlap=plan.overlap,
         regions_sha256=hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest(),
         device=str(plan.device),
@@ -149,8 +149,8 @@ def _analyze(
         speed = (done + failed) / seconds if done + failed else 0.0
         eta = (len(todo) - done - failed) / speed if speed else float("nan")
         counts = (before + done, failed, len(plan.tiles))
-        domain = read_result(store, model.card)
-        return RunProgress(*counts, speed, eta, read, model_time, write, failure, domain)
+        ood = read_result(store, model.card)
+        return RunProgress(*counts, speed, eta, read, model_time, write, failure, ood)
 
     yield progress()
     batches = predict(plan, slide, model, todo)
@@ -160,10 +160,10 @@ def _analyze(
             store.add(
                 batch.tiles,
                 batch.probabilities,
-                batch.cells,
+                batch.subtiles,
                 [t for t, _ in batch.failed],
                 batch.embeddings,
-                batch.domain,
+                batch.ood,
             )
             done += len(batch.tiles)
             failed += len(batch.failed)
@@ -203,5 +203,5 @@ def _finish(
         },
         device=str(plan.device),
         complete=store.count(TileState.PENDING) == 0,
-        domain=domain_record(read_result(store, model.card)),
+        ood=ood_record(read_result(store, model.card)),
     )

@@ -26,7 +26,7 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.tissue import slide_tissue
 from napari_liverdx.training.data.annotated import TileRule
 
-__all__ = ["BagMade", "SlideRow", "collect_bags", "list_slides"]
+__all__ = ["BagExtracted", "SlideRow", "extract_bags", "list_slides"]
 
 _IMAGES = {".svs", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 _ANNOTATED = TileRule()
@@ -97,7 +97,7 @@ def list_slides(source: Path, classes: Sequence[str]) -> list[SlideRow]:
 
 
 @dataclass(frozen=True, slots=True)
-class BagMade:
+class BagExtracted:
     """What became of one slide.
 
     Attributes
@@ -119,7 +119,7 @@ class BagMade:
     error: str = ""
 
 
-def collect_bags(
+def extract_bags(
     rows: Sequence[SlideRow],
     model: LoadedModel,
     folder: Path,
@@ -127,14 +127,14 @@ def collect_bags(
     device: DeviceChoice | None = None,
     mpp: Mpp | None = None,
     overlap: float = 0.0,
-) -> Iterator[BagMade]:
+) -> Iterator[BagExtracted]:
     """Run the tile model over slides and write their bags; a slide that fails does so alone.
 
     A bag that is there already, of the same tile model and labels, is kept.
 
     Yields
     ------
-    BagMade
+    BagExtracted
         After each slide.
     """
     classes = slide_classes(model.card.scheme)
@@ -146,14 +146,14 @@ def collect_bags(
                 old = load_bag(path)
                 made = (old.tile_sha256, old.slide_label, old.group, old.overlap)
                 if made == (model.sha256, label, row.group, overlap):
-                    yield BagMade(row, len(old), kept=True)
+                    yield BagExtracted(row, len(old), kept=True)
                     continue
             bag, failed = _make_bag(row, label, model, device, mpp, overlap)
             save_bag(folder, bag)
         except LiverDxError as error:
-            yield BagMade(row, error=str(error))
+            yield BagExtracted(row, error=str(error))
             continue
-        yield BagMade(row, len(bag), failed)
+        yield BagExtracted(row, len(bag), failed)
 
 
 def _make_bag(

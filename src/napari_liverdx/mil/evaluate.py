@@ -12,7 +12,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.metrics.bootstrap import balanced_accuracy, grouped_interval
 from napari_liverdx.metrics.classification import area_under_curve
 from napari_liverdx.mil.bags import UNKNOWN, Bag
-from napari_liverdx.mil.file import LoadedContext
+from napari_liverdx.mil.file import LoadedMilModel
 from napari_liverdx.mil.train import BagScores, score_bags
 from napari_liverdx.models.card import Interval
 
@@ -21,7 +21,7 @@ __all__ = ["compare_bags"]
 Measure = Callable[[NDArray[np.float64], NDArray[np.intp]], float]
 
 
-def compare_bags(context: LoadedContext, bags: Sequence[Bag]) -> dict[str, tuple[str, str]]:
+def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tuple[str, str]]:
     """Metrics of tiles and slides, of the tile model alone and with the context.
 
     The tile model alone calls a slide by its most suspicious tile: for each pathological class
@@ -29,7 +29,7 @@ def compare_bags(context: LoadedContext, bags: Sequence[Bag]) -> dict[str, tuple
 
     Parameters
     ----------
-    context : LoadedContext
+    context : LoadedMilModel
         The slide context.
     bags : sequence of Bag
         Slides it did not learn from.
@@ -55,7 +55,7 @@ def compare_bags(context: LoadedContext, bags: Sequence[Bag]) -> dict[str, tuple
 
 
 def _tiles(
-    context: LoadedContext, bags: Sequence[Bag], scores: Sequence[BagScores]
+    context: LoadedMilModel, bags: Sequence[Bag], scores: Sequence[BagScores]
 ) -> dict[str, tuple[Interval | None, Interval | None]]:
     known = [b.tile_labels != UNKNOWN for b in bags]
     labels = np.concatenate([b.tile_labels[k] for b, k in zip(bags, known, strict=True)])
@@ -75,7 +75,7 @@ def _tiles(
 
 
 def _slides(
-    context: LoadedContext, bags: Sequence[Bag], scores: Sequence[BagScores]
+    context: LoadedMilModel, bags: Sequence[Bag], scores: Sequence[BagScores]
 ) -> dict[str, tuple[Interval | None, Interval | None]]:
     known = [i for i, b in enumerate(bags) if b.slide_label != UNKNOWN]
     labels = np.array([bags[i].slide_label for i in known], dtype=np.intp)
@@ -89,7 +89,7 @@ def _slides(
         largest = tiles[list(pathological)].max(axis=1)
         before.append([1 - largest.max(), *largest])
     after = None
-    if context.gives_call:
+    if context.gives_slide_prediction:
         logits = torch.from_numpy(np.stack([scores[i].slide_logits for i in known]))
         after = context.slide_probabilities(logits).double().numpy()
     return {

@@ -13,13 +13,13 @@ from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.file import fill_network, read_card
 
-__all__ = ["ARCHITECTURE", "LoadedContext", "load_context"]
+__all__ = ["ARCHITECTURE", "LoadedMilModel", "load_mil_model"]
 
 ARCHITECTURE = "slide-context"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LoadedContext:
+class LoadedMilModel:
     """A slide context ready to run.
 
     Attributes
@@ -42,7 +42,7 @@ class LoadedContext:
     path: Path
 
     @property
-    def gives_call(self) -> bool:
+    def gives_slide_prediction(self) -> bool:
         """Whether it learned to call slides."""
         return self.slide.learned_from != "tiles"
 
@@ -85,7 +85,7 @@ class LoadedContext:
             )
 
 
-def load_context(path: Path) -> LoadedContext:
+def load_mil_model(path: Path) -> LoadedMilModel:
     """Read a slide context.
 
     Raises
@@ -107,4 +107,4 @@ def load_context(path: Path) -> LoadedContext:
         raise ModelFileError(f"{path}: slide context with {card.arguments}: {error}") from error
     sha256 = fill_network(path, network, ARCHITECTURE)
     network.eval()
-    return LoadedContext(card, card.slide, network, sha256, path)
+    return LoadedMilModel(card, card.slide, network, sha256, path)

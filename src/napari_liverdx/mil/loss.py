@@ -16,12 +16,12 @@ from torch.nn import functional
 from napari_liverdx.mil.bags import UNKNOWN, Bag
 from napari_liverdx.mil.network import SlideOutput
 
-__all__ = ["BagBatch", "ContextConfig", "ContextLoss", "LearnFrom", "class_weights"]
+__all__ = ["BagBatch", "LearnFrom", "MilConfig", "MilLoss", "class_weights"]
 
 LearnFrom = Literal["tiles", "slides", "both"]
 
 
-class ContextConfig(BaseModel):
+class MilConfig(BaseModel):
     """Settings of a training run.
 
     Attributes
@@ -95,18 +95,18 @@ class BagBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ContextLoss:
+class MilLoss:
     """The loss of a batch of slides.
 
     Attributes
     ----------
-    config : ContextConfig
+    config : MilConfig
     class_weights : Tensor, shape (classes,)
     pathological : tuple of int
         Tile class of each slide class after the first.
     """
 
-    config: ContextConfig
+    config: MilConfig
     class_weights: Tensor
     pathological: tuple[int, ...]
 

@@ -16,22 +16,22 @@ from torch import Tensor
 from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.mil.bags import UNKNOWN, Bag, bag_of_result
-from napari_liverdx.mil.file import LoadedContext
-from napari_liverdx.mil.loss import BagBatch, ContextConfig, ContextLoss, class_weights
+from napari_liverdx.mil.file import LoadedMilModel
+from napari_liverdx.mil.loss import BagBatch, MilConfig, MilLoss, class_weights
 from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.models.calibration import fit_temperature
-from napari_liverdx.results.slide_prediction import DecidingTile, SlideCall
+from napari_liverdx.results.slide_prediction import SlidePrediction, TopAttentionTile
 from napari_liverdx.results.store import ResultStore, TileState
 
 __all__ = [
     "BagScores",
-    "ContextConfig",
-    "ContextEpoch",
-    "apply_context",
+    "MilConfig",
+    "MilEpoch",
+    "apply_mil_model",
     "fitted_temperatures",
     "score_bags",
     "split_bags",
-    "train_context",
+    "train_mil",
 ]
 
 
@@ -40,7 +40,7 @@ _DECIDING = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ContextEpoch:
+class MilEpoch:
     """What one epoch gave.
 
     Attributes
@@ -105,16 +105,16 @@ def split_bags(
     return np.flatnonzero(~val), np.flatnonzero(val)
 
 
-def train_context(
+def train_mil(
     network: SlideContext,
     bags: Sequence[Bag],
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     *,
     pathological: Sequence[int],
-    config: ContextConfig,
+    config: MilConfig,
     device: torch.device | None = None,
-) -> Iterator[ContextEpoch]:
+) -> Iterator[MilEpoch]:
     """Train ``network`` in place; stop it by closing the generator.
 
     Tile labels teach by cross-entropy, each class with the same weight. Slide labels teach in two
@@ -135,14 +135,14 @@ def train_context(
         Which to learn from and which to choose the epoch by.
     pathological : sequence of int
         Tile class of each slide class after the first (normal) one.
-    config : ContextConfig
+    config : MilConfig
         Settings of the run.
     device : torch.device, optional
         CPU by default.
 
     Yields
     ------
-    ContextEpoch
+    MilEpoch
 
     Raises
     ------
@@ -153,16 +153,16 @@ def train_context(
     device = device or torch.device("cpu")
     network.set_statistics(*_statistics([bags[i] for i in train]))
     network.to(device)
-    loss_of = ContextLoss(
+    loss_of = MilLoss(
         config, class_weights([bags[i] for i in train], network.n_classes), tuple(pathological)
     )
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     best_weights, best, since = copy.deepcopy(network.state_dict()), math.inf, 0
     try:
         for epoch in range(config.epochs):
-            loss = _train_epoch(network, [bags[i] for i in train], epoch, optimiser, loss_of)
+            loss = _train_epoch(network, [bags[i] for i in train], epoch, optimizer, loss_of)
             val_loss = _mean_loss(network, [bags[i] for i in val], loss_of)
             if not math.isfinite(loss + val_loss):
                 raise DataError(
@@ -173,7 +173,7 @@ def train_context(
             if improved:
                 best_weights, best = copy.deepcopy(network.state_dict()), val_loss
             stopped = since >= config.patience
-            yield ContextEpoch(epoch + 1, loss, val_loss, improved, stopped)
+            yield MilEpoch(epoch + 1, loss, val_loss, improved, stopped)
             if stopped:
                 break
     finally:
@@ -215,23 +215,23 @@ def fitted_temperatures(scores: Sequence[BagScores], bags: Sequence[Bag]) -> tup
 # -- running --
 
 
-def apply_context(
-    store: ResultStore, context: LoadedContext, device: torch.device | None = None
-) -> SlideCall:
+def apply_mil_model(
+    store: ResultStore, context: LoadedMilModel, device: torch.device | None = None
+) -> SlidePrediction:
     """Refine the tiles of a result, call the slide, and store both beside the tile model's own.
 
     Parameters
     ----------
     store : ResultStore
         With embeddings, see `ResultStore.keep_embeddings`.
-    context : LoadedContext
+    context : LoadedMilModel
         Trained with the tile model that made the result.
     device : torch.device, optional
         CPU by default.
 
     Returns
     -------
-    SlideCall
+    SlidePrediction
 
     Raises
     ------
@@ -255,30 +255,32 @@ def apply_context(
     logits = torch.from_numpy(scores.tile_logits)[None]
     refined = context.tile_probabilities(logits)[0].numpy() * bag.mask
     probabilities: tuple[float, ...] = ()
-    if context.gives_call:
+    if context.gives_slide_prediction:
         slide = context.slide_probabilities(torch.from_numpy(scores.slide_logits)[None])[0]
         probabilities = tuple(round(float(v), 6) for v in slide)
-    call = SlideCall(
+    call = SlidePrediction(
         context_name=context.card.name,
         context_version=context.card.version,
         context_sha256=context.sha256,
         learned_from=context.slide.learned_from,
         tiles=store.count(TileState.DONE),
-        classes=context.slide.classes if context.gives_call else (),
+        classes=context.slide.classes if context.gives_slide_prediction else (),
         probabilities=probabilities,
-        deciding=_deciding(manifest.grid, scores.attention, refined) if context.gives_call else (),
+        deciding=_deciding(manifest.grid, scores.attention, refined)
+        if context.gives_slide_prediction
+        else (),
     )
-    store.keep_call(call, refined.astype(np.float32), scores.attention)
+    store.save_slide_prediction(call, refined.astype(np.float32), scores.attention)
     return call
 
 
 def _deciding(
     grid: TileGrid, attention: NDArray[np.float32], refined: NDArray[np.float32]
-) -> tuple[DecidingTile, ...]:
+) -> tuple[TopAttentionTile, ...]:
     order = np.argsort(-attention, axis=None, kind="stable")[:_DECIDING]
     places = [np.unravel_index(i, attention.shape) for i in order]
     return tuple(
-        DecidingTile(
+        TopAttentionTile(
             row=int(row),
             col=int(col),
             rect=grid.rect(TileIndex(int(row), int(col))),
@@ -297,8 +299,8 @@ def _train_epoch(
     network: SlideContext,
     bags: Sequence[Bag],
     epoch: int,
-    optimiser: torch.optim.Optimizer,
-    loss_of: ContextLoss,
+    optimizer: torch.optim.Optimizer,
+    loss_of: MilLoss,
 ) -> float:
     config = loss_of.config
     rng = np.random.default_rng((config.seed, epoch))
@@ -310,15 +312,15 @@ def _train_epoch(
     total = 0.0
     for number, chosen in enumerate(steps):
         progress = (epoch + number / len(steps)) / config.epochs
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
         varied = [_varied(bags[i], rng, config.drop_tiles) for i in chosen]
         batch = BagBatch.of(varied, device)
         loss = loss_of(network(batch.embeddings, batch.logits, batch.mask), batch)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         total += loss.item()
     return total / len(steps)
 
@@ -345,7 +347,7 @@ def _varied(bag: Bag, rng: np.random.Generator, drop: float) -> Bag:
 
 
 @torch.no_grad()
-def _mean_loss(network: SlideContext, bags: Sequence[Bag], loss_of: ContextLoss) -> float:
+def _mean_loss(network: SlideContext, bags: Sequence[Bag], loss_of: MilLoss) -> float:
     network.eval()
     device = next(network.parameters()).device
     losses = []
@@ -364,7 +366,7 @@ def _statistics(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:
 
 
 def _check(
-    bags: Sequence[Bag], train: NDArray[np.intp], val: NDArray[np.intp], config: ContextConfig
+    bags: Sequence[Bag], train: NDArray[np.intp], val: NDArray[np.intp], config: MilConfig
 ) -> None:
     if not len(train) or not len(val):
         raise DataError("training needs slides to learn from and slides to validate on")

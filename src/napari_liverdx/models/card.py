@@ -8,16 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme, TissueClass
 
-__all__ = ["Interval", "ModelCard", "Normalisation", "SlidePart"]
+__all__ = ["Interval", "ModelCard", "Normalization", "SlidePart"]
 
 SCHEMA_VERSION = 1
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Some fields are stored under the names they had in the first version.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
 
-class Normalisation(_Frozen):
+class Normalization(_Frozen):
     """How pixels become the network's input, per channel in ``channel_order``, 0 to 1 scale."""
 
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -84,21 +91,21 @@ class ModelCard(_Frozen):
         Resolution the model was trained at, µm/px.
     tile_size : int
         Side of the input, pixels.
-    cells : int
+    subtiles : int
         Cells along a tile's side in the dense output; 1 without one.
-    normalisation : Normalisation
+    normalization : Normalization
     output : {"logits", "probabilities"}
         What the network gives; probabilities get no second softmax.
     temperature : float
         Logits are divided by it (Guo et al. 2017, arXiv:1706.04599).
-    training_data, data_licence, licence : str
+    training_data, data_license, license : str
         What it learned from, on what terms, and the terms of the weights.
     intended_use, limitations : str
     metrics : dict of str to Interval
-    domain : dict
+    ood : dict
         Statistics of the training features; empty if none were recorded.
     conformal : dict
-        `ConformalScores` of held-out samples, under ``tile`` and ``cell``; empty without.
+        `ConformalScores` of held-out samples, under ``tile`` and ``subtile``; empty without.
     slide : SlidePart or None
         Only for a slide context; None for a tile model.
     command : str
@@ -109,7 +116,7 @@ class ModelCard(_Frozen):
         When, ISO 8601, UTC; empty where it was not recorded.
     parent : dict of str to str
         The model this one was taught from, as `models.versions` records it; empty without.
-    taught_on : dict of str to tuple of (float, float, float, float)
+    trained_on : dict of str to tuple of (float, float, float, float)
         Where this version and all it comes from were taught: by the start of a slide's
         fingerprint, (x, y, width, height) of tiles in level-0 pixels. None of it can test what is
         taught on from it.
@@ -125,25 +132,25 @@ class ModelCard(_Frozen):
     classes: tuple[TissueClass, ...] = Field(min_length=2)
     mpp: float = Field(gt=0)
     tile_size: int = Field(gt=0, le=4096)
-    cells: int = Field(default=1, ge=1)
-    normalisation: Normalisation = Normalisation()
+    subtiles: int = Field(default=1, ge=1, alias="cells")
+    normalization: Normalization = Field(default=Normalization(), alias="normalisation")
     output: Literal["logits", "probabilities"] = "logits"
     temperature: float = Field(default=1.0, gt=0)
     training_data: str = ""
-    data_licence: str = ""
-    licence: str = ""
+    data_license: str = Field(default="", alias="data_licence")
+    license: str = Field(default="", alias="licence")
     intended_use: str = "Research use only, not for diagnosis."
     limitations: str = ""
     metrics: dict[str, Interval] = Field(default_factory=dict)
-    domain: dict[str, Any] = Field(default_factory=dict)
+    ood: dict[str, Any] = Field(default_factory=dict, alias="domain")
     conformal: dict[str, Any] = Field(default_factory=dict)
     slide: SlidePart | None = None
     command: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     created: str = ""
     parent: dict[str, str] = Field(default_factory=dict)
-    taught_on: dict[str, tuple[tuple[float, float, float, float], ...]] = Field(
-        default_factory=dict
+    trained_on: dict[str, tuple[tuple[float, float, float, float], ...]] = Field(
+        default_factory=dict, alias="taught_on"
     )
 
     @field_validator("classes")

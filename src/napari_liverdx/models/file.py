@@ -50,7 +50,7 @@ class LoadedModel:
         Of the file.
     path : Path
     statistics : mapping of str to Tensor
-        What stands beside the weights; see `models.domain`.
+        What stands beside the weights; see `models.ood`.
     """
 
     card: ModelCard
@@ -101,7 +101,7 @@ def rewrite_model_file(
     card : ModelCard
         The new card.
     statistics : mapping of str to Tensor
-        Instead of those in the file; see `models.domain`.
+        Instead of those in the file; see `models.ood`.
     out : Path
         File to write; may be ``path``.
 
@@ -198,15 +198,15 @@ def load_model_file(path: Path) -> LoadedModel:
         )
     network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
     sha256 = fill_network(path, network, card.architecture)
-    if card.cells == 1:
-        network.leave_cells_out()
-    if network.cells != card.cells:
+    if card.subtiles == 1:
+        network.disable_subtiles()
+    if network.subtiles != card.subtiles:
         raise ModelFileError(
-            f"{path}: the card says {card.cells} cells along a tile, the network gives "
-            f"{network.cells}; the file is inconsistent"
+            f"{path}: the card says {card.subtiles} cells along a tile, the network gives "
+            f"{network.subtiles}; the file is inconsistent"
         )
-    n = card.normalisation
-    network.set_normalisation(n.mean, n.std, n.channel_order)
+    n = card.normalization
+    network.set_normalization(n.mean, n.std, n.channel_order)
     network.eval()
     with safe_open(path, "pt") as stored:
         names = list(stored.keys())

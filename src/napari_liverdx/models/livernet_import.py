@@ -10,10 +10,10 @@ from torch import Tensor
 from napari_liverdx.core.classes import ClassKind, TissueClass
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.architectures.livernet import LiverNet, LiverNetEnsemble
-from napari_liverdx.models.card import ModelCard, Normalisation
+from napari_liverdx.models.card import ModelCard, Normalization
 from napari_liverdx.models.file import save_model_file
 from napari_liverdx.models.livernet_keras import livernet_state_from_keras
-from napari_liverdx.models.ood import BATCH_NORM_DOMAIN
+from napari_liverdx.models.ood import BATCH_NORM_STATISTICS
 
 __all__ = ["convert_livernet"]
 
@@ -68,20 +68,20 @@ def convert_livernet(weights: Sequence[Path], out: Path) -> ModelCard:
         classes=_CLASSES,
         mpp=0.5,
         tile_size=224,
-        normalisation=Normalisation(mean=(0, 0, 0), std=(1, 1, 1), channel_order="BGR"),
+        normalization=Normalization(mean=(0, 0, 0), std=(1, 1, 1), channel_order="BGR"),
         output="probabilities",
         training_data=(
             "KMC liver cancer set (Kasturba Medical College), H&E; Aatresh et al. 2021, "
             "doi 10.1007/s11548-021-02410-4. The resolution of the tiles is not stated; 0.5 µm/px "
             "is assumed."
         ),
-        licence="MIT, per the README of the published weights",
+        license="MIT, per the README of the published weights",
         limitations=(
             "Fails off its own laboratory's images: on normal liver from elsewhere no fold "
             "answers 'no cancer', and folds disagree with great confidence on anything unlike "
             "its training tiles. Use it only on images of its own source."
         ),
-        domain=BATCH_NORM_DOMAIN,
+        ood=BATCH_NORM_STATISTICS,
     )
     save_model_file(out, network, card, half=False)
     return card

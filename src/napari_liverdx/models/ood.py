@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from napari_liverdx.core.ood import DomainRule
+from napari_liverdx.core.ood import OodRule
 from napari_liverdx.models.architectures.base import TileModel, TileOutput
 from napari_liverdx.models.card import ModelCard
 
 __all__ = [
-    "BATCH_NORM_DOMAIN",
-    "BatchNormDomain",
-    "DomainScorer",
-    "EmbeddingDomain",
-    "domain_rule",
-    "domain_scorer",
+    "BATCH_NORM_STATISTICS",
+    "BatchNormStatistics",
+    "EmbeddingStatistics",
+    "OodScorer",
+    "ood_rule",
+    "ood_scorer",
     "overdispersion",
 ]
 
@@ -31,7 +31,7 @@ _PREFIX = "domain."
 _EXPLAINED = 0.99
 _MOST = 64
 
-BATCH_NORM_DOMAIN: dict[str, Any] = {
+BATCH_NORM_STATISTICS: dict[str, Any] = {
     "kind": "batch-norm",
     "rate": 0.05,
     "limit": 3.84,
@@ -46,7 +46,7 @@ BATCH_NORM_DOMAIN: dict[str, Any] = {
 """The domain of a model that carries its training statistics in its batch normalisations."""
 
 
-class DomainScorer(Protocol):
+class OodScorer(Protocol):
     """Runs a network and scores its tiles on the way."""
 
     def __call__(self, network: TileModel, tiles: Tensor) -> tuple[TileOutput, Tensor]:
@@ -55,7 +55,7 @@ class DomainScorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EmbeddingDomain:
+class EmbeddingStatistics:
     """Mahalanobis distance of a tile's embedding to those of the training tiles.
 
     The covariance is that of probabilistic principal components (Tipping & Bishop 1999): the
@@ -79,7 +79,7 @@ class EmbeddingDomain:
     limit: float
 
     @classmethod
-    def fit(cls, embeddings: NDArray[np.floating]) -> EmbeddingDomain:
+    def fit(cls, embeddings: NDArray[np.floating]) -> EmbeddingStatistics:
         """Statistics of training tiles, shape (n, features); the limit is 1 at first."""
         values = embeddings.astype(np.float64)
         mean = values.mean(axis=0)
@@ -126,10 +126,10 @@ class EmbeddingDomain:
         return {f"{_PREFIX}mean": self.mean, f"{_PREFIX}components": self.components}
 
 
-class BatchNormDomain:
-    """Deviation from the statistics that batch normalisation kept of the training data.
+class BatchNormStatistics:
+    """Deviation from the statistics that batch normalization kept of the training data.
 
-    For every channel that a batch normalisation sees, the mean of the squared deviation from the
+    For every channel that a batch normalization sees, the mean of the squared deviation from the
     running mean, in units of the running variance, is 1 on average over the training data. The
     score is the mean over channels, then over layers. Where some layers see one value per tile
     (behind global pooling), these are used: within-tile variation hides no shift there.
@@ -180,7 +180,7 @@ class BatchNormDomain:
         return output, torch.stack(used).mean(dim=0) / self.limit
 
 
-def domain_scorer(card: ModelCard, tensors: Mapping[str, Tensor]) -> DomainScorer | None:
+def ood_scorer(card: ModelCard, tensors: Mapping[str, Tensor]) -> OodScorer | None:
     """What scores tiles for a model; None if its card holds no statistics.
 
     Parameters
@@ -190,26 +190,26 @@ def domain_scorer(card: ModelCard, tensors: Mapping[str, Tensor]) -> DomainScore
     tensors : mapping of str to Tensor
         What stands beside the weights in its file.
     """
-    domain = card.domain
-    if domain.get("kind") == "batch-norm":
-        return BatchNormDomain(float(domain["limit"]))
-    if domain.get("kind") == "embedding" and f"{_PREFIX}mean" in tensors:
-        return EmbeddingDomain(
+    ood = card.ood
+    if ood.get("kind") == "batch-norm":
+        return BatchNormStatistics(float(ood["limit"]))
+    if ood.get("kind") == "embedding" and f"{_PREFIX}mean" in tensors:
+        return EmbeddingStatistics(
             tensors[f"{_PREFIX}mean"].float(),
             tensors[f"{_PREFIX}components"].float(),
-            float(domain["residual"]),
-            float(domain["limit"]),
+            float(ood["residual"]),
+            float(ood["limit"]),
         )
     return None
 
 
-def domain_rule(card: ModelCard) -> DomainRule | None:
+def ood_rule(card: ModelCard) -> OodRule | None:
     """How many tiles of a slide may lie outside; None without statistics."""
-    if "limit" not in card.domain:
+    if "limit" not in card.ood:
         return None
-    overlap = card.domain.get("overlap")
-    rate = float(card.domain.get("rate", 0.05))
-    return DomainRule(rate, None if overlap is None else float(overlap))
+    overlap = card.ood.get("overlap")
+    rate = float(card.ood.get("rate", 0.05))
+    return OodRule(rate, None if overlap is None else float(overlap))
 
 
 def overdispersion(outside: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:

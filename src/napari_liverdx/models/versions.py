@@ -17,11 +17,11 @@ from napari_liverdx.models.zoo import available_models, find_model, user_model_f
 
 __all__ = [
     "Version",
+    "accept_trial",
     "base_name",
     "discard_trial",
-    "keep_trial",
     "next_version",
-    "teaching_folder",
+    "trial_folder",
     "trial_path",
     "version_fields",
     "versions_of",
@@ -115,17 +115,17 @@ def _called(parent: dict[str, str], number: int) -> dict[str, str]:
 # -- the trial: a version nobody has decided on yet --
 
 
-def teaching_folder() -> Path:
+def trial_folder() -> Path:
     """Where what was taught is kept, beside a person's own models."""
     return user_model_folder() / "teaching"
 
 
 def trial_path(card: ModelCard) -> Path:
     """Model file of the undecided version of a model; a folder of its own around it."""
-    return teaching_folder() / f"{base_name(card)}.trial" / _TRIAL
+    return trial_folder() / f"{base_name(card)}.trial" / _TRIAL
 
 
-def keep_trial(card: ModelCard) -> Path:
+def accept_trial(card: ModelCard) -> Path:
     """Make the undecided version the next version; returns its model file.
 
     The file moves as it is, so that results made with it stay its own, unless another version

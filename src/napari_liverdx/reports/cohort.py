@@ -14,7 +14,7 @@ from napari_liverdx._files import atomic_write
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.results.privacy import without_name
+from napari_liverdx.results.privacy import redact
 
 __all__ = [
     "CohortRow",
@@ -29,7 +29,7 @@ _BEFORE = ("slide", "folder", "state", "tissue_mm2")
 _OF_CLASS = ("mm2", "percent_of_tissue", "foci", "largest_focus_mm")
 _AFTER = (
     "domain",
-    "domain_numbers",
+    "ood_figures",
     "slide_call",
     "tiles",
     "failed_tiles",
@@ -55,10 +55,10 @@ class CohortRow:
         Analysed tissue; NaN without a result.
     measures : tuple of ClassMeasure
         Of all classes; empty without a result.
-    domain, domain_numbers : str
+    ood, ood_figures : str
         Whether the slide looks like the training data, and the figures behind that; empty where
         the model cannot tell.
-    slide_call : str
+    slide_prediction : str
         Of a slide context; empty without one.
     tiles, failed_tiles : int
         Tiles on tissue, and those that could not be read.
@@ -81,9 +81,9 @@ class CohortRow:
     state: str
     tissue_mm2: float = math.nan
     measures: tuple[ClassMeasure, ...] = ()
-    domain: str = ""
-    domain_numbers: str = ""
-    slide_call: str = ""
+    ood: str = ""
+    ood_figures: str = ""
+    slide_prediction: str = ""
     tiles: int = 0
     failed_tiles: int = 0
     mpp: float = math.nan
@@ -119,8 +119,8 @@ def hidden_row(row: CohortRow, number: int) -> CohortRow:
         row,
         slide=code,
         folder="",
-        result=without_name(row.result, row.slide, code),
-        problem=without_name(row.problem, row.slide, code),
+        result=redact(row.result, row.slide, code),
+        problem=redact(row.problem, row.slide, code),
     )
 
 
@@ -160,9 +160,9 @@ def _values(row: CohortRow, scheme: ClassScheme) -> list[str]:
     counts = (row.tiles, row.failed_tiles) if row.result else ("", "")
     return [
         *values,
-        row.domain,
-        row.domain_numbers,
-        row.slide_call,
+        row.ood,
+        row.ood_figures,
+        row.slide_prediction,
         *map(str, counts),
         "" if math.isnan(row.mpp) else f"{row.mpp:.6g}",
         row.mpp_source,

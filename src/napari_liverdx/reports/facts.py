@@ -9,19 +9,19 @@ from typing import Any
 from napari_liverdx.core.ood import NO_STATISTICS
 from napari_liverdx.reports.parts import Facts
 from napari_liverdx.results.manifest import RunManifest
-from napari_liverdx.results.measured_map import Basis
-from napari_liverdx.results.privacy import without_name
+from napari_liverdx.results.measurement_map import MapKind
+from napari_liverdx.results.privacy import redact
 from napari_liverdx.results.store import ResultStore, TileState
 
 __all__ = ["all_facts", "manifest_json", "measuring_note", "shown_name", "warnings_of"]
 
 _BASIS_NOTES = {
-    Basis.CELLS: "Measured on the dense map; where tiles overlap, their cells are averaged.",
-    Basis.TILES: (
+    MapKind.SUBTILES: "Measured on the dense map; where tiles overlap, their cells are averaged.",
+    MapKind.TILES: (
         "Measured on tiles: the tissue in a tile's box, one stride wide, has that tile's "
         "probabilities."
     ),
-    Basis.TILES_AVERAGED: (
+    MapKind.TILES_AVERAGED: (
         "Measured on tiles: the tissue in a tile's box, one stride wide, has the mean "
         "probabilities of all analysed tiles that cover the box's centre."
     ),
@@ -30,23 +30,23 @@ _BASIS_NOTES = {
 
 def shown_name(manifest: RunManifest, hide_name: bool) -> str:
     """The slide's file name, or eight digits of its fingerprint in its place."""
-    return manifest.slide_code if hide_name else manifest.slide_name
+    return manifest.pseudonym if hide_name else manifest.slide_name
 
 
 def _hidden(text: str, manifest: RunManifest, hide_name: bool) -> str:
     if not hide_name:
         return text
-    return without_name(text, manifest.slide_name, manifest.slide_code)
+    return redact(text, manifest.slide_name, manifest.pseudonym)
 
 
 def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
     """What a reader must know before the numbers."""
     manifest = store.manifest
     found = [_sentence(_hidden(w, manifest, hide_name)) for w in manifest.warnings]
-    domain = manifest.domain
-    if domain.get("state") in ("unusual", "foreign"):
+    ood = manifest.ood
+    if ood.get("state") in ("unusual", "foreign"):
         found.append(
-            f"{_sentence(domain['sentence'])} {_sentence(domain['numbers'])} "
+            f"{_sentence(ood['sentence'])} {_sentence(ood['numbers'])} "
             "Its probabilities and areas may not mean anything."
         )
     done, failed, pending = (
@@ -66,11 +66,12 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def measuring_note(store: ResultStore, basis: Basis, *, foci: bool, regions: bool) -> str:
+def measuring_note(store: ResultStore, map_kind: MapKind, *, foci: bool, regions: bool) -> str:
     """How areas and foci were measured."""
-    (width, height), (mpp_x, mpp_y) = store.cell_size, store.manifest.mpp
+    (width, height), (mpp_x, mpp_y) = store.subtile_size, store.manifest.mpp
     note = (
-        f"{_BASIS_NOTES[basis]} Areas count cells of {width * mpp_x:.3g} × {height * mpp_y:.3g} µm."
+        f"{_BASIS_NOTES[map_kind]} Areas count map pixels of "
+        f"{width * mpp_x:.3g} × {height * mpp_y:.3g} µm."
     )
     if foci:
         note += " A focus is a set of counted cells that touch; its size is its longest diameter."
@@ -104,7 +105,7 @@ def all_facts(
 
 
 def _slide_call(store: ResultStore) -> Facts:
-    call = store.slide_call
+    call = store.slide_prediction
     if call is None:
         return Facts("Slide call", ())
     rows = [(_sentence(name)[:-1], value) for name, value in call.lines()]
@@ -171,10 +172,10 @@ def _trust(
     error_rate: float | None,
     quantile: float | None,
 ) -> Facts:
-    domain = manifest.domain
-    if domain:
-        said = _sentence(domain["sentence"])
-        said += f" {_sentence(domain['numbers'])}" if domain.get("numbers") else ""
+    ood = manifest.ood
+    if ood:
+        said = _sentence(ood["sentence"])
+        said += f" {_sentence(ood['numbers'])}" if ood.get("numbers") else ""
     else:
         said = _sentence(NO_STATISTICS)
     rows = [

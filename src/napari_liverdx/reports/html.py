@@ -16,7 +16,7 @@ from PIL import Image
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import ClassMeasure, Histogram, RegionMeasure
-from napari_liverdx.core.prediction_sets import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, uncertain_mask
 from napari_liverdx.reports.facts import (
     all_facts,
     manifest_json,
@@ -33,7 +33,7 @@ from napari_liverdx.reports.parts import (
     metrics_table,
     regions_table,
 )
-from napari_liverdx.results.measured_map import Basis, measured_map
+from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview
 
@@ -55,7 +55,7 @@ def overlay_picture(
     *,
     opacity: float = 0.6,
     quantile: float | None = None,
-    basis: Basis = Basis.CELLS,
+    map_kind: MapKind = MapKind.SUBTILES,
 ) -> NDArray[np.uint8]:
     """The slide with each pathological class drawn over it where it reaches its threshold.
 
@@ -71,7 +71,7 @@ def overlay_picture(
         Of a cell with probability 1.
     quantile : float, optional
         See `napari_liverdx.core.measure.measure`; cells that are not sure are grey.
-    basis : Basis
+    map_kind : MapKind
         What is drawn.
 
     Returns
@@ -79,8 +79,8 @@ def overlay_picture(
     ndarray of uint8, shape (rows, columns, 3)
     """
     rows, cols = overview.rgb.shape[:2]
-    (width, height), (x, y) = store.cell_size, store.origin
-    shown = measured_map(store, basis)
+    (width, height), (x, y) = store.subtile_size, store.origin
+    shown = measurement_map(store, map_kind)
     map_rows = np.floor(((np.arange(rows) + 0.5) * overview.scale_y - y) / height).astype(int)
     map_cols = np.floor(((np.arange(cols) + 0.5) * overview.scale_x - x) / width).astype(int)
     n_rows, n_cols = shown.tissue.shape
@@ -91,10 +91,10 @@ def overlay_picture(
     analysed = shown.tissue[place] & inside
     picture = overview.rgb.astype(np.float32)
     if quantile is not None:
-        unsure = analysed & not_sure(shown.probabilities, quantile)[place]
-        grey = [int(NOT_SURE_COLOUR[i : i + 2], 16) for i in (1, 3, 5)]
-        picture[unsure] = 0.3 * picture[unsure] + 0.7 * np.array(grey, np.float32)
-        analysed &= ~unsure
+        uncertain = analysed & uncertain_mask(shown.probabilities, quantile)[place]
+        gray = [int(UNCERTAIN_COLOR[i : i + 2], 16) for i in (1, 3, 5)]
+        picture[uncertain] = 0.3 * picture[uncertain] + 0.7 * np.array(gray, np.float32)
+        analysed &= ~uncertain
     for index in store.manifest.scheme.pathological:
         tissue_class = store.manifest.classes[index]
         values = shown.probabilities[index][place]
@@ -128,7 +128,7 @@ def gather_report(
     regions: Sequence[RegionMeasure] = (),
     histograms: Mapping[str, Histogram] | None = None,
     tiles: Sequence[TileGroup] = (),
-    basis: Basis = Basis.CELLS,
+    map_kind: MapKind = MapKind.SUBTILES,
     hide_name: bool = False,
 ) -> Report:
     """All that a report says; it names no folder and no patient and shows no label.
@@ -151,7 +151,7 @@ def gather_report(
         Per pathological class.
     tiles : sequence of TileGroup
         The most suspicious tiles.
-    basis : Basis
+    map_kind : MapKind
         What was measured.
     hide_name : bool
         Whether eight digits of the slide's fingerprint stand in place of its file name, which
@@ -159,15 +159,15 @@ def gather_report(
     """
     manifest = store.manifest
     thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
-    tissue_mm2 = float(store.tissue_cells().sum()) * store.cell_area_um2 / 1e6
+    tissue_mm2 = float(store.tissue_subtiles().sum()) * store.subtile_area_um2 / 1e6
     legend = tuple(
-        (manifest.classes[i].colour, f"{manifest.classes[i].title}, probability ≥ {cut:.2f}")
+        (manifest.classes[i].color, f"{manifest.classes[i].title}, probability ≥ {cut:.2f}")
         for i in manifest.scheme.pathological
         if (cut := thresholds.get(manifest.classes[i].name)) is not None
     )
     if quantile is not None:
-        legend += ((NOT_SURE_COLOUR, NOT_SURE_TITLE),)
-    overlay = overlay_picture(overview, store, thresholds, quantile=quantile, basis=basis)
+        legend += ((UNCERTAIN_COLOR, UNCERTAIN_TITLE),)
+    overlay = overlay_picture(overview, store, thresholds, quantile=quantile, map_kind=map_kind)
     subtitle = (card["title"], f"version {card['version']}", manifest.finished or manifest.created)
     foci = any(m.foci is not None for m in measures)
     return Report(
@@ -180,7 +180,7 @@ def gather_report(
             Picture("With the findings", overlay, legend),
         ),
         findings=findings_table(measures, manifest, error_rate),
-        note=measuring_note(store, basis, foci=foci, regions=bool(regions)),
+        note=measuring_note(store, map_kind, foci=foci, regions=bool(regions)),
         regions=regions_table(regions, manifest, error_rate),
         histograms=histogram_parts(histograms or {}, thresholds, manifest),
         tiles=tuple(tiles),

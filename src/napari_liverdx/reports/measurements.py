@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 
 __all__ = [
     "COLUMNS",
@@ -38,7 +38,7 @@ WHOLE = "all analysed tissue"
 """What the table calls the region of a whole result."""
 
 
-def measurement_values(measure: ClassMeasure, basis: Basis = Basis.CELLS) -> list[str]:
+def measurement_values(measure: ClassMeasure, map_kind: MapKind = MapKind.SUBTILES) -> list[str]:
     """What was found of one class as text, in the order of `COLUMNS` without the region.
 
     What does not apply, or cannot be told without tissue, is empty.
@@ -51,7 +51,7 @@ def measurement_values(measure: ClassMeasure, basis: Basis = Basis.CELLS) -> lis
         _number(measure.mean_probability, 6),
         "" if measure.foci is None else str(measure.foci),
         "" if measure.largest_focus_mm is None else f"{measure.largest_focus_mm:.4f}",
-        basis.value,
+        map_kind.value,
     ]
 
 
@@ -63,7 +63,7 @@ def measurement_table(
     measures: Sequence[ClassMeasure],
     regions: Sequence[RegionMeasure] = (),
     *,
-    basis: Basis = Basis.CELLS,
+    map_kind: MapKind = MapKind.SUBTILES,
 ) -> list[list[str]]:
     """The rows of the table, without `COLUMNS`: all analysed tissue first, then each region.
 
@@ -73,11 +73,11 @@ def measurement_table(
         Of all analysed tissue; may be empty.
     regions : sequence of RegionMeasure
         Of regions.
-    basis : Basis
+    map_kind : MapKind
         What was measured.
     """
     parts = [(WHOLE, measures), *((r.name, r.measures) for r in regions)]
-    return [[name, *measurement_values(m, basis)] for name, found in parts for m in found]
+    return [[name, *measurement_values(m, map_kind)] for name, found in parts for m in found]
 
 
 def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> str:
@@ -102,7 +102,7 @@ def write_measurements(
     measures: Sequence[ClassMeasure],
     regions: Sequence[RegionMeasure] = (),
     *,
-    basis: Basis = Basis.CELLS,
+    map_kind: MapKind = MapKind.SUBTILES,
 ) -> None:
     """Write the table as CSV, or with tabs where the name ends in ``.tsv`` or ``.txt``.
 
@@ -114,6 +114,6 @@ def write_measurements(
         If it cannot be written.
     """
     separator = "\t" if path.suffix.lower() in (".tsv", ".txt") else ","
-    text = measurement_text(measurement_table(measures, regions, basis=basis), separator)
+    text = measurement_text(measurement_table(measures, regions, map_kind=map_kind), separator)
     with storage_errors(path, "the result itself is whole"), atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.measure import ClassMeasure, Histogram, RegionMeasure
-from napari_liverdx.core.prediction_sets import NOT_SURE, NOT_SURE_COLOUR
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_ID
 from napari_liverdx.results.manifest import RunManifest
 
 __all__ = [
@@ -55,14 +55,14 @@ class Row:
     Attributes
     ----------
     cells : tuple of str
-    colour : str
+    color : str
         ``#rrggbb`` of the class it is about; empty for none.
     starts : bool
         Whether a new group of rows begins with it.
     """
 
     cells: tuple[str, ...]
-    colour: str = ""
+    color: str = ""
     starts: bool = False
 
 
@@ -92,7 +92,7 @@ class HistogramPart:
 
     Attributes
     ----------
-    title, colour : str
+    title, color : str
         Of the class.
     shares : ndarray of float64, shape (bins,)
         Height of each bar, 0 to 1: the square root of the count, as share of the largest.
@@ -101,7 +101,7 @@ class HistogramPart:
     """
 
     title: str
-    colour: str
+    color: str
     shares: NDArray[np.float64]
     threshold: float
 
@@ -145,7 +145,7 @@ class TileGroup:
 
     Attributes
     ----------
-    title, colour : str
+    title, color : str
         Of the class.
     note : str
         How many there are, and which are shown.
@@ -153,7 +153,7 @@ class TileGroup:
     """
 
     title: str
-    colour: str
+    color: str
     note: str
     tiles: tuple[TilePicture, ...]
 
@@ -216,7 +216,7 @@ def findings_table(
     """The table of findings; without columns for foci where none were counted."""
     foci = any(m.foci is not None for m in measures)
     rows = tuple(
-        Row((m.title, *_numbers(m, error_rate, foci)), _colours(manifest).get(m.name, ""))
+        Row((m.title, *_numbers(m, error_rate, foci)), _colors(manifest).get(m.name, ""))
         for m in measures
     )
     return ReportTable(("Class", *_MEASURED, *(_FOCI if foci else ())), rows)
@@ -234,13 +234,13 @@ def regions_table(
         for number, m in enumerate(region.measures):
             head = (region.name, f"{region.area_mm2:.3f}") if number == 0 else ("", "")
             cells = (*head, m.title, *_numbers(m, error_rate, foci))
-            rows.append(Row(cells, _colours(manifest).get(m.name, ""), number == 0))
+            rows.append(Row(cells, _colors(manifest).get(m.name, ""), number == 0))
     columns = ("Region", "Tissue, mm²", "Class", *_MEASURED, *(_FOCI if foci else ()))
     return ReportTable(columns, tuple(rows), (0, 2), 2)
 
 
 def _numbers(m: ClassMeasure, error_rate: float | None, foci: bool) -> tuple[str, ...]:
-    if m.name == NOT_SURE:
+    if m.name == UNCERTAIN_ID:
         rule = "" if error_rate is None else f"error rate {error_rate:g}"
     else:
         rule = "most probable" if m.threshold is None else f"{m.threshold:.2f}"
@@ -256,8 +256,8 @@ def _number(value: float, digits: int) -> str:
     return _NOTHING if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _colours(manifest: RunManifest) -> dict[str, str]:
-    return {NOT_SURE: NOT_SURE_COLOUR, **{c.name: c.colour for c in manifest.classes}}
+def _colors(manifest: RunManifest) -> dict[str, str]:
+    return {UNCERTAIN_ID: UNCERTAIN_COLOR, **{c.name: c.color for c in manifest.classes}}
 
 
 def histogram_parts(
@@ -271,7 +271,7 @@ def histogram_parts(
         if found is None or not found.total or c.name not in thresholds:
             continue
         heights = np.sqrt(found.counts)
-        parts.append(HistogramPart(c.title, c.colour, heights / heights.max(), thresholds[c.name]))
+        parts.append(HistogramPart(c.title, c.color, heights / heights.max(), thresholds[c.name]))
     return tuple(parts)
 
 

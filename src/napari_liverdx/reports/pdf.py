@@ -214,8 +214,8 @@ def _table(
     starts = []
     for row in data.rows:
         cells: list[Any] = [cell(shown, i, text, _NUMBER) for i, shown in enumerate(row.cells)]
-        if row.colour:
-            cells[data.swatch] = _with_swatch(row.colour, cells[data.swatch])
+        if row.color:
+            cells[data.swatch] = _with_swatch(row.color, cells[data.swatch])
         if row.starts and len(rows) > 1:
             starts.append(("LINEABOVE", (0, len(rows)), (-1, len(rows)), 1, _SOFT))
         rows.append(cells)
@@ -227,9 +227,9 @@ def _table(
     return _ruled(rows, widths, *starts, head=1)
 
 
-def _with_swatch(colour: str, text: Paragraph) -> Table:
+def _with_swatch(color: str, text: Paragraph) -> Table:
     square = Drawing(9, 9)
-    square.add(Rect(0, 0, 7, 7, fillColor=HexColor(colour), strokeColor=None))
+    square.add(Rect(0, 0, 7, 7, fillColor=HexColor(color), strokeColor=None))
     table = Table([[square, text]], [10, None])
     table.setStyle(
         [("VALIGN", (0, 0), (-1, -1), "TOP")]
@@ -272,8 +272,8 @@ def _pictures(pictures: Sequence[Picture]) -> Table:
             Spacer(1, 2),
             Paragraph(_words(picture.caption), _SMALL),
         ]
-        for colour, text in picture.legend:
-            parts.append(_with_swatch(colour, Paragraph(_words(text), _SMALL)))
+        for color, text in picture.legend:
+            parts.append(_with_swatch(color, Paragraph(_words(text), _SMALL)))
         cells.append(parts)
     return _grid(cells, 2)
 
@@ -282,12 +282,12 @@ def _chart(part: HistogramPart) -> list[Flowable]:
     width, height = _WIDTH / 2 - 8, 36 * mm
     base, top = 12.0, height - 14
     drawing = Drawing(width, height)
-    colour = HexColor(part.colour)
-    faint = Color(colour.red, colour.green, colour.blue, 0.35)
+    color = HexColor(part.color)
+    faint = Color(color.red, color.green, color.blue, 0.35)
     x: Callable[[float], float] = lambda value: 6 + value * (width - 12)  # noqa: E731
     for left, right, share, counts in part.bars():
         wide = max(0.3, x(right) - x(left) - 0.4)
-        fill = colour if counts else faint
+        fill = color if counts else faint
         drawing.add(
             Rect(x(left), base, wide, share * (top - base), fillColor=fill, strokeColor=None)
         )
@@ -300,7 +300,7 @@ def _chart(part: HistogramPart) -> list[Flowable]:
     drawing.add(String(cut, top + 6, f"{part.threshold:.2f}", fillColor=_INK, **text))
     caption = f"{part.title}: cells of the analysed tissue by probability, with the threshold. "
     caption += "The height of a bar is the square root of their number."
-    return [drawing, _with_swatch(part.colour, Paragraph(_words(caption), _SMALL))]
+    return [drawing, _with_swatch(part.color, Paragraph(_words(caption), _SMALL))]
 
 
 def _tiles(group: TileGroup) -> list[Flowable]:

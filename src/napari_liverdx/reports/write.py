@@ -16,14 +16,14 @@ from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.html import gather_report, render_report
 from napari_liverdx.reports.measurements import write_measurements
 from napari_liverdx.reports.parts import TileGroup, TilePicture
-from napari_liverdx.results.measured_map import Basis, measured_map
+from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import SUFFIX, ResultStore, TileState
 from napari_liverdx.slides.slide import Overview, Slide
 from napari_liverdx.slides.tiles import read_thumbnails
 from napari_liverdx.slides.tissue import slide_picture
 
-__all__ = ["FORMATS", "TOP_TILES", "report_paths", "save_report", "suspicious_tiles"]
+__all__ = ["FORMATS", "TOP_TILES", "report_paths", "save_report", "top_tiles"]
 
 FORMATS = ("html", "csv", "pdf")
 """What can be written: a page, a table, a PDF that says what the page says."""
@@ -50,7 +50,7 @@ def report_paths(
     """
     base = store.path.name.removesuffix(SUFFIX)
     if hide_name:
-        base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+        base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
     for name in formats:
         if name not in FORMATS:
             raise PlanError(f"no report as {name!r}; choose among {', '.join(FORMATS)}")
@@ -66,7 +66,7 @@ def save_report(
     *,
     formats: Sequence[str] = ("html", "csv"),
     regions: Sequence[RegionMeasure] = (),
-    basis: Basis = Basis.CELLS,
+    map_kind: MapKind = MapKind.SUBTILES,
     top: int = TOP_TILES,
     hide_name: bool = False,
     folder: Path | None = None,
@@ -80,7 +80,7 @@ def save_report(
     store : ResultStore
         The result.
     measures : sequence of ClassMeasure
-        Of all analysed tissue, taken on ``basis``.
+        Of all analysed tissue, taken on ``map_kind``.
     card : ModelCard
         Of the model that made the result.
     error_rate : float, optional
@@ -89,7 +89,7 @@ def save_report(
         Among `FORMATS`.
     regions : sequence of RegionMeasure
         Findings in regions.
-    basis : Basis
+    map_kind : MapKind
         What was measured.
     top : int
         Most tiles to show of each pathological class.
@@ -118,9 +118,9 @@ def save_report(
             folder.mkdir(parents=True, exist_ok=True)
     thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
     if "csv" in paths:
-        write_measurements(paths["csv"], measures, regions, basis=basis)
+        write_measurements(paths["csv"], measures, regions, map_kind=map_kind)
     if "html" in paths or "pdf" in paths:
-        on, scheme = measured_map(store, basis), store.manifest.scheme
+        on, scheme = measurement_map(store, map_kind), store.manifest.scheme
         report = gather_report(
             store,
             measures,
@@ -134,7 +134,7 @@ def save_report(
                 for i in scheme.pathological
             },
             tiles=_tile_groups(slide, store, thresholds, top),
-            basis=basis,
+            map_kind=map_kind,
             hide_name=hide_name,
         )
         if "html" in paths:
@@ -149,11 +149,11 @@ def save_report(
 def _tissue_picture(store: ResultStore) -> Overview:
     """Tissue in grey on white, in place of a slide that is not there."""
     tissue = store.tissue
-    grey = np.where(tissue.mask, 205, 255).astype(np.uint8)
-    return Overview(np.repeat(grey[..., None], 3, axis=2), tissue.scale_x, tissue.scale_y)
+    gray = np.where(tissue.mask, 205, 255).astype(np.uint8)
+    return Overview(np.repeat(gray[..., None], 3, axis=2), tissue.scale_x, tissue.scale_y)
 
 
-def suspicious_tiles(
+def top_tiles(
     store: ResultStore, index: int, threshold: float, limit: int
 ) -> tuple[tuple[TileIndex, ...], int]:
     """The tiles most suspicious of one class.
@@ -203,7 +203,7 @@ def _tile_groups(
         c = scheme[index]
         if c.name not in thresholds:
             continue
-        tiles, reached = suspicious_tiles(store, index, thresholds[c.name], top)
+        tiles, reached = top_tiles(store, index, thresholds[c.name], top)
         pictures = {}
         if slide is not None:
             side = min(_SIDE, grid.tile_size)
@@ -226,7 +226,7 @@ def _tile_groups(
             note += ". Places are upper-left corners in level-0 pixels"
         if tiles and slide is None:
             note += ". The slide was not at hand, so that there are no pictures"
-        groups.append(TileGroup(c.title, c.colour, f"{note}.", tuple(shown)))
+        groups.append(TileGroup(c.title, c.color, f"{note}.", tuple(shown)))
     return tuple(groups)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import zarr
 
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.subtile_map import CellMap
+from napari_liverdx.core.subtile_map import SubtileMap
 from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.results.arrays import child_array, fitting_chunks
 from napari_liverdx.results.manifest import RunManifest
 
-__all__ = ["TileState", "add_domain", "lay_out"]
+__all__ = ["TileState", "add_ood_array", "create_arrays"]
 
 
 class TileState(IntEnum):
@@ -26,7 +26,7 @@ class TileState(IntEnum):
     NO_TISSUE = 3
 
 
-def lay_out(
+def create_arrays(
     group: zarr.Group,
     manifest: RunManifest,
     tissue: TissueMask,
@@ -34,7 +34,7 @@ def lay_out(
     block: int,
 ) -> None:
     """Make the arrays of an empty result in ``group``, in chunks of ``block`` × ``block`` tiles."""
-    classes, grid, k = len(manifest.classes), manifest.grid, manifest.cells
+    classes, grid, k = len(manifest.classes), manifest.grid, manifest.subtiles
     rows, cols = grid.shape
     for name, shape, chunks, dtype in (
         ("cells", (classes, rows * k, cols * k), (classes, block * k, block * k), "f4"),
@@ -42,7 +42,7 @@ def lay_out(
         ("state", (rows, cols), (block, block), "u1"),
     ):
         group.create_array(name, shape=shape, chunks=fitting_chunks(chunks, shape), dtype=dtype)
-    map_shape = (classes, *CellMap.shape(grid, k))
+    map_shape = (classes, *SubtileMap.shape(grid, k))
     group.create_array(
         "probabilities",
         shape=map_shape,
@@ -50,7 +50,7 @@ def lay_out(
         dtype="f4",
         dimension_names=("c", "y", "x"),
     )
-    add_domain(group, grid.shape, block)
+    add_ood_array(group, grid.shape, block)
     state = np.full(grid.shape, TileState.NO_TISSUE, np.uint8)
     for tile in tiles:
         state[tile.row, tile.col] = TileState.PENDING
@@ -65,7 +65,7 @@ def lay_out(
     mask.attrs["level0_pixels_per_pixel"] = [tissue.scale_x, tissue.scale_y]
 
 
-def add_domain(group: zarr.Group, shape: tuple[int, int], block: int) -> None:
+def add_ood_array(group: zarr.Group, shape: tuple[int, int], block: int) -> None:
     """Make the array of the tiles' domain scores, NaN where none was given."""
     group.create_array(
         "domain",

@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 from napari_liverdx.core.resolution import Mpp
 
-__all__ = ["Placed", "RunManifest", "code_of", "group_attributes", "stored_fingerprint"]
+__all__ = [
+    "ResultGeometry",
+    "RunManifest",
+    "group_attributes",
+    "pseudonym_of",
+    "stored_fingerprint",
+]
 
 _FORMAT = 1
 
@@ -32,7 +38,7 @@ class RunManifest(BaseModel):
     model_name, model_version, model_sha256 : str
     classes : tuple of TissueClass
     grid : TileGrid
-    cells : int
+    subtiles : int
         Cells along a tile's side.
     overlap : float
     regions_sha256 : str
@@ -42,11 +48,14 @@ class RunManifest(BaseModel):
     tissue : dict
         Whether a person edited the tissue, and mm² of the artefacts ``excluded`` and ``kept``;
         empty where none were sought.
-    domain : dict
+    ood : dict
         Whether the slide looks like the training data; empty where the model cannot tell.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    # Some fields are stored under the names they had in the first version.
+    model_config = ConfigDict(
+        extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     format: int = _FORMAT
     slide_name: str
@@ -60,7 +69,7 @@ class RunManifest(BaseModel):
     model_sha256: str
     classes: tuple[TissueClass, ...]
     grid: TileGrid
-    cells: int
+    subtiles: int = Field(alias="cells")
     overlap: float
     regions_sha256: str
     device: str = ""
@@ -70,7 +79,7 @@ class RunManifest(BaseModel):
     created: str = ""
     finished: str = ""
     tissue: dict[str, Any] = {}
-    domain: dict[str, Any] = {}
+    ood: dict[str, Any] = Field(default={}, alias="domain")
     notice: str = "For research use, not for diagnosis."
 
     def differences(self, other: RunManifest) -> list[str]:
@@ -79,15 +88,15 @@ class RunManifest(BaseModel):
             "slide": self.slide_fingerprint == other.slide_fingerprint,
             "model": self.model_sha256 == other.model_sha256,
             "µm/px": np.allclose(self.mpp, other.mpp, rtol=1e-6),
-            "tile grid": self.grid == other.grid and self.cells == other.cells,
+            "tile grid": self.grid == other.grid and self.subtiles == other.subtiles,
             "region or tissue": self.regions_sha256 == other.regions_sha256,
         }
         return [name for name, same in checks.items() if not same]
 
     @property
-    def slide_code(self) -> str:
+    def pseudonym(self) -> str:
         """What stands in place of the slide's name where that must not be told."""
-        return code_of(self.slide_fingerprint)
+        return pseudonym_of(self.slide_fingerprint)
 
     @property
     def scheme(self) -> ClassScheme:
@@ -95,7 +104,7 @@ class RunManifest(BaseModel):
         return ClassScheme(self.classes)
 
 
-def code_of(fingerprint: str) -> str:
+def pseudonym_of(fingerprint: str) -> str:
     """Eight hexadecimal digits that stand for the slide of a fingerprint."""
     return fingerprint[:8]
 
@@ -111,14 +120,14 @@ def stored_fingerprint(path: Path) -> str:
 
 def group_attributes(manifest: RunManifest) -> dict[str, Any]:
     """Attributes of the group: NGFF 0.5 for any viewer, the manifest for this program."""
-    grid, k = manifest.grid, manifest.cells
-    cell_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
-    cell_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]
+    grid, k = manifest.grid, manifest.subtiles
+    subtile_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
+    subtile_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]
     region = grid.region
     # A pixel's coordinate is its centre: the first cell's centre lies half a cell minus half a
     # slide pixel from the centre of the slide's first pixel.
-    x = region.x * manifest.mpp[0] + (cell_x - manifest.mpp[0]) / 2
-    y = region.y * manifest.mpp[1] + (cell_y - manifest.mpp[1]) / 2
+    x = region.x * manifest.mpp[0] + (subtile_x - manifest.mpp[0]) / 2
+    y = region.y * manifest.mpp[1] + (subtile_y - manifest.mpp[1]) / 2
     return {
         "ome": {
             "version": "0.5",
@@ -134,7 +143,7 @@ def group_attributes(manifest: RunManifest) -> dict[str, Any]:
                         {
                             "path": "probabilities",
                             "coordinateTransformations": [
-                                {"type": "scale", "scale": [1.0, cell_y, cell_x]},
+                                {"type": "scale", "scale": [1.0, subtile_y, subtile_x]},
                                 {"type": "translation", "translation": [0.0, y, x]},
                             ],
                         }
@@ -145,7 +154,7 @@ def group_attributes(manifest: RunManifest) -> dict[str, Any]:
                 "channels": [
                     {
                         "label": c.title,
-                        "color": c.colour.removeprefix("#").upper(),
+                        "color": c.color.removeprefix("#").upper(),
                         "window": {"min": 0, "max": 1, "start": 0, "end": 1},
                         "active": True,
                     }
@@ -157,7 +166,7 @@ def group_attributes(manifest: RunManifest) -> dict[str, Any]:
     }
 
 
-class Placed:
+class ResultGeometry:
     """The place of a map of cells, as its manifest tells it.
 
     Attributes
@@ -168,9 +177,9 @@ class Placed:
     manifest: RunManifest
 
     @property
-    def cell_size(self) -> tuple[float, float]:
+    def subtile_size(self) -> tuple[float, float]:
         """Width and height of a cell of `probabilities` in level-0 pixels."""
-        grid, k = self.manifest.grid, self.manifest.cells
+        grid, k = self.manifest.grid, self.manifest.subtiles
         return grid.tile_width * grid.scale_x / k, grid.tile_height * grid.scale_y / k
 
     @property
@@ -180,9 +189,9 @@ class Placed:
         return region.x, region.y
 
     @property
-    def cell_area_um2(self) -> float:
+    def subtile_area_um2(self) -> float:
         """Area of a cell in µm²."""
-        width, height = self.cell_size
+        width, height = self.subtile_size
         return width * self.manifest.mpp[0] * height * self.manifest.mpp[1]
 
     @property

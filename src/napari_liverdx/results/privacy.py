@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["without_folders", "without_name"]
+__all__ = ["redact", "without_folders"]
 
 # Folders from the root or a drive on, up to the last separator; neither 3/s nor https://x/y.
 _FOLDERS = re.compile(r"""(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\]{1,2}(?:[^\s/\\'",;:()]+[/\\]+)+""")
 
 
-def without_name(text: str, name: str, code: str) -> str:
+def redact(text: str, name: str, code: str) -> str:
     """A text with a code wherever it tells a slide's file name, with or without its ending.
 
     Parameters

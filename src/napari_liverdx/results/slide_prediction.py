@@ -13,12 +13,12 @@ from napari_liverdx.core.errors import ResultError
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.results.arrays import fitting_chunks
 
-__all__ = ["DecidingTile", "SlideCall", "read_call", "write_call"]
+__all__ = ["SlidePrediction", "TopAttentionTile", "read_slide_prediction", "write_slide_prediction"]
 
 _ATTRIBUTE = "liverdx_slide_call"
 
 
-class DecidingTile(BaseModel):
+class TopAttentionTile(BaseModel):
     """A tile that counts much for the slide's call.
 
     Attributes
@@ -42,7 +42,7 @@ class DecidingTile(BaseModel):
     probabilities: tuple[float, ...]
 
 
-class SlideCall(BaseModel):
+class SlidePrediction(BaseModel):
     """The call of a slide and which tiles decided it.
 
     Attributes
@@ -57,7 +57,7 @@ class SlideCall(BaseModel):
         Slide classes; empty if the context learned from tile labels alone and gives no call.
     probabilities : tuple of float
         In the order of ``classes``.
-    deciding : tuple of DecidingTile
+    deciding : tuple of TopAttentionTile
         Those with the most attention, most first.
     """
 
@@ -70,7 +70,7 @@ class SlideCall(BaseModel):
     tiles: int
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
-    deciding: tuple[DecidingTile, ...] = Field(default=())
+    deciding: tuple[TopAttentionTile, ...] = Field(default=())
 
     @property
     def called(self) -> str:
@@ -93,9 +93,9 @@ class SlideCall(BaseModel):
         return rows
 
 
-def write_call(
+def write_slide_prediction(
     group: zarr.Group,
-    call: SlideCall,
+    call: SlidePrediction,
     refined: NDArray[np.float32],
     attention: NDArray[np.float32],
 ) -> None:
@@ -116,7 +116,7 @@ def write_call(
     group.attrs.update({_ATTRIBUTE: call.model_dump(mode="json")})
 
 
-def read_call(group: zarr.Group, path: Path) -> SlideCall | None:
+def read_slide_prediction(group: zarr.Group, path: Path) -> SlidePrediction | None:
     """The call in a result's group, None if there is none.
 
     Raises
@@ -128,7 +128,7 @@ def read_call(group: zarr.Group, path: Path) -> SlideCall | None:
     if stored is None:
         return None
     try:
-        return SlideCall.model_validate(stored)
+        return SlidePrediction.model_validate(stored)
     except ValidationError as error:
         raise ResultError(
             f"{path}: the stored slide call is damaged ({error.errors()[0]['msg']}); apply the "

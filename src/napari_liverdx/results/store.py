@@ -15,14 +15,18 @@ from pydantic import ValidationError
 
 from napari_liverdx.core.errors import ResultError, ResultMismatchError, storage_errors
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.subtile_map import CellMap
+from napari_liverdx.core.subtile_map import SubtileMap
 from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.results.arrays import child_array, read_array
 from napari_liverdx.results.embeddings import EmbeddingGrid
-from napari_liverdx.results.layout import TileState, add_domain, lay_out
-from napari_liverdx.results.manifest import Placed, RunManifest, group_attributes
+from napari_liverdx.results.layout import TileState, add_ood_array, create_arrays
+from napari_liverdx.results.manifest import ResultGeometry, RunManifest, group_attributes
 from napari_liverdx.results.review_log import Reviewed
-from napari_liverdx.results.slide_prediction import SlideCall, read_call, write_call
+from napari_liverdx.results.slide_prediction import (
+    SlidePrediction,
+    read_slide_prediction,
+    write_slide_prediction,
+)
 
 __all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState", "result_path"]
 
@@ -35,7 +39,7 @@ def result_path(folder: Path, slide_name: str, model_name: str) -> Path:
     return folder / f"{slide_name}.{model_name}{SUFFIX}"
 
 
-class ResultStore(Placed, Reviewed):
+class ResultStore(ResultGeometry, Reviewed):
     """A result, held in memory and written block by block.
 
     The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a
@@ -52,7 +56,7 @@ class ResultStore(Placed, Reviewed):
     tile_probabilities : ndarray of float32, shape (classes, tile rows, tile columns)
     state : ndarray of uint8, shape (tile rows, tile columns)
         `TileState` values.
-    domain : ndarray of float32, shape (tile rows, tile columns)
+    ood : ndarray of float32, shape (tile rows, tile columns)
         How unlike the training data each tile is, 1 at the limit; NaN where it is not known.
     """
 
@@ -66,11 +70,11 @@ class ResultStore(Placed, Reviewed):
         self.state = read_array(group, "state", path)
         if "domain" not in group:  # a result of an earlier version
             with storage_errors(path, "the tiles are kept"):
-                add_domain(group, manifest.grid.shape, _BLOCK)
-        self.domain = read_array(group, "domain", path)
+                add_ood_array(group, manifest.grid.shape, _BLOCK)
+        self.ood = read_array(group, "domain", path)
         self._dirty: set[tuple[int, int]] = set()
         self._embeddings: EmbeddingGrid | None = None
-        self._map = CellMap(manifest.grid, manifest.cells, len(manifest.classes))
+        self._map = SubtileMap(manifest.grid, manifest.subtiles, len(manifest.classes))
         self.probabilities = self._map.values
         for row, col in np.argwhere(self.state == TileState.DONE):
             tile = TileIndex(int(row), int(col))
@@ -115,7 +119,7 @@ class ResultStore(Placed, Reviewed):
             if partial.exists():
                 shutil.rmtree(partial)
             group = zarr.open_group(partial, mode="w", zarr_format=3)
-            lay_out(group, manifest, tissue, tiles, _BLOCK)
+            create_arrays(group, manifest, tissue, tiles, _BLOCK)
             group.attrs.update(group_attributes(manifest))
             partial.rename(path)
         return cls(path, zarr.open_group(path, mode="r+"), manifest, tissue)
@@ -176,10 +180,10 @@ class ResultStore(Placed, Reviewed):
         self,
         tiles: Sequence[TileIndex],
         probabilities: NDArray[np.float32],
-        cells: NDArray[np.float32] | None,
+        subtiles: NDArray[np.float32] | None,
         failed: Sequence[TileIndex] = (),
         embeddings: NDArray[np.float32] | None = None,
-        domain: NDArray[np.float32] | None = None,
+        ood: NDArray[np.float32] | None = None,
     ) -> None:
         """Take classified and failed tiles into memory.
 
@@ -189,16 +193,16 @@ class ResultStore(Placed, Reviewed):
             The tiles, in the order of the arrays.
         probabilities : ndarray of float32, shape (n, classes)
             Predicted probabilities.
-        cells : ndarray of float32, shape (n, classes, k, k), or None
+        subtiles : ndarray of float32, shape (n, classes, k, k), or None
             None where the model has no cells: the tile's probabilities stand for all of it.
         failed : sequence of TileIndex
             Tiles that could not be read.
         embeddings : ndarray of float32, shape (n, features), optional
             Kept only after `keep_embeddings`.
-        domain : ndarray of float32, shape (n,), optional
-            How unlike the training data each tile is; see `core.domain`.
+        ood : ndarray of float32, shape (n,), optional
+            How unlike the training data each tile is; see `core.ood`.
         """
-        k = self.manifest.cells
+        k = self.manifest.subtiles
         for n, tile in enumerate(tiles):
             if self._embeddings is not None and embeddings is not None:
                 self._embeddings.put(tile, embeddings[n])
@@ -206,8 +210,8 @@ class ResultStore(Placed, Reviewed):
             if self.state[tile.row, tile.col] == TileState.DONE:
                 continue
             values = (
-                cells[n]
-                if cells is not None
+                subtiles[n]
+                if subtiles is not None
                 else np.broadcast_to(
                     probabilities[n][:, None, None], (probabilities.shape[1], k, k)
                 )
@@ -215,8 +219,8 @@ class ResultStore(Placed, Reviewed):
             self._slot(tile)[...] = values
             self.tile_probabilities[:, tile.row, tile.col] = probabilities[n]
             self.state[tile.row, tile.col] = TileState.DONE
-            if domain is not None:
-                self.domain[tile.row, tile.col] = domain[n]
+            if ood is not None:
+                self.ood[tile.row, tile.col] = ood[n]
             self._map.paint(tile, values)
             self._dirty.add((tile.row // _BLOCK, tile.col // _BLOCK))
         for tile in failed:
@@ -233,17 +237,17 @@ class ResultStore(Placed, Reviewed):
         ResultError
             If writing fails otherwise.
         """
-        k = self.manifest.cells
+        k = self.manifest.subtiles
         with storage_errors(self.path, "what was finished before is kept, run again to resume"):
             blocks = sorted(self._dirty)
             for row, col in blocks:
                 tile_rows = slice(row * _BLOCK, (row + 1) * _BLOCK)
                 tile_cols = slice(col * _BLOCK, (col + 1) * _BLOCK)
-                cell_rows = slice(row * _BLOCK * k, (row + 1) * _BLOCK * k)
-                cell_cols = slice(col * _BLOCK * k, (col + 1) * _BLOCK * k)
-                self._write("cells", self._slots, (slice(None), cell_rows, cell_cols))
+                subtile_rows = slice(row * _BLOCK * k, (row + 1) * _BLOCK * k)
+                subtile_cols = slice(col * _BLOCK * k, (col + 1) * _BLOCK * k)
+                self._write("cells", self._slots, (slice(None), subtile_rows, subtile_cols))
                 self._write("tiles", self.tile_probabilities, (slice(None), tile_rows, tile_cols))
-                self._write("domain", self.domain, (tile_rows, tile_cols))
+                self._write("domain", self.ood, (tile_rows, tile_cols))
                 self._write("probabilities", self.probabilities, self._map.block(row, col, _BLOCK))
                 if self._embeddings is not None:
                     self._embeddings.write(tile_rows, tile_cols, _BLOCK)
@@ -261,7 +265,7 @@ class ResultStore(Placed, Reviewed):
         *,
         device: str,
         complete: bool,
-        domain: dict[str, Any] | None = None,
+        ood: dict[str, Any] | None = None,
     ) -> None:
         """Flush and record timings and what is known of the domain; times of resumes add up."""
         self.flush()
@@ -272,7 +276,7 @@ class ResultStore(Placed, Reviewed):
                 "timings": added,
                 "device": device,
                 "finished": finished,
-                "domain": self.manifest.domain if domain is None else domain,
+                "ood": self.manifest.ood if ood is None else ood,
             }
         )
         with storage_errors(self.path, "the tiles are kept"):
@@ -298,14 +302,14 @@ class ResultStore(Placed, Reviewed):
             if self.state[t.row, t.col] != TileState.DONE or (kept is not None and not kept.has(t))
         ]
 
-    def keep_call(
-        self, call: SlideCall, refined: NDArray[np.float32], attention: NDArray[np.float32]
+    def save_slide_prediction(
+        self, call: SlidePrediction, refined: NDArray[np.float32], attention: NDArray[np.float32]
     ) -> None:
         """Store what a slide context made of the result, beside the tile model's own.
 
         Parameters
         ----------
-        call : SlideCall
+        call : SlidePrediction
             The slide's call.
         refined : ndarray of float32, shape (classes, tile rows, tile columns)
             Refined tile probabilities.
@@ -320,7 +324,7 @@ class ResultStore(Placed, Reviewed):
             If writing fails otherwise.
         """
         with storage_errors(self.path, "the tiles are kept"):
-            write_call(self._group, call, refined, attention)
+            write_slide_prediction(self._group, call, refined, attention)
 
     def count(self, state: TileState) -> int:
         """Number of tiles in ``state``."""
@@ -333,9 +337,9 @@ class ResultStore(Placed, Reviewed):
 
     # -- reading --
 
-    def tissue_cells(self) -> NDArray[np.bool_]:
+    def tissue_subtiles(self) -> NDArray[np.bool_]:
         """Cells that were analysed and lie on tissue, shape (rows, columns)."""
-        (width, height), (x, y) = self.cell_size, self.origin
+        (width, height), (x, y) = self.subtile_size, self.origin
         rows, cols = self._map.weights.shape
         on_tissue = self.tissue.sample(
             x + (np.arange(cols, dtype=np.float64) + 0.5) * width,
@@ -360,21 +364,21 @@ class ResultStore(Placed, Reviewed):
         return kept.values.astype(np.float32)
 
     @property
-    def slide_call(self) -> SlideCall | None:
+    def slide_prediction(self) -> SlidePrediction | None:
         """The slide's call, if a slide context judged the tiles that are done now."""
-        call = read_call(self._group, self.path)
+        call = read_slide_prediction(self._group, self.path)
         done = self.count(TileState.DONE)
         return call if call is not None and call.tiles == done else None
 
     def refined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Refined tile probabilities and attention that belong to `slide_call`.
+        """Refined tile probabilities and attention that belong to `slide_prediction`.
 
         Raises
         ------
         ResultError
             If no slide context was applied to the tiles that are done now.
         """
-        if self.slide_call is None:
+        if self.slide_prediction is None:
             raise ResultError(f"{self.path}: no slide context was applied to these tiles")
         return (
             read_array(self._group, "tiles_refined", self.path),
@@ -384,7 +388,7 @@ class ResultStore(Placed, Reviewed):
     # -- inside --
 
     def _slot(self, tile: TileIndex) -> NDArray[np.float32]:
-        k = self.manifest.cells
+        k = self.manifest.subtiles
         return self._slots[:, tile.row * k : (tile.row + 1) * k, tile.col * k : (tile.col + 1) * k]
 
     def _write(self, name: str, values: NDArray[Any], where: tuple[slice, ...]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_liverdx.core.errors import storage_errors
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 
 __all__ = ["COLORMAPS", "ViewState"]
 
@@ -34,20 +34,26 @@ class ViewState(BaseModel):
         Empty for the colours of the classes.
     visible : bool
         Whether the probability layers are shown.
-    basis : str
+    map_kind : str
         What is measured: cells or tiles.
     slide : str
         Where the slide lies as seen from the result's folder; empty if that is not known.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     thresholds: dict[str, float] = {}
     error_rate: float | None = Field(default=None, gt=0, lt=1)
     opacity: float = Field(default=0.6, ge=0, le=1)
     colormap: str = ""
     visible: bool = True
-    basis: str = ""
+    map_kind: str = Field(default="", alias="basis")
     slide: str = ""
 
     @field_validator("thresholds")
@@ -57,10 +63,10 @@ class ViewState(BaseModel):
             raise ValueError("a threshold lies between 0 and 1")
         return thresholds
 
-    @field_validator("basis")
+    @field_validator("map_kind")
     @classmethod
-    def _is_a_basis(cls, basis: str) -> str:
-        return Basis(basis).value if basis else ""
+    def _is_a_basis(cls, map_kind: str) -> str:
+        return MapKind(map_kind).value if map_kind else ""
 
     @field_validator("colormap")
     @classmethod

@@ -15,7 +15,7 @@ from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError, PlanError, ResultError
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.mil.file import load_context
+from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.cohort import CohortRow, write_cohort, write_cohort_manifest
@@ -217,7 +217,7 @@ def _prepare(request: BatchRequest) -> BatchTools:
         raise PlanError(f"overlap {request.overlap:g} is out of range; give 0 or more, below 1")
     model = loaded_model(request.model)
     conformal_quantile(model.card, request.error_rate, "cell")
-    context = None if request.context is None else load_context(request.context)
+    context = None if request.context is None else load_mil_model(request.context)
     if context is not None:
         context.check_tile_model(model.card.name, model.sha256)
         context.check_overlap(request.overlap)
@@ -270,7 +270,7 @@ class _Book:
             "thresholds": {c: float(given.get(c, DEFAULT_THRESHOLD)) for c in classes},
             "error_rate": request.error_rate,
             "overlap": request.overlap,
-            "keep_artefacts": request.keep_artefacts,
+            "keep_artefacts": request.keep_artifacts,
             "hide_names": request.hide_names,
             "mpp_where_none_is_stated": request.mpp,
             "version": __version__,

@@ -14,24 +14,24 @@ from typing import Any
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.core.tissue import ARTEFACTS
+from napari_liverdx.core.tissue import ARTIFACTS
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.ood import read_result
 from napari_liverdx.inference.plan import RunPlan, plan_run
 from napari_liverdx.inference.run import RunProgress, result_location
-from napari_liverdx.mil.file import LoadedContext
-from napari_liverdx.mil.train import apply_context
+from napari_liverdx.mil.file import LoadedMilModel
+from napari_liverdx.mil.train import apply_mil_model
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.cohort import CohortRow
 from napari_liverdx.reports.write import report_paths, save_report
-from napari_liverdx.results.manifest import code_of, stored_fingerprint
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.manifest import pseudonym_of, stored_fingerprint
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.privacy import without_folders
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.measure import Measurer
-from napari_liverdx.session.run import Started, look_at_slide, run
+from napari_liverdx.session.run import Started, inspect_slide, run
 from napari_liverdx.slides.listing import ListedSlideFile
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
@@ -45,7 +45,7 @@ class SlideState(StrEnum):
     """Where a slide of a batch stands."""
 
     WAITING = "waiting"
-    LOOKING = "looking"
+    DETECTING = "looking"
     RUNNING = "running"
     DONE = "done"
     RESUMED = "resumed"
@@ -60,7 +60,7 @@ class SlideState(StrEnum):
     @property
     def is_active(self) -> bool:
         """Whether work is on it just now."""
-        return self in (SlideState.LOOKING, SlideState.RUNNING)
+        return self in (SlideState.DETECTING, SlideState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class BatchRequest:
         Chosen automatically if None.
     batch_size : int or None
         Tiles at a time.
-    keep_artefacts : bool
+    keep_artifacts : bool
         Analyse pen marks, folds and blurred tissue too.
     hide_names : bool
         Whether codes stand in place of the slides' names in the cohort table, in the reports and
@@ -106,7 +106,7 @@ class BatchRequest:
     overlap: float = 0.0
     device: DeviceChoice | None = None
     batch_size: int | None = None
-    keep_artefacts: bool = False
+    keep_artifacts: bool = False
     hide_names: bool = False
 
 
@@ -118,12 +118,12 @@ class BatchTools:
     ----------
     request : BatchRequest
     model : LoadedModel
-    context : LoadedContext or None
+    context : LoadedMilModel or None
     """
 
     request: BatchRequest
     model: LoadedModel
-    context: LoadedContext | None = None
+    context: LoadedMilModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +198,9 @@ def slide_steps(
 def _steps(
     tools: BatchTools, listed: ListedSlideFile, step: SlideStep, stop: threading.Event
 ) -> Generator[SlideStep, None, None]:
-    yield (step := step.to(SlideState.LOOKING, "Looking for tissue…"))
+    yield (step := step.to(SlideState.DETECTING, "Looking for tissue…"))
     with _opened(tools.request, listed) as slide:
-        step = step.to(step.state, "", code=code_of(slide.fingerprint()))
+        step = step.to(step.state, "", code=pseudonym_of(slide.fingerprint()))
         plan = _plan(tools, slide)
         step = step.to(step.state, "", mpp=plan.mpp.mean, mpp_source=plan.mpp.source)
         step = step.to(step.state, "", tiles=len(plan.tiles))
@@ -249,13 +249,13 @@ def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
             f"no µm/px: {slide.info.mpp_note}; give it for this slide in the list, or for all "
             "that state none (about 0.25 for a 40x scan, 0.5 for 20x)"
         )
-    request, found = tools.request, look_at_slide(slide).tissue_map
+    request, found = tools.request, inspect_slide(slide).tissue_map
     if found is None:
         raise SlideReadError(f"{slide.path}: its tissue could not be sought")
     return plan_run(
         slide.levels,
         slide.mpp,
-        found.keeping(ARTEFACTS if request.keep_artefacts else frozenset()),
+        found.keeping(ARTIFACTS if request.keep_artifacts else frozenset()),
         tools.model.card,
         overlap=request.overlap,
         device=request.device,
@@ -345,13 +345,13 @@ def _finished(
     if not store.count(TileState.DONE):
         raise SlideReadError(f"none of its tiles could be read; {failure or 'copy it again'}")
     if tools.context is not None:
-        apply_context(store, tools.context)
+        apply_mil_model(store, tools.context)
     quantile = conformal_quantile(card, request.error_rate, "cell")
-    findings = Measurer(store).take(Basis.CELLS, request.thresholds, quantile)
+    findings = Measurer(store).take(MapKind.SUBTILES, request.thresholds, quantile)
     measures = findings.measures
     left = _write_report(tools, slide, store, measures, resumed)
     _keep_view(store, measures, request.error_rate)
-    reading, call = read_result(store, card), store.slide_call
+    reading, call = read_result(store, card), store.slide_prediction
     failed = store.count(TileState.FAILED)
     message = "Was analysed before; measured again" if resumed else "Done"
     if left:
@@ -363,9 +363,9 @@ def _finished(
         message,
         tissue_mm2=findings.tissue_mm2,
         measures=measures,
-        domain="" if reading is None else reading.state.value,
-        domain_numbers="" if reading is None else reading.numbers,
-        slide_call="" if call is None else call.called,
+        ood="" if reading is None else reading.state.value,
+        ood_figures="" if reading is None else reading.numbers,
+        slide_prediction="" if call is None else call.called,
         failed_tiles=failed,
         seconds=store.manifest.timings.get("seconds", float("nan")),
         result=store.path.name,

@@ -80,18 +80,18 @@ def compare(a: Side, b: Side) -> Comparison:
     first, second = a.store, b.store
     if first.manifest.slide_fingerprint != second.manifest.slide_fingerprint:
         raise PlanError("the two results are of different slides; choose two of one slide")
-    tissue = first.tissue_cells()
+    tissue = first.tissue_subtiles()
     rows, cols = _places(first, second)
     inside = (rows >= 0)[:, None] & (cols >= 0)[None, :]
     at = np.ix_(np.maximum(rows, 0), np.maximum(cols, 0))
-    common = tissue & inside & second.tissue_cells()[at]
+    common = tissue & inside & second.tissue_subtiles()[at]
     hit_a = common & (a.values >= a.threshold)
     hit_b = common & (b.values[at] >= b.threshold)
     where = np.zeros(tissue.shape, np.uint8)
     where[hit_a & hit_b] = BOTH
     where[hit_a & ~hit_b] = ONLY_A
     where[hit_b & ~hit_a] = ONLY_B
-    area = first.cell_area_um2 / 1e6
+    area = first.subtile_area_um2 / 1e6
     both, only_a, only_b = (int((where == v).sum()) for v in (BOTH, ONLY_A, ONLY_B))
     total = 2 * both + only_a + only_b
     changed, tiles = _tiles(first, second)
@@ -116,8 +116,10 @@ def _places(first: ResultStore, second: ResultStore) -> tuple[NDArray[np.intp], 
         (1, first.probabilities.shape[1], second.probabilities.shape[1]),
         (0, first.probabilities.shape[2], second.probabilities.shape[2]),
     ):
-        centres = first.origin[axis] + (np.arange(n) + 0.5) * first.cell_size[axis]
-        index = np.floor((centres - second.origin[axis]) / second.cell_size[axis]).astype(np.intp)
+        centres = first.origin[axis] + (np.arange(n) + 0.5) * first.subtile_size[axis]
+        index = np.floor((centres - second.origin[axis]) / second.subtile_size[axis]).astype(
+            np.intp
+        )
         found.append(np.where((index >= 0) & (index < limit), index, -1))
     return found[0], found[1]
 

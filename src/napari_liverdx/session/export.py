@@ -29,7 +29,7 @@ def export_picture(store: ResultStore, slide: Slide) -> Overview | None:
     """
     if slide.fingerprint() != store.manifest.slide_fingerprint:
         return None
-    return slide.overview(max(1.0, min(store.cell_size)))
+    return slide.overview(max(1.0, min(store.subtile_size)))
 
 
 def write_export(

@@ -26,30 +26,34 @@ from napari_liverdx.session.train import BatchDone
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.config import EpochResult
-from napari_liverdx.training.interactive.annotation_store import Taught
-from napari_liverdx.training.interactive.corrections import TaughtSamples, TaughtSlide, answer_of
-from napari_liverdx.training.interactive.finetune import Lesson, teach, teach_config
-from napari_liverdx.training.interactive.head import Looked
-from napari_liverdx.training.interactive.split import obstacle, taught_split
+from napari_liverdx.training.interactive.annotation_store import SlideAnnotations
+from napari_liverdx.training.interactive.corrections import (
+    AnnotationDataset,
+    SlideWithAnnotations,
+    answer_of,
+)
+from napari_liverdx.training.interactive.finetune import FinetuneResult, finetune, finetune_config
+from napari_liverdx.training.interactive.head import EncodingProgress
+from napari_liverdx.training.interactive.split import blocking_reason, split_annotations
 
 __all__ = [
+    "AnnotationSummary",
     "BothMaps",
     "ClassChange",
     "Compared",
     "ComparisonRequest",
-    "TaughtSummary",
-    "TeachingRequest",
-    "TeachingStarted",
+    "FinetuneRequest",
+    "FinetuneStarted",
     "changes",
     "compare_on_slide",
     "results_of",
-    "run_teaching",
+    "run_finetuning",
     "summarise",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class TaughtSummary:
+class AnnotationSummary:
     """How much was taught.
 
     Attributes
@@ -59,7 +63,7 @@ class TaughtSummary:
         Drawn area by class; overlaps count twice.
     tiles : dict of str to int
         Tiles by class.
-    obstacle : str
+    blocking_reason : str
         What must still be taught; empty if enough was.
     left_out : tuple of str
         Slides that were taught before and are not found any more.
@@ -70,21 +74,21 @@ class TaughtSummary:
     slides: int
     areas_mm2: dict[str, float]
     tiles: dict[str, int]
-    obstacle: str
+    blocking_reason: str
     left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TeachingRequest:
+class FinetuneRequest:
     """What to teach which model.
 
     Attributes
     ----------
     model : str
         Name or path.
-    slides : tuple of TaughtSlide
+    slides : tuple of SlideWithAnnotations
         Slides that are open.
-    kept : tuple of Taught
+    kept : tuple of SlideAnnotations
         Slides taught before, opened for the while.
     trial : Path
         Model file to write.
@@ -92,14 +96,14 @@ class TeachingRequest:
     """
 
     model: str
-    slides: tuple[TaughtSlide, ...]
-    kept: tuple[Taught, ...]
+    slides: tuple[SlideWithAnnotations, ...]
+    kept: tuple[SlideAnnotations, ...]
     trial: Path
     epochs: int = 20
 
 
 @dataclass(frozen=True, slots=True)
-class TeachingStarted:
+class FinetuneStarted:
     """The tiles are found and parted.
 
     Attributes
@@ -115,8 +119,8 @@ class TeachingStarted:
 
 
 def _opened(
-    slides: Sequence[TaughtSlide], kept: Sequence[Taught], stack: ExitStack
-) -> tuple[list[TaughtSlide], tuple[str, ...]]:
+    slides: Sequence[SlideWithAnnotations], kept: Sequence[SlideAnnotations], stack: ExitStack
+) -> tuple[list[SlideWithAnnotations], tuple[str, ...]]:
     """All taught slides, those that were kept opened until the stack closes; the missing ones."""
     found, lost = list(slides), []
     for taught in kept:
@@ -127,14 +131,14 @@ def _opened(
             lost.append(taught.path.name)
             continue
         found.append(
-            TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
+            SlideWithAnnotations(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
         )
     return found, tuple(lost)
 
 
 def summarise(
-    slides: Sequence[TaughtSlide], kept: Sequence[Taught], card: ModelCard
-) -> TaughtSummary:
+    slides: Sequence[SlideWithAnnotations], kept: Sequence[SlideAnnotations], card: ModelCard
+) -> AnnotationSummary:
     """Count what was taught and say what is missing; reads no pixels.
 
     Raises
@@ -144,7 +148,7 @@ def summarise(
     """
     with ExitStack() as stack:
         every, lost = _opened(slides, kept, stack)
-        samples = TaughtSamples(every, card)
+        samples = AnnotationDataset(every, card)
     scheme = card.scheme
     areas = dict.fromkeys(scheme.names, 0.0)
     for taught in every:
@@ -152,25 +156,25 @@ def summarise(
         for region in taught.shapes:
             if mpp is not None:
                 areas[region.name] += region.area * mpp.x * mpp.y / 1e6
-    return TaughtSummary(
+    return AnnotationSummary(
         sum(len(t.shapes) for t in every),
         sum(len(t.tiles) for t in every),
         sum(1 for t in every if t.shapes or t.tiles),
         areas,
         {name: int((samples.labels == c).sum()) for c, name in enumerate(scheme.names)},
-        obstacle(samples),
+        blocking_reason(samples),
         lost,
     )
 
 
-def run_teaching(
-    request: TeachingRequest, stop: threading.Event, batches: list[BatchDone]
-) -> Iterator[TeachingStarted | Looked | EpochResult | Lesson]:
+def run_finetuning(
+    request: FinetuneRequest, stop: threading.Event, batches: list[BatchDone]
+) -> Iterator[FinetuneStarted | EncodingProgress | EpochResult | FinetuneResult]:
     """Tune the model as requested; set ``stop`` to end after the batch under way.
 
     Parameters
     ----------
-    request : TeachingRequest
+    request : FinetuneRequest
         What to teach.
     stop : threading.Event
         Ends the run; then no model is written.
@@ -179,7 +183,7 @@ def run_teaching(
 
     Yields
     ------
-    TeachingStarted, Looked, EpochResult, Lesson
+    FinetuneStarted, Looked, EpochResult, Lesson
         The last only if the run was not stopped.
 
     Raises
@@ -199,16 +203,18 @@ def run_teaching(
         model = load_model(request.model)
         choice = choose_device()
         device = torch.device(choice.device)
-        samples = TaughtSamples(slides, model.card, answer_of(model, device))
-        split = taught_split(samples)
-        config = teach_config(request.epochs)
+        samples = AnnotationDataset(slides, model.card, answer_of(model, device))
+        split = split_annotations(samples)
+        config = finetune_config(request.epochs)
         counts = len(split.train) + len(split.choose), len(split.held_out)
-        yield TeachingStarted(*counts, config.epochs, str(choice))
+        yield FinetuneStarted(*counts, config.epochs, str(choice))
         if stop.is_set():
             return
         request.trial.parent.mkdir(parents=True, exist_ok=True)
-        for step in teach(model, samples, split, request.trial, device, config=config, watch=watch):
-            if isinstance(step, Lesson):
+        for step in finetune(
+            model, samples, split, request.trial, device, config=config, watch=watch
+        ):
+            if isinstance(step, FinetuneResult):
                 # They were made with the trial before.
                 shutil.rmtree(results_of(request.trial), ignore_errors=True)
             yield step
@@ -274,7 +280,7 @@ def _plan_of(store: ResultStore, card: ModelCard) -> RunPlan:
         store.tissue,
         Mpp(*manifest.mpp, manifest.mpp_source),
         manifest.overlap,
-        card.cells,
+        card.subtiles,
         choose_device(),
         restricted=not whole,
     )
@@ -352,13 +358,13 @@ def results_of(trial: Path) -> Path:
 def changes(maps: BothMaps, thresholds: dict[str, float]) -> tuple[ClassChange, ...]:
     """What the taught version sees otherwise, class by class, where both have looked."""
     scheme = maps.before.manifest.scheme
-    tissue = maps.before.tissue_cells() & maps.after.tissue_cells()
+    tissue = maps.before.tissue_subtiles() & maps.after.tissue_subtiles()
     measured = [
         measure(
             store.probabilities,
             tissue,
             scheme,
-            cell_area_um2=store.cell_area_um2,
+            subtile_area_um2=store.subtile_area_um2,
             thresholds=thresholds,
         )
         for store in (maps.before, maps.after)

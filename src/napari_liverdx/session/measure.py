@@ -15,9 +15,9 @@ from napari_liverdx.core.measure import (
     measure,
     measure_regions,
     probability_histogram,
-    region_cells,
+    region_subtiles,
 )
-from napari_liverdx.results.measured_map import Basis, MeasuredMap, measured_map
+from napari_liverdx.results.measurement_map import MapKind, MeasurementMap, measurement_map
 from napari_liverdx.results.store import ResultStore
 
 __all__ = ["Findings", "Measurer", "NamedPolygon"]
@@ -32,7 +32,7 @@ class Findings:
 
     Attributes
     ----------
-    basis : Basis
+    map_kind : MapKind
         What was measured.
     tissue_mm2 : float
         Analysed tissue.
@@ -44,7 +44,7 @@ class Findings:
         Per pathological class, of all analysed tissue.
     """
 
-    basis: Basis
+    map_kind: MapKind
     tissue_mm2: float
     measures: tuple[ClassMeasure, ...]
     regions: tuple[RegionMeasure, ...] = ()
@@ -62,22 +62,22 @@ class Measurer:
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store
-        self._map: MeasuredMap | None = None
-        self._basis = Basis.CELLS
+        self._map: MeasurementMap | None = None
+        self._map_kind = MapKind.SUBTILES
 
     def forget(self) -> None:
         """The result holds more than before."""
         self._map = None
 
-    def map(self, basis: Basis) -> MeasuredMap:
+    def map(self, map_kind: MapKind) -> MeasurementMap:
         """The map to measure on."""
-        if self._map is None or basis is not self._basis:
-            self._map, self._basis = measured_map(self._store, basis), basis
+        if self._map is None or map_kind is not self._map_kind:
+            self._map, self._map_kind = measurement_map(self._store, map_kind), map_kind
         return self._map
 
     def take(
         self,
-        basis: Basis,
+        map_kind: MapKind,
         thresholds: Mapping[str, float],
         quantile: float | None,
         regions: Sequence[NamedPolygon] = (),
@@ -86,7 +86,7 @@ class Measurer:
 
         Parameters
         ----------
-        basis : Basis
+        map_kind : MapKind
             What to measure.
         thresholds : mapping of str to float
             Per pathological class.
@@ -95,32 +95,34 @@ class Measurer:
         regions : sequence of (str, ndarray of float64, shape (n, 2))
             Names and corners (x, y) in level-0 pixels.
         """
-        found, scheme = self.map(basis), self._store.manifest.scheme
+        found, scheme = self.map(map_kind), self._store.manifest.scheme
         shape = found.tissue.shape
-        cells = [(n, region_cells(p, found.origin, found.cell_size, shape)) for n, p in regions]
-        area, sides = found.cell_area_um2, found.cell_um
+        subtiles = [
+            (n, region_subtiles(p, found.origin, found.subtile_size, shape)) for n, p in regions
+        ]
+        area, sides = found.subtile_area_um2, found.subtile_um
         measures = measure(
             found.probabilities,
             found.tissue,
             scheme,
-            cell_area_um2=area,
+            subtile_area_um2=area,
             thresholds=thresholds,
             quantile=quantile,
-            cell_um=sides,
+            subtile_um=sides,
         )
         inside = measure_regions(
             found.probabilities,
             found.tissue,
             scheme,
-            cells,
-            cell_area_um2=area,
+            subtiles,
+            subtile_area_um2=area,
             thresholds=thresholds,
             quantile=quantile,
-            cell_um=sides,
+            subtile_um=sides,
         )
         histograms = {
             scheme[i].name: probability_histogram(found.probabilities[i], tissue=found.tissue)
             for i in scheme.pathological
         }
         tissue_mm2 = int(np.count_nonzero(found.tissue)) * area / 1e6
-        return Findings(basis, tissue_mm2, measures, inside, histograms)
+        return Findings(map_kind, tissue_mm2, measures, inside, histograms)

@@ -11,10 +11,10 @@ from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.plan import RunPlan, plan_run
 from napari_liverdx.session.state import SessionState
 
-__all__ = ["obstacle", "resolve"]
+__all__ = ["blocking_reason", "resolve"]
 
 
-def obstacle(state: SessionState) -> str:
+def blocking_reason(state: SessionState) -> str:
     """What the user must do before a run can start; empty if nothing stands in the way."""
     if state.slide is None:
         return "Open a slide first"
@@ -43,7 +43,7 @@ def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None =
         If something is still missing, or nothing can be analysed; see also
         `napari_liverdx.inference.plan.plan_run`.
     """
-    missing = obstacle(state)
+    missing = blocking_reason(state)
     slide, card = state.slide, state.card
     if missing or slide is None or card is None or slide.tissue is None:
         raise PlanError(missing)

@@ -10,10 +10,10 @@ from pathlib import Path
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.results.store import SUFFIX, ResultStore
 
-__all__ = ["take_over"]
+__all__ = ["promote_results"]
 
 
-def take_over(
+def promote_results(
     results: Path, folder: Path, name: str, let_go: Callable[[Path], None] = lambda _: None
 ) -> list[str]:
     """Move results among those of other runs; nothing of a person's is overwritten or removed.

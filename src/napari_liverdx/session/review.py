@@ -11,18 +11,18 @@ from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 
-__all__ = ["Order", "Review", "called_class", "rank_tiles"]
+__all__ = ["Order", "Review", "predicted_class", "rank_tiles"]
 
 
 class Order(StrEnum):
     """Which tiles come first."""
 
-    SUSPICIOUS = "Most suspicious"
+    HIGHEST_PROBABILITY = "Most suspicious"
     UNCERTAIN = "Most uncertain"
-    UNFAMILIAR = "Least familiar"
+    LEAST_TYPICAL = "Least familiar"
 
 
-def called_class(store: ResultStore, tile: TileIndex) -> int:
+def predicted_class(store: ResultStore, tile: TileIndex) -> int:
     """Index of the class a tile was called: its most probable one."""
     return int(store.tile_probabilities[:, tile.row, tile.col].argmax())
 
@@ -52,15 +52,15 @@ def rank_tiles(
     """
     done = store.state == TileState.DONE
     values = store.tile_probabilities.astype(np.float64)
-    if order is Order.SUSPICIOUS:
+    if order is Order.HIGHEST_PROBABILITY:
         chosen = list(store.manifest.scheme.pathological) or list(range(len(values)))
         score = values[chosen].max(axis=0)
     elif order is Order.UNCERTAIN:
         safe = np.clip(values, 1e-12, 1)
         score = -(safe * np.log(safe)).sum(axis=0)
     else:
-        done = done & np.isfinite(store.domain)
-        score = np.nan_to_num(store.domain.astype(np.float64))
+        done = done & np.isfinite(store.ood)
+        score = np.nan_to_num(store.ood.astype(np.float64))
     if undecided_only:
         done = done.copy()
         for tile in store.decisions:
@@ -104,7 +104,7 @@ class Review:
         if correct:
             scheme.index(correct)
         elif len(scheme) == 2:
-            correct = scheme[1 - called_class(self.store, tile)].name
+            correct = scheme[1 - predicted_class(self.store, tile)].name
         self._decide(tile, Decision.reject(self._called(tile), correct))
 
     def correct(self, tile: TileIndex, name: str) -> None:
@@ -160,7 +160,7 @@ class Review:
         return sum(d.verdict is verdict for d in self.store.decisions.values())
 
     def _called(self, tile: TileIndex) -> str:
-        return self.store.manifest.scheme[called_class(self.store, tile)].name
+        return self.store.manifest.scheme[predicted_class(self.store, tile)].name
 
     def _decide(self, tile: TileIndex, decision: Decision | None) -> None:
         before = self.store.decisions.get(tile)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from napari_liverdx.core.ood import DomainReading
-from napari_liverdx.inference.ood import probe_domain
+from napari_liverdx.core.ood import OodAssessment
+from napari_liverdx.inference.ood import probe_ood
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.run import RunProgress, analyze, make_manifest, result_location
 from napari_liverdx.models.file import LoadedModel
@@ -24,9 +24,9 @@ from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
 __all__ = [
     "Progressed",
     "Started",
+    "inspect_slide",
     "loaded_model",
-    "look_at_domain",
-    "look_at_slide",
+    "probe_slide_ood",
     "run",
     "save_report",
     "slide_facts",
@@ -56,7 +56,7 @@ def slide_facts(slide: Slide) -> SlideFacts:
     return SlideFacts(slide.name, slide.info.format, slide.levels, slide.mpp, slide.info.mpp_note)
 
 
-def look_at_slide(slide: Slide) -> SlideFacts:
+def inspect_slide(slide: Slide) -> SlideFacts:
     """The facts with tissue and artefacts; reads small levels, and fine ones where tissue is."""
     overview = slide_overview(slide)
     found = slide_tissue_map(slide, overview)
@@ -89,9 +89,9 @@ def loaded_model(model: str) -> LoadedModel:
     return _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
 
 
-def look_at_domain(
+def probe_slide_ood(
     plan: RunPlan, slide: Slide, model: str, stop: threading.Event
-) -> DomainReading | None:
+) -> OodAssessment | None:
     """Whether a few tiles of a slide look like the training data; None if the model cannot tell.
 
     Raises
@@ -99,7 +99,7 @@ def look_at_domain(
     ModelFileError
         If the model cannot be loaded.
     """
-    return probe_domain(plan, slide, loaded_model(model), stop=stop)
+    return probe_ood(plan, slide, loaded_model(model), stop=stop)
 
 
 def run(

@@ -10,7 +10,7 @@ from psygnal import EventedModel
 from pydantic import ConfigDict, Field
 
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
-from napari_liverdx.core.ood import DomainReading
+from napari_liverdx.core.ood import OodAssessment
 from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import TissueMap, TissueMask
 from napari_liverdx.inference.device import DeviceChoice
@@ -18,10 +18,10 @@ from napari_liverdx.inference.run import RunProgress
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.results.view_state import ViewState
 
-__all__ = ["Extent", "RunStatus", "SessionState", "SlideFacts"]
+__all__ = ["AnalysisRegion", "RunStatus", "SessionState", "SlideFacts"]
 
 
-class Extent(StrEnum):
+class AnalysisRegion(StrEnum):
     """What part of the slide is analysed."""
 
     WHOLE = "Whole slide"
@@ -93,7 +93,7 @@ class SessionState(EventedModel):
     model : str
         Name or path of the chosen model.
     device : DeviceChoice or None
-    extent : Extent
+    analysis_region : AnalysisRegion
     overlap : float
     out_folder : Path or None
         Where results go; None until a slide is chosen.
@@ -109,7 +109,7 @@ class SessionState(EventedModel):
     error_rate : float or None
         How often the true class may be missing from a prediction set; None: no "not sure" class.
     measures : tuple of ClassMeasure
-    domain : DomainReading or None
+    ood : OodAssessment or None
         Whether the slide looks like the training data; None until tiles were looked at.
     view : ViewState
         How probability layers look and what is measured; thresholds stand in ``thresholds``.
@@ -124,7 +124,7 @@ class SessionState(EventedModel):
     card: ModelCard | None = None
     model: str = ""
     device: DeviceChoice | None = None
-    extent: Extent = Extent.WHOLE
+    analysis_region: AnalysisRegion = AnalysisRegion.WHOLE
     overlap: float = 0.0
     out_folder: Path | None = None
     status: RunStatus = RunStatus.IDLE
@@ -135,7 +135,7 @@ class SessionState(EventedModel):
     first_threshold: float = DEFAULT_THRESHOLD
     error_rate: float | None = None
     measures: tuple[ClassMeasure, ...] = ()
-    domain: DomainReading | None = None
+    ood: OodAssessment | None = None
     view: ViewState = ViewState()
     hide_names: bool = False
 
@@ -148,6 +148,6 @@ class SessionState(EventedModel):
             if scheme is None
             else {scheme[i].name: self.first_threshold for i in scheme.pathological}
         )
-        self.error_rate, self.domain = None, None
+        self.error_rate, self.ood = None, None
         # After the thresholds: who listens for the card reads them.
         self.card = card

@@ -20,7 +20,7 @@ from napari_liverdx.core.artifacts import (
 from napari_liverdx.core.errors import TileReadError
 from napari_liverdx.core.resolution import level_for_downsample
 from napari_liverdx.core.tissue import (
-    ARTEFACTS,
+    ARTIFACTS,
     OVERVIEW_MPP,
     TissueLabel,
     TissueMap,
@@ -49,7 +49,7 @@ def slide_picture(slide: Slide) -> Overview:
 
 
 def slide_tissue(
-    slide: Slide, overview: Overview | None = None, *, keep_artefacts: bool = False
+    slide: Slide, overview: Overview | None = None, *, keep_artifacts: bool = False
 ) -> TissueMask:
     """The tissue of a slide that is worth analysing; without an mpp as if at 0.5 µm/px.
 
@@ -59,11 +59,11 @@ def slide_tissue(
         The slide to read.
     overview : Overview, optional
         From `slide_overview`, if it is there already.
-    keep_artefacts : bool
+    keep_artifacts : bool
         Take pen marks, folds and blur for tissue.
     """
     found = slide_tissue_map(slide, overview)
-    return found.keeping(ARTEFACTS if keep_artefacts else frozenset()).analysed
+    return found.keeping(ARTIFACTS if keep_artifacts else frozenset()).analysed
 
 
 def slide_tissue_map(slide: Slide, overview: Overview | None = None) -> TissueMap:

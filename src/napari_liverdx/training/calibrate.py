@@ -22,13 +22,13 @@ from napari_liverdx.models.file import (
     rewrite_model_file,
     save_model_file,
 )
-from napari_liverdx.models.ood import EmbeddingDomain, domain_scorer, overdispersion
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.models.ood import EmbeddingStatistics, ood_scorer, overdispersion
+from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import Split
 
 __all__ = [
+    "CalibrationPredictions",
     "Coverage",
-    "Seen",
     "coverage_by_halves",
     "describe_model",
     "false_alarms_by_halves",
@@ -43,7 +43,7 @@ _RATE = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class CalibrationPredictions:
     """What a model makes of labelled samples.
 
     Attributes
@@ -55,7 +55,7 @@ class Seen:
     probabilities : ndarray of float32, shape (n, classes)
     labels : ndarray of int, shape (n,)
         Class each tile is closest to.
-    cell_probabilities, cell_labels, cell_groups
+    subtile_probabilities, subtile_labels, subtile_groups
         The same for cells, shapes (m, classes) and (m,); None without labelled cells.
     """
 
@@ -64,22 +64,22 @@ class Seen:
     embeddings: NDArray[np.float32]
     probabilities: NDArray[np.float32]
     labels: NDArray[np.intp]
-    cell_probabilities: NDArray[np.float32] | None = None
-    cell_labels: NDArray[np.intp] | None = None
-    cell_groups: NDArray[np.str_] | None = None
+    subtile_probabilities: NDArray[np.float32] | None = None
+    subtile_labels: NDArray[np.intp] | None = None
+    subtile_groups: NDArray[np.str_] | None = None
 
 
 @torch.inference_mode()
 def look_at(
-    model: LoadedModel, samples: Samples, chosen: NDArray[np.intp], device: torch.device
-) -> Seen:
+    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], device: torch.device
+) -> CalibrationPredictions:
     """Run a model on the test tiles of samples.
 
     Parameters
     ----------
     model : LoadedModel
         The model.
-    samples : Samples
+    samples : TileDataset
         Labelled pictures, with labels in the order of the model's classes.
     chosen : ndarray of int
         Which samples.
@@ -95,13 +95,13 @@ def look_at(
         raise DataError("there are no samples to look at")
     network = model.network.to(device)
     index, embeddings, probabilities, labels = [], [], [], []
-    cells, cell_labels, cell_groups = [], [], []
+    subtiles, subtile_labels, subtile_groups = [], [], []
     for start in range(0, len(chosen), _BATCH // 4):
         part = chosen[start : start + _BATCH // 4]
         found = [
             (int(i), e)
             for i in part
-            for e in samples.fixed(int(i), model.card.tile_size, network.cells)
+            for e in samples.fixed(int(i), model.card.tile_size, network.subtiles)
         ]
         tiles = torch.from_numpy(np.stack([e.tile for _, e in found])).permute(0, 3, 1, 2)
         output = network(tiles.to(device))
@@ -109,22 +109,25 @@ def look_at(
         embeddings.append(output.embedding.float().cpu().numpy())
         probabilities.append(model.probabilities(output.scores).float().cpu().numpy())
         labels += [int(e.target.argmax()) for _, e in found]
-        if output.cell_scores is None or any(e.cells is None for _, e in found):
+        if output.subtile_scores is None or any(e.subtiles is None for _, e in found):
             continue
-        dense = model.probabilities(output.cell_scores).float().cpu().numpy()
-        cells.append(np.moveaxis(dense, 1, -1).reshape(-1, dense.shape[1]))
+        dense = model.probabilities(output.subtile_scores).float().cpu().numpy()
+        subtiles.append(np.moveaxis(dense, 1, -1).reshape(-1, dense.shape[1]))
         per_tile = dense.shape[2] * dense.shape[3]
         for i, e in found:
-            if e.cells is not None:
-                cell_labels.append(e.cells.argmax(axis=0).ravel())
-                cell_groups.append(np.repeat(samples.groups[i], per_tile))
+            if e.subtiles is not None:
+                subtile_labels.append(e.subtiles.argmax(axis=0).ravel())
+                subtile_groups.append(np.repeat(samples.groups[i], per_tile))
     order = np.array(index)
     whole = (order, samples.groups[order], np.concatenate(embeddings))
     seen = (*whole, np.concatenate(probabilities), np.array(labels))
-    if len(cells) < len(embeddings):
-        return Seen(*seen)
-    return Seen(
-        *seen, np.concatenate(cells), np.concatenate(cell_labels), np.concatenate(cell_groups)
+    if len(subtiles) < len(embeddings):
+        return CalibrationPredictions(*seen)
+    return CalibrationPredictions(
+        *seen,
+        np.concatenate(subtiles),
+        np.concatenate(subtile_labels),
+        np.concatenate(subtile_groups),
     )
 
 
@@ -145,7 +148,7 @@ def weighted_quantile(
 
 def describe_model(
     model: LoadedModel,
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     device: torch.device,
@@ -156,7 +159,7 @@ def describe_model(
     ----------
     model : LoadedModel
         The trained model, with the weights as they are stored.
-    samples : Samples
+    samples : TileDataset
         The data it was trained on.
     train, val : ndarray of int
         Samples that taught it, and samples of other groups.
@@ -166,18 +169,18 @@ def describe_model(
     Returns
     -------
     card : ModelCard
-        With ``domain`` and ``conformal`` filled in.
+        With ``ood`` and ``conformal`` filled in.
     statistics : dict of str to Tensor
         For `rewrite_model_file`.
     """
     taught, held_out = (look_at(model, samples, part, device) for part in (train, val))
-    domain = EmbeddingDomain.fit(taught.embeddings)
-    distances = domain.distances(torch.from_numpy(held_out.embeddings)).numpy()
+    ood = EmbeddingStatistics.fit(taught.embeddings)
+    distances = ood.distances(torch.from_numpy(held_out.embeddings)).numpy()
     limit = weighted_quantile(distances, held_out.groups, 1 - _RATE)
-    domain = EmbeddingDomain(domain.mean, domain.components, domain.residual, limit)
+    ood = EmbeddingStatistics(ood.mean, ood.components, ood.residual, limit)
     groups = len(np.unique(held_out.groups))
     fields: dict[str, Any] = {
-        **domain.fields(),
+        **ood.fields(),
         "rate": _RATE,
         "overlap": round(overdispersion(distances > limit, held_out.groups), 4),
         "training_tiles": len(taught.index),
@@ -185,7 +188,7 @@ def describe_model(
         "held_out_groups": groups,
         "how": (
             f"Mahalanobis distance of a tile's embedding to those of {len(taught.index)} training "
-            f"tiles, {len(domain.components)} principal components and a common variance for the "
+            f"tiles, {len(ood.components)} principal components and a common variance for the "
             f"rest. The limit is set so that at most 5 % of the tiles of a new group pass it on "
             f"average, from {groups} held-out groups, which also chose the epoch and the "
             "temperature."
@@ -197,15 +200,15 @@ def describe_model(
         ).model_dump(mode="json")
     }
     if (
-        held_out.cell_probabilities is not None
-        and held_out.cell_labels is not None
-        and held_out.cell_groups is not None
+        held_out.subtile_probabilities is not None
+        and held_out.subtile_labels is not None
+        and held_out.subtile_groups is not None
     ):
         conformal["cell"] = calibrate_conformal(
-            held_out.cell_probabilities, held_out.cell_labels, held_out.cell_groups
+            held_out.subtile_probabilities, held_out.subtile_labels, held_out.subtile_groups
         ).model_dump(mode="json")
-    card = model.card.model_copy(update={"domain": fields, "conformal": conformal})
-    return card, domain.tensors()
+    card = model.card.model_copy(update={"ood": fields, "conformal": conformal})
+    return card, ood.tensors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,7 @@ class Coverage:
         What was asked for.
     covered : float
         Share of samples whose true class is in their set; groups count alike.
-    not_sure : float
+    uncertain_mask : float
         Share whose set does not hold exactly one class.
     wrong : float
         Share of the others, with one class in their set, for which it is not the true one.
@@ -226,7 +229,7 @@ class Coverage:
 
     error_rate: float
     covered: float
-    not_sure: float
+    uncertain_mask: float
     wrong: float
 
 
@@ -237,17 +240,21 @@ def _halves(groups: NDArray[np.str_], draws: int, seed: int) -> list[NDArray[np.
 
 
 def coverage_by_halves(
-    held_out: Seen, error_rate: float, other: Seen | None = None, draws: int = 200, seed: int = 0
+    held_out: CalibrationPredictions,
+    error_rate: float,
+    other: CalibrationPredictions | None = None,
+    draws: int = 200,
+    seed: int = 0,
 ) -> Coverage:
     """Calibrate on a random half of the groups, test on the other half or on ``other``; the mean.
 
     Parameters
     ----------
-    held_out : Seen
+    held_out : CalibrationPredictions
         Tiles of groups that did not teach the model.
     error_rate : float
         Between 0.005 and 0.5.
-    other : Seen, optional
+    other : CalibrationPredictions, optional
         Tiles to test on instead, for example of another laboratory.
     draws, seed : int
         Number of random halves and their seed.
@@ -294,7 +301,7 @@ def score_pictures(
     DataError
         If the model holds no domain statistics.
     """
-    scorer = domain_scorer(model.card, model.statistics)
+    scorer = ood_scorer(model.card, model.statistics)
     if scorer is None:
         raise DataError(
             f"model {model.card.name} holds no domain statistics; add them with "
@@ -312,7 +319,7 @@ def save_trained(
     path: Path,
     network: TileModel,
     card: ModelCard,
-    samples: Samples,
+    samples: TileDataset,
     split: Split,
     device: torch.device,
 ) -> ModelCard:
@@ -328,7 +335,7 @@ def save_trained(
         Trained.
     card : ModelCard
         Of the model.
-    samples : Samples
+    samples : TileDataset
         What it learned from.
     split : Split
         Which of them taught it and which validated.

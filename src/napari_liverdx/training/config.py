@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["EpochResult", "TrainConfig", "history_csv"]
 
@@ -28,7 +28,7 @@ class TrainConfig(BaseModel):
         Per step, of the running mean of the weights that is validated and kept; 0 for none.
     patience : int
         Epochs without a better validation loss before stopping.
-    cell_weight : float
+    subtile_weight : float
         Weight of the cell loss beside the tile loss.
     stain_sigma : float
         Strength of the stain augmentation in HED space; see `augment.jitter_stain`.
@@ -45,7 +45,13 @@ class TrainConfig(BaseModel):
     seed : int
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
 
     epochs: int = Field(default=12, ge=1)
     warmup_epochs: int = Field(default=2, ge=0)
@@ -57,13 +63,21 @@ class TrainConfig(BaseModel):
     weight_decay: float = Field(default=0.02, ge=0)
     ema_decay: float = Field(default=0.97, ge=0, lt=1)
     patience: int = Field(default=5, ge=1)
-    cell_weight: float = Field(default=1.0, ge=0)
+    subtile_weight: float = Field(default=1.0, ge=0, alias="cell_weight")
     stain_sigma: float = Field(default=0.2, ge=0)
     balance: Literal["draw", "weights", "none"] = "draw"
     focal_gamma: float = Field(default=0.0, ge=0)
     mixup: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _newer_name_wins(cls, fields: Any) -> Any:
+        # A recipe may be laid over another that spells this setting in the first version's way.
+        if isinstance(fields, dict) and {"subtile_weight", "cell_weight"} <= fields.keys():
+            return {k: v for k, v in fields.items() if k != "cell_weight"}
+        return fields
 
 
 @dataclass(frozen=True, slots=True, eq=False)

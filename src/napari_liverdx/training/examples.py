@@ -21,13 +21,13 @@ class ExampleOutput(NamedTuple):
     ----------
     logits : Tensor, shape (n, classes), float32
     embeddings : Tensor, shape (n, features), float32
-    cell_logits : Tensor or None, shape (n, classes, k, k), float32
+    subtile_logits : Tensor or None, shape (n, classes, k, k), float32
     attribute_logits : Tensor or None, shape (n, attributes), float32
     """
 
     logits: Tensor
     embeddings: Tensor
-    cell_logits: Tensor | None
+    subtile_logits: Tensor | None
     attribute_logits: Tensor | None
 
 
@@ -35,8 +35,10 @@ def as_logits(network: TileModel, output: TileOutput) -> TileOutput:
     """The output with logits; the logarithm of probabilities is as good."""
     if network.output == "logits":
         return output
-    cells = None if output.cell_scores is None else output.cell_scores.clamp_min(1e-7).log()
-    return output._replace(scores=output.scores.clamp_min(1e-7).log(), cell_scores=cells)
+    subtiles = (
+        None if output.subtile_scores is None else output.subtile_scores.clamp_min(1e-7).log()
+    )
+    return output._replace(scores=output.scores.clamp_min(1e-7).log(), subtile_scores=subtiles)
 
 
 @torch.inference_mode()
@@ -71,4 +73,4 @@ def predict_examples(
     logits, embeddings = joined("scores"), joined("embedding")
     assert logits is not None
     assert embeddings is not None
-    return ExampleOutput(logits, embeddings, joined("cell_scores"), joined("attribute_scores"))
+    return ExampleOutput(logits, embeddings, joined("subtile_scores"), joined("attribute_scores"))

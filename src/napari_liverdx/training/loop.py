@@ -20,7 +20,7 @@ from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.calibration import fit_temperature
 from napari_liverdx.training.augment import dihedral, jitter_stain
 from napari_liverdx.training.config import EpochResult, TrainConfig
-from napari_liverdx.training.data._all import Example, Samples
+from napari_liverdx.training.data._all import Example, TileDataset
 from napari_liverdx.training.distributed import (
     average_buffers,
     average_gradients,
@@ -31,7 +31,7 @@ from napari_liverdx.training.examples import as_logits, predict_examples
 from napari_liverdx.training.losses import class_weights, mix, training_loss
 from napari_liverdx.training.state import TrainState, training_dtype
 
-__all__ = ["EpochResult", "TrainConfig", "Watch", "fine_tune", "predict_samples", "prefetch"]
+__all__ = ["EpochResult", "TrainConfig", "Watch", "fine_tune", "predict_dataset", "prefetch"]
 
 T = TypeVar("T")
 Watch = Callable[[int, int], bool]
@@ -39,7 +39,7 @@ Watch = Callable[[int, int], bool]
 
 def fine_tune(
     network: TileModel,
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     *,
@@ -61,7 +61,7 @@ def fine_tune(
     ----------
     network : TileModel
         The network.
-    samples : Samples
+    samples : TileDataset
         The labelled pictures.
     train, val : ndarray of int
         Which samples to learn from and which to choose the epoch and the temperature by.
@@ -103,13 +103,13 @@ def fine_tune(
         yield from list(state.history)
         if _finished(state, config):
             return
-        held_out = [e for i in val for e in samples.fixed(int(i), size, network.cells)]
+        held_out = [e for i in val for e in samples.fixed(int(i), size, network.subtiles)]
         while not _finished(state, config):
             loss = _train_epoch(network, samples, train, size, config, state, device, watch)
             if loss is None:
                 return
             average_buffers(network, state.mean)
-            logits, targets, _ = predict_samples(state.mean, held_out, device, config.batch_size)
+            logits, targets, _ = predict_dataset(state.mean, held_out, device, config.batch_size)
             accuracy = _balanced_accuracy(logits.argmax(1).numpy(), targets.argmax(1).numpy())
             loss, val_loss, accuracy, temperature = from_first(
                 [
@@ -139,7 +139,7 @@ def _finished(state: TrainState, config: TrainConfig) -> bool:
 
 def _run_key(
     network: TileModel,
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     size: int,
@@ -155,7 +155,7 @@ def _run_key(
     return digest.hexdigest()
 
 
-def _check_split(samples: Samples, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:
+def _check_split(samples: TileDataset, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:
     if not len(train) or not len(val):
         raise DataError("training needs samples to learn from and samples to validate on")
     shared = set(samples.groups[train]) & set(samples.groups[val])
@@ -168,13 +168,13 @@ def _check_split(samples: Samples, train: NDArray[np.intp], val: NDArray[np.intp
 class _Batch(NamedTuple):
     tiles: Tensor
     target: Tensor
-    cells: Tensor | None
+    subtiles: Tensor | None
     attributes: Tensor | None
 
 
 def _train_epoch(
     network: TileModel,
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     size: int,
     config: TrainConfig,
@@ -189,11 +189,11 @@ def _train_epoch(
     weights = None
     if config.balance == "weights":
         weights = class_weights(samples.labels[train], _n_classes(samples, network, train, size))
-    batches = _batches(samples, train, size, network.cells, config, state.epoch)
+    batches = _batches(samples, train, size, network.subtiles, config, state.epoch)
     steps = max(1, config.tiles_per_epoch // config.batch_size)
     total = 0.0
     for step, batch in enumerate(prefetch(batches) if device.type == "cuda" else batches):
-        _set_rates(state.optimiser, config, state.epoch + step / steps)
+        _set_rates(state.optimizer, config, state.epoch + step / steps)
         batch = _Batch(*(None if t is None else t.to(device, non_blocking=True) for t in batch))
         x = batch.tiles.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
@@ -201,11 +201,11 @@ def _train_epoch(
         loss = training_loss(
             output,
             batch.target,
-            batch.cells,
+            batch.subtiles,
             batch.attributes,
             gamma=config.focal_gamma,
             weights=weights,
-            cell_weight=config.cell_weight,
+            subtile_weight=config.subtile_weight,
         )
         _step(network, loss, state)
         state.average(network, config.ema_decay)
@@ -216,25 +216,25 @@ def _train_epoch(
 
 
 def _step(network: TileModel, loss: Tensor, state: TrainState) -> None:
-    optimiser, scaler = state.optimiser, state.scaler
-    optimiser.zero_grad(set_to_none=True)
+    optimizer, scaler = state.optimizer, state.scaler
+    optimizer.zero_grad(set_to_none=True)
     (loss if scaler is None else scaler.scale(loss)).backward()
     average_gradients(network)
     if scaler is not None:
-        scaler.unscale_(optimiser)
+        scaler.unscale_(optimizer)
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     if scaler is None:
-        optimiser.step()
+        optimizer.step()
     else:
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
 
 
 def _batches(
-    samples: Samples,
+    samples: TileDataset,
     train: NDArray[np.intp],
     size: int,
-    cells: int,
+    subtiles: int,
     config: TrainConfig,
     epoch: int,
 ) -> Iterator[_Batch]:
@@ -255,14 +255,14 @@ def _batches(
         0, max(1, len(order) // config.batch_size) * config.batch_size, config.batch_size
     ):
         chosen = train[order[start : start + config.batch_size]][rank::n_processes]
-        drawn = [samples.draw(int(i), size, cells, rng) for i in chosen]
+        drawn = [samples.draw(int(i), size, subtiles, rng) for i in chosen]
         batch = _collate(drawn)
-        grids = dihedral([g for g in (batch.tiles, batch.cells) if g is not None], generator)
+        grids = dihedral([g for g in (batch.tiles, batch.subtiles) if g is not None], generator)
         x = jitter_stain(grids[0], generator, sigma=config.stain_sigma)
         parts: list[Tensor | None] = [
             x,
             batch.target,
-            None if batch.cells is None else grids[1],
+            None if batch.subtiles is None else grids[1],
             batch.attributes,
         ]
         if config.mixup:
@@ -281,8 +281,8 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
             yield item
 
 
-def _n_classes(samples: Samples, network: TileModel, train: NDArray[np.intp], size: int) -> int:
-    return len(samples.fixed(int(train[0]), size, network.cells)[0].target)
+def _n_classes(samples: TileDataset, network: TileModel, train: NDArray[np.intp], size: int) -> int:
+    return len(samples.fixed(int(train[0]), size, network.subtiles)[0].target)
 
 
 def _freeze_encoder(network: TileModel, share: float) -> None:
@@ -301,11 +301,11 @@ def _freeze_encoder(network: TileModel, share: float) -> None:
             module.eval()
 
 
-def _set_rates(optimiser: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
+def _set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
     span = max(1e-9, config.epochs - config.warmup_epochs)
     done = min(1.0, max(0.0, progress - config.warmup_epochs) / span)
     factor = 0.5 * (1 + math.cos(math.pi * done))
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = group["full_rate"] * factor
 
 
@@ -321,17 +321,17 @@ def _balanced_order(
 def _collate(batch: list[Example]) -> _Batch:
     tiles = torch.from_numpy(np.stack([e.tile for e in batch])).permute(0, 3, 1, 2)
     target = torch.from_numpy(np.stack([e.target for e in batch]))
-    cells = [e.cells for e in batch if e.cells is not None]
+    subtiles = [e.subtiles for e in batch if e.subtiles is not None]
     attributes = [e.attributes for e in batch if e.attributes is not None]
     return _Batch(
         tiles,
         target,
-        torch.from_numpy(np.stack(cells)) if len(cells) == len(batch) else None,
+        torch.from_numpy(np.stack(subtiles)) if len(subtiles) == len(batch) else None,
         torch.from_numpy(np.stack(attributes)) if len(attributes) == len(batch) else None,
     )
 
 
-def predict_samples(
+def predict_dataset(
     network: TileModel, examples: list[Example], device: torch.device, batch_size: int = 32
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Logits for labelled examples; see `predict_examples` for more.
@@ -340,11 +340,11 @@ def predict_samples(
     -------
     logits : Tensor, shape (n, classes), float32
     targets : Tensor, shape (n, classes), float32
-    cell_logits : Tensor or None, shape (n, classes, k, k), float32
+    subtile_logits : Tensor or None, shape (n, classes, k, k), float32
     """
     found = predict_examples(network, examples, device, batch_size)
     targets = torch.from_numpy(np.stack([e.target for e in examples]))
-    return found.logits, targets, found.cell_logits
+    return found.logits, targets, found.subtile_logits
 
 
 def _balanced_accuracy(predicted: NDArray[np.intp], labels: NDArray[np.intp]) -> float:

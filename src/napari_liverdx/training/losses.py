@@ -83,12 +83,12 @@ def mix(tensors: list[Tensor], alpha: float, rng: np.random.Generator) -> list[T
 def training_loss(
     output: TileOutput,
     target: Tensor,
-    cells: Tensor | None,
+    subtiles: Tensor | None,
     attributes: Tensor | None,
     *,
     gamma: float,
     weights: Tensor | None,
-    cell_weight: float,
+    subtile_weight: float,
 ) -> Tensor:
     """Loss of the tile, its cells where both have them, and its attributes where known.
 
@@ -98,19 +98,19 @@ def training_loss(
         Logits.
     target : Tensor, shape (n, classes)
         Target distributions.
-    cells : Tensor or None, shape (n, classes, k, k)
+    subtiles : Tensor or None, shape (n, classes, k, k)
         Target distributions of the cells.
     attributes : Tensor or None, shape (n, attributes)
         1, 0, or NaN where not known.
     gamma, weights
         See `focal_cross_entropy`.
-    cell_weight : float
+    subtile_weight : float
         Weight of the cells' loss.
     """
     loss = focal_cross_entropy(output.scores, target, gamma=gamma, weights=weights)
-    if cells is not None and output.cell_scores is not None:
-        loss = loss + cell_weight * focal_cross_entropy(
-            output.cell_scores, cells, gamma=gamma, weights=weights
+    if subtiles is not None and output.subtile_scores is not None:
+        loss = loss + subtile_weight * focal_cross_entropy(
+            output.subtile_scores, subtiles, gamma=gamma, weights=weights
         )
     if attributes is not None and output.attribute_scores is not None:
         known = ~attributes.isnan()

@@ -21,7 +21,7 @@ from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.models.file import load_model_file
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.config import DataConfig
 from napari_liverdx.training.data.splits import Split, assigned_split, grouped_folds, of_sources
 from napari_liverdx.training.loop import (
@@ -49,7 +49,7 @@ class Recipe(BaseModel):
     card : dict
         Fields of the `ModelCard` that are known beforehand.
     data : settings of the data
-        ``kind`` is ``"masks"`` (see `MaskedSamples`) or ``"folders"`` (see `FolderSamples`);
+        ``kind`` is ``"masks"`` (see `MaskDataset`) or ``"folders"`` (see `FolderDataset`);
         ``val_folds`` says that one of so many parts chooses the epoch and the temperature.
     train : TrainConfig
     start : str
@@ -109,7 +109,7 @@ class Recipe(BaseModel):
             return network, "random"
         return network, load_imagenet_encoder(encoder, network.encoder_name)
 
-    def samples(self, folder: Path) -> Samples:
+    def samples(self, folder: Path) -> TileDataset:
         """The data in ``folder``.
 
         Raises
@@ -192,7 +192,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     return recipe
 
 
-def recipe_split(recipe: Recipe, samples: Samples) -> Split:
+def recipe_split(recipe: Recipe, samples: TileDataset) -> Split:
     """Which samples a recipe learns from, validates on, and leaves for testing.
 
     The data's own split is followed where they state one. Otherwise one grouped part of the
@@ -211,16 +211,16 @@ def recipe_split(recipe: Recipe, samples: Samples) -> Split:
     return Split(train, val, of_sources(samples, second) if second else chosen[:0])
 
 
-def _teaches_cells(
-    recipe: Recipe, samples: Samples, train: NDArray[np.intp], network: TileModel
+def _trains_subtiles(
+    recipe: Recipe, samples: TileDataset, train: NDArray[np.intp], network: TileModel
 ) -> bool:
     """Whether the cell scores of a model were taught; labels of whole tiles do not."""
     size = recipe.model_card().tile_size
-    example = samples.fixed(int(train[0]), size, network.cells)[0]
-    return example.cells is not None and recipe.train.cell_weight > 0
+    example = samples.fixed(int(train[0]), size, network.subtiles)[0]
+    return example.subtiles is not None and recipe.train.subtile_weight > 0
 
 
-def _taught_by(samples: Samples, split: Split, text: str) -> str:
+def _lineage(samples: TileDataset, split: Split, text: str) -> str:
     counts = ", ".join(
         f"{np.count_nonzero(samples.labels[split.train] == c)} {name}"
         for c, name in enumerate(samples.classes)
@@ -235,7 +235,7 @@ def _taught_by(samples: Samples, split: Split, text: str) -> str:
 
 def train_final(
     recipe: Recipe,
-    samples: Samples,
+    samples: TileDataset,
     device: torch.device,
     *,
     metrics: dict[str, Interval] | None = None,
@@ -270,15 +270,15 @@ def train_final(
         yield epoch
     if epoch is None or not (epoch.stopped_early or epoch.epoch >= recipe.train.epochs):
         return
-    if not _teaches_cells(recipe, samples, split.train, network):
-        network.leave_cells_out()
+    if not _trains_subtiles(recipe, samples, split.train, network):
+        network.disable_subtiles()
     mean, std = network.mean.flatten().tolist(), network.std.flatten().tolist()
     card = recipe.model_card(
-        training_data=_taught_by(samples, split, recipe.model_card().training_data),
+        training_data=_lineage(samples, split, recipe.model_card().training_data),
         temperature=round(epoch.temperature, 4),
-        cells=network.cells,
+        subtiles=network.subtiles,
         output=network.output,
-        normalisation={"mean": mean, "std": std, "channel_order": network.channel_order},
+        normalization={"mean": mean, "std": std, "channel_order": network.channel_order},
         metrics=metrics or {},
         command=command,
         versions={"napari-liverdx": __version__, "torch": torch.__version__, "start": start},

@@ -31,7 +31,7 @@ def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
 class TrainState:
     """Optimiser, running mean of the weights, best weights, and how far the run is."""
 
-    optimiser: torch.optim.AdamW
+    optimizer: torch.optim.AdamW
     mean: TileModel
     best_weights: dict[str, Tensor]
     epoch: int = 0
@@ -64,11 +64,11 @@ class TrainState:
             groups.append({"params": encoder, "lr": rate})
         for group in groups:
             group["full_rate"] = group["lr"]
-        optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         half = training_dtype(config, device) is torch.float16
         scaler = torch.amp.GradScaler(device.type) if half else None
         best = copy.deepcopy(network.state_dict())
-        return cls(optimiser, copy.deepcopy(network), best, scaler=scaler)
+        return cls(optimizer, copy.deepcopy(network), best, scaler=scaler)
 
     @torch.no_grad()
     def average(self, network: nn.Module, decay: float) -> None:
@@ -99,7 +99,7 @@ class TrainState:
             {
                 "network": network.state_dict(),
                 "mean": self.mean.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimiser": self.optimizer.state_dict(),
                 "best_weights": self.best_weights,
                 "key": self.key,
                 "scaler": None if self.scaler is None else self.scaler.state_dict(),
@@ -124,7 +124,7 @@ class TrainState:
                 raise ValueError("its settings, data or split are others")
             network.load_state_dict(stored["network"])
             self.mean.load_state_dict(stored["mean"])
-            self.optimiser.load_state_dict(stored["optimiser"])
+            self.optimizer.load_state_dict(stored["optimiser"])
             if self.scaler is not None and stored["scaler"] is not None:
                 self.scaler.load_state_dict(stored["scaler"])
             self.history = [EpochResult(**{**e, "restored": True}) for e in stored["history"]]

@@ -27,7 +27,7 @@ class Preferences(BaseModel):
     opacity : float
         Of probability layers.
     colormap : str
-        See `napari_liverdx.viewer.layers.base.COLORMAPS`; ``class colour`` for the empty name.
+        See `napari_liverdx.viewer.layers.base.COLORMAPS`; ``class color`` for the empty name.
     hide_names : bool
         Whether reports and exports carry a code instead of the slide's name.
     """

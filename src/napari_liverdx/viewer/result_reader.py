@@ -24,7 +24,7 @@ __all__ = [
     "find_layer",
     "get_result_reader",
     "open_slide_layer",
-    "stand_in",
+    "placeholder_layer",
 ]
 
 
@@ -53,7 +53,7 @@ def read_results(path: str | list[str]) -> list[LayerData]:
             layers.append(data)
             reference = Image(data[0], **data[1])
         else:
-            reference = stand_in(store)
+            reference = placeholder_layer(store)
         view = ViewState.load(store.path)
         layers.append(tile_layer(store, reference).as_layer_data_tuple())
         scheme = store.manifest.scheme
@@ -101,7 +101,7 @@ def open_slide_layer(
     return layer
 
 
-def stand_in(store: ResultStore) -> Image:
+def placeholder_layer(store: ResultStore) -> Image:
     """An empty layer that lies where the slide would, for a result whose slide is not there."""
     x, y = store.manifest.mpp
     return Image(

@@ -13,11 +13,11 @@ from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QVBoxLayout, QW
 
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.device import DeviceChoice, choose_device
-from napari_liverdx.models.ood import domain_rule
+from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.store import SUFFIX
 from napari_liverdx.results.view_state import ViewState
-from napari_liverdx.session.plan import obstacle
-from napari_liverdx.session.state import Extent, SessionState
+from napari_liverdx.session.plan import blocking_reason
+from napari_liverdx.session.state import AnalysisRegion, SessionState
 from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
 from napari_liverdx.viewer.preferences import Preferences, preferences
@@ -29,22 +29,22 @@ from napari_liverdx.widgets.main.run_panel import RunPanel, progress_text
 from napari_liverdx.widgets.main.slide_panel import SlidePanel
 from napari_liverdx.widgets.main.tissue_controller import TissueController
 from napari_liverdx.widgets.main.tissue_panel import TissuePanel
-from napari_liverdx.widgets.pages.compare_page import CompareTab
-from napari_liverdx.widgets.pages.explain_page import ExplainTab
-from napari_liverdx.widgets.pages.finetune_page import TeachTab
-from napari_liverdx.widgets.pages.measure_page import MeasureTab
-from napari_liverdx.widgets.pages.review_page import ReviewTab
+from napari_liverdx.widgets.pages.compare_page import ComparePage
+from napari_liverdx.widgets.pages.explain_page import ExplainPage
+from napari_liverdx.widgets.pages.finetune_page import FinetunePage
+from napari_liverdx.widgets.pages.measure_page import MeasurePage
+from napari_liverdx.widgets.pages.review_page import ReviewPage
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column
-from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
+from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = ["LiverDxDock"]
 
-_PAGES: tuple[type[Tab], ...] = (ReviewTab, MeasureTab, ExplainTab, TeachTab, CompareTab)
+_PAGES: tuple[type[Tab], ...] = (ReviewPage, MeasurePage, ExplainPage, FinetunePage, ComparePage)
 _SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
 
@@ -68,7 +68,7 @@ def _device(wanted: str) -> DeviceChoice:
         return choose_device()
 
 
-class LiverDxDock(LeavingDock):
+class LiverDxDock(ReleasableDock):
     """Open a slide, analyse it, move thresholds, read areas.
 
     Parameters
@@ -150,7 +150,7 @@ class LiverDxDock(LeavingDock):
         self.run_panel.cancel_requested.connect(control.cancel)
         self.run_panel.draw_requested.connect(control.draw_regions)
         self.run_panel.folder_requested.connect(self._ask_folder)
-        self.run_panel.extent_chosen.connect(self._choose_extent)
+        self.run_panel.analysis_region_chosen.connect(self._choose_analysis_region)
         self.run_panel.overlap_chosen.connect(self._choose_overlap)
         self.findings_panel.threshold_moved.connect(control.findings.set_threshold)
         self.findings_panel.error_rate_chosen.connect(control.findings.set_error_rate)
@@ -174,10 +174,10 @@ class LiverDxDock(LeavingDock):
         events.message.connect(self._show_status)
         events.progress.connect(self._on_progress)
         events.measures.connect(self._on_measures)
-        events.domain.connect(self._on_domain)
+        events.ood.connect(self._on_ood)
         events.out_folder.connect(self._on_folder)
         events.thresholds.connect(self.findings_panel.show_thresholds)
-        events.extent.connect(self._on_extent)
+        events.analysis_region.connect(self._on_analysis_region)
 
     def _connect_viewer(self) -> None:
         self.viewer.layers.events.inserted.connect(self._on_layers_changed)
@@ -252,8 +252,8 @@ class LiverDxDock(LeavingDock):
         self.controller.choose_model(name)
         self.model_panel.set_models(self.controller.models(), self.state.model)
 
-    def _choose_extent(self, text: str) -> None:
-        self.state.extent = Extent(text)
+    def _choose_analysis_region(self, text: str) -> None:
+        self.state.analysis_region = AnalysisRegion(text)
 
     def _choose_overlap(self, overlap: float) -> None:
         self.state.overlap = overlap
@@ -290,7 +290,7 @@ class LiverDxDock(LeavingDock):
 
     def _on_slide(self) -> None:
         self.slide_panel.show_facts(self.state.slide)
-        self._on_domain()
+        self._on_ood()
         self._show_status()
 
     def _on_card(self) -> None:
@@ -299,7 +299,7 @@ class LiverDxDock(LeavingDock):
         self.model_panel.set_models(self.controller.models(), self.state.model)
         self._show_scheme()
         self.findings_panel.allow_error_rate(card is not None and bool(card.conformal))
-        self._on_domain()
+        self._on_ood()
         self._show_status()
 
     def _on_result(self) -> None:
@@ -320,22 +320,20 @@ class LiverDxDock(LeavingDock):
 
     def _show_status(self) -> None:
         state = self.state
-        self.run_panel.show_status(state.status, obstacle(state), state.message)
+        self.run_panel.show_status(state.status, blocking_reason(state), state.message)
 
     def _on_progress(self) -> None:
         progress = self.state.progress
         self.run_panel.show_progress(progress)
-        if progress is not None and progress.domain is not None and progress.domain.tiles:
-            self.state.domain = progress.domain
+        if progress is not None and progress.ood is not None and progress.ood.tiles:
+            self.state.ood = progress.ood
         if progress is not None and self.state.status.is_active:
             self.state.message = progress_text(progress)
 
-    def _on_domain(self) -> None:
+    def _on_ood(self) -> None:
         card, looked_at = self.state.card, self.state.slide is not None
-        known = card is None or domain_rule(card) is not None
-        self.model_panel.domain.show_reading(
-            self.state.domain, has_statistics=known or not looked_at
-        )
+        known = card is None or ood_rule(card) is not None
+        self.model_panel.ood.show_reading(self.state.ood, has_statistics=known or not looked_at)
 
     def _on_measures(self) -> None:
         self.findings_panel.show_measures(self.state.measures)
@@ -343,8 +341,8 @@ class LiverDxDock(LeavingDock):
     def _on_folder(self) -> None:
         self.run_panel.show_folder(self.state.out_folder)
 
-    def _on_extent(self) -> None:
-        self.run_panel.extent.setCurrentText(self.state.extent.value)
+    def _on_analysis_region(self) -> None:
+        self.run_panel.analysis_region.setCurrentText(self.state.analysis_region.value)
 
     def _on_cursor(self, event: Any) -> None:
         results = self.controller.results

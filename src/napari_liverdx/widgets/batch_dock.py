@@ -33,8 +33,8 @@ from napari_liverdx.widgets.parts.panel import (
     scroll_column,
     set_tone,
 )
-from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
-from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
+from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
+from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -48,7 +48,7 @@ _MODELS = "Models (*.safetensors);;All files (*)"
 _TICK_MS = 100
 
 
-class BatchDock(LeavingDock):
+class BatchDock(ReleasableDock):
     """List slides, run them all, read the table, open results.
 
     Parameters
@@ -60,7 +60,7 @@ class BatchDock(LeavingDock):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.stop = StopSwitch()
+        self.stop = CancelToken()
         self.workers = Workers(self.stop)
         self.model = BatchModel(self)
         self.card: ModelCard | None = None
@@ -348,7 +348,7 @@ class BatchDock(LeavingDock):
         if self._closed:
             return
         busy = self.is_busy
-        missing = self._obstacle()
+        missing = self._blocking_reason()
         self.model.locked = busy
         self.run_button.setEnabled(not missing and not busy)
         self.run_button.setToolTip(missing or "Slides that are done are only measured again")
@@ -362,7 +362,7 @@ class BatchDock(LeavingDock):
             # The worker leaves a moment after its last message; the buttons follow it.
             QTimer.singleShot(_TICK_MS, self._while_busy)
 
-    def _obstacle(self) -> str:
+    def _blocking_reason(self) -> str:
         if not self.model.items:
             return "Add slides first"
         if self.settings.chosen_folder is None:

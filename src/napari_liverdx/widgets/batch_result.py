@@ -13,7 +13,7 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.viewer.layers.result import ResultLayers
-from napari_liverdx.viewer.result_reader import open_slide_layer, stand_in
+from napari_liverdx.viewer.result_reader import open_slide_layer, placeholder_layer
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def open_result(
         return False
     if layer is None:
         show_warning(f"{slide.name} is not there any more; its result is shown without it")
-        layer = stand_in(store)
+        layer = placeholder_layer(store)
     view = ViewState.load(path)
     ResultLayers(viewer, store, layer, {**thresholds, **view.thresholds}, view)
     return True

@@ -41,8 +41,8 @@ from napari_liverdx.widgets.parts.panel import (
     scroll_column,
     set_tone,
 )
-from napari_liverdx.widgets.parts.releasing_dock import LeavingDock
-from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
+from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
+from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -54,7 +54,7 @@ _RECIPES = "Recipes (*.toml *.yaml *.yml);;All files (*)"
 _MODELS = "Models (*.safetensors)"
 
 
-class TrainDock(LeavingDock):
+class TrainDock(ReleasableDock):
     """Choose a recipe and labelled data, train, watch the curves, keep the model.
 
     Parameters
@@ -66,7 +66,7 @@ class TrainDock(LeavingDock):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.stop = StopSwitch()
+        self.stop = CancelToken()
         self.workers = Workers(self.stop)
         self.epochs: list[EpochResult] = []
         self.saved: TrainingSaved | None = None

@@ -15,15 +15,15 @@ def test_classifier_shapes(hidden: int, kind: str) -> None:
     network = CnnRnnClassifier(4, "mobilenetv3_small_050", 224, hidden, 16, kind).eval()
     output = network(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
     assert output.scores.shape == (2, 4)
-    assert output.cell_scores is not None
-    assert output.cell_scores.shape == (2, 4, 7, 7)
+    assert output.subtile_scores is not None
+    assert output.subtile_scores.shape == (2, 4, 7, 7)
     assert output.embedding.shape == (2, 16 + 2 * hidden)
     assert (network.context is None) == (hidden == 0)
 
 
 def test_other_encoders_and_sizes_fit() -> None:
     network = CnnRnnClassifier(2, "resnet18", tile_size=128, fine=False).eval()
-    assert network.cells == 4
+    assert network.subtiles == 4
     assert network(torch.zeros(1, 3, 128, 128, dtype=torch.uint8)).scores.shape == (1, 2)
 
 
@@ -33,10 +33,10 @@ def test_normalisation_is_inside(tiny: LoadedModel) -> None:
         assert torch.allclose(
             tiny.network(raw).scores, tiny.network(raw.float() / 255).scores, atol=1e-6
         )
-    x = tiny.network.normalise(raw)
+    x = tiny.network.normalize(raw)
     assert torch.allclose(x, raw.float() / 127.5 - 1, atol=1e-6)
-    tiny.network.set_normalisation((0, 0, 0), (1, 1, 1), "BGR")
-    assert torch.allclose(tiny.network.normalise(raw), raw.flip(1).float() / 255)
+    tiny.network.set_normalization((0, 0, 0), (1, 1, 1), "BGR")
+    assert torch.allclose(tiny.network.normalize(raw), raw.flip(1).float() / 255)
 
 
 def test_attention_pool_with_a_full_mask_is_the_plain_one() -> None:

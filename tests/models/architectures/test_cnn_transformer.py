@@ -16,7 +16,7 @@ def test_transformer_sees_the_whole_tile() -> None:
     changed = tiles.clone()
     changed[..., :32, :32] = 1
     with torch.inference_mode():
-        a, b = network(tiles).cell_scores, network(changed).cell_scores
+        a, b = network(tiles).subtile_scores, network(changed).subtile_scores
     assert a is not None
     assert b is not None
     assert (a - b)[0, :, -1, -1].abs().max() > 1e-6

@@ -50,17 +50,17 @@ def test_one_interface(name: str, tmp_path: Path) -> None:
     assert whole.embedding.ndim == 2
     assert torch.isfinite(whole.scores).all()
     assert torch.allclose(whole.scores, torch.cat([s.scores for s in single]), 1e-3, 2e-4)
-    if whole.cell_scores is not None:
-        assert whole.cell_scores.shape == (3, 3, network.cells, network.cells)
+    if whole.subtile_scores is not None:
+        assert whole.subtile_scores.shape == (3, 3, network.subtiles, network.subtiles)
     else:
-        assert network.cells == 1
+        assert network.subtiles == 1
     card = make_card(
         architecture=name,
         arguments=CASES[name],
         tile_size=96,
-        cells=network.cells,
+        subtiles=network.subtiles,
         output=network.output,
-        normalisation={
+        normalization={
             "mean": network.mean.flatten().tolist(),
             "std": network.std.flatten().tolist(),
             "channel_order": network.channel_order,
@@ -78,8 +78,8 @@ def test_every_trained_weight_gets_a_gradient(name: str) -> None:
     network = build(name).train()
     output = network(torch.rand(2, 3, 96, 96))
     loss = output.scores.square().sum()
-    if output.cell_scores is not None:
-        loss = loss + output.cell_scores.square().sum()
+    if output.subtile_scores is not None:
+        loss = loss + output.subtile_scores.square().sum()
     loss.backward()
     without = [n for n, p in network.named_parameters() if p.grad is None]
     assert not without

@@ -13,16 +13,16 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_steps
 from napari_liverdx.training.audit.fingerprints import turned
 from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
-from napari_liverdx.training.data.base import Samples
-from napari_liverdx.training.data.folders import FolderSamples
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.base import TileDataset
+from napari_liverdx.training.data.folders import FolderDataset
+from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.data.splits import grouped_folds
-from napari_liverdx.training.data.table import TableSamples
+from napari_liverdx.training.data.table import TableDataset
 from tests.support.pictures import add_picture, jpeg, parts_of
 
 
 def audited(folder: Path) -> AuditReport:
-    samples = TableSamples(folder, ("a", "b"))
+    samples = TableDataset(folder, ("a", "b"))
     return audit(samples, parts_of(samples))
 
 
@@ -71,7 +71,7 @@ def test_identical_copies_across_parts_and_groups(clean_tiles: Path) -> None:
     assert kinds(report, "warning") == ["identical pictures"]
     add_picture(clean_tiles, "far.png", tile, "a,p98,val")
     assert kinds(audited(clean_tiles)) == ["identical pictures"]
-    samples = TableSamples(clean_tiles, ("a", "b"))
+    samples = TableDataset(clean_tiles, ("a", "b"))
     without = audit(samples)
     assert not without.is_leaky
     assert len(without.pairs) == 2
@@ -119,7 +119,7 @@ def test_pictures_without_groups_are_mentioned(clean_tiles: Path) -> None:
     text = (clean_tiles / "tiles.csv").read_text().splitlines()
     rows = [line.split(",") for line in text]
     (clean_tiles / "tiles.csv").write_text("\n".join(f"{r[0]},{r[1]}" for r in rows) + "\n")
-    samples = TableSamples(clean_tiles, ("a", "b"))
+    samples = TableDataset(clean_tiles, ("a", "b"))
     report = audit(samples)
     assert kinds(report, "warning") == ["no groups"]
     with pytest.raises(DataError, match="another part"):
@@ -127,7 +127,7 @@ def test_pictures_without_groups_are_mentioned(clean_tiles: Path) -> None:
 
 
 def test_progress_is_told_and_an_audit_can_be_left(clean_tiles: Path) -> None:
-    steps = audit_steps(TableSamples(clean_tiles, ("a", "b")))
+    steps = audit_steps(TableDataset(clean_tiles, ("a", "b")))
     shares = [next(steps).share for _ in range(24)]
     assert shares == pytest.approx(np.arange(1, 25) / 24)
     step = next(steps)
@@ -136,14 +136,14 @@ def test_progress_is_told_and_an_audit_can_be_left(clean_tiles: Path) -> None:
     steps.close()
 
 
-def folds(samples: Samples) -> dict[str, NDArray[np.intp]]:
+def folds(samples: TileDataset) -> dict[str, NDArray[np.intp]]:
     found = grouped_folds(samples, np.arange(len(samples)), 5, 0)
     return {f"fold {i}": part for i, (_, part) in enumerate(found)}
 
 
 def test_oral_tiles_hold_one_picture_with_both_labels(data_root: Path) -> None:
     """Its publishers cleaned byte-identical copies; this one was stored again."""
-    samples = FolderSamples(data_root / "oral_he", group_pattern=r"^(\d+)x_(\d+)", group_blocks=20)
+    samples = FolderDataset(data_root / "oral_he", group_pattern=r"^(\d+)x_(\d+)", group_blocks=20)
     report = audit(samples, folds(samples))
     assert report.is_leaky
     conflict = next(f for f in report.findings if f.kind == "conflicting labels")
@@ -154,7 +154,7 @@ def test_oral_tiles_hold_one_picture_with_both_labels(data_root: Path) -> None:
 
 @pytest.mark.slow
 def test_size_of_ultrasound_frames_predicts_the_diagnosis(data_root: Path) -> None:
-    samples = FolderSamples(data_root / "ultrasound" / "focal_lesions")
+    samples = FolderDataset(data_root / "ultrasound" / "focal_lesions")
     report = audit(samples)
     told = [f.message for f in report.findings if f.kind == "short cut"]
     assert any("picture size alone" in m for m in told)
@@ -168,7 +168,7 @@ def test_patients_of_the_fatty_liver_set_are_kept_apart(data_root: Path, tmp_pat
         for path in sorted((data_root / "ultrasound" / "fatty_liver_rois").glob("*.png"))
     ]
     (tmp_path / "tiles.csv").write_text("\n".join(lines) + "\n")
-    samples = TableSamples(tmp_path, group_pattern=r"ROI_(\d+)")
+    samples = TableDataset(tmp_path, group_pattern=r"ROI_(\d+)")
     assert len(np.unique(samples.groups)) == 43
     report = audit(samples, folds(samples))
     assert not report.is_leaky
@@ -176,7 +176,7 @@ def test_patients_of_the_fatty_liver_set_are_kept_apart(data_root: Path, tmp_pat
 
 @pytest.mark.slow
 def test_steatosis_tiles_do_not_leak(data_root: Path) -> None:
-    samples = MaskedSamples(data_root / "liver_steatosis")
+    samples = MaskDataset(data_root / "liver_steatosis")
     report = audit(samples, folds(samples))
     assert not report.is_leaky
     assert len(report.pairs) == 0

@@ -37,8 +37,8 @@ def test_blocks_find_what_a_plain_comparison_finds(monkeypatch: pytest.MonkeyPat
     smooth = [np.asarray(Image.fromarray(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)).resize(
         (64, 64), Image.Resampling.BICUBIC)) for _ in range(20)]  # fmt: skip
     pictures = [*smooth, *(jpeg(np.ascontiguousarray(p[::-1]), 70) for p in smooth)]
-    digests, small, sizes, colours = zip(*map(fingerprint, pictures), strict=True)
-    prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colours))
+    digests, small, sizes, colors = zip(*map(fingerprint, pictures), strict=True)
+    prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colors))
     whole = [s for s in near_pairs(prints) if isinstance(s, NearPair)]
     assert {(p.first, p.second) for p in whole} == {(i, i + 20) for i in range(20)}
     monkeypatch.setattr(fingerprints, "BLOCK", 7)

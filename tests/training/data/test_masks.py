@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data.masks import LabelRule, MaskedSamples, blank_pixels
+from napari_liverdx.training.data.masks import LabelRule, MaskDataset, blank_pixels
 
 
 def test_label_rule_passes_from_class_to_class() -> None:
     rule = LabelRule()
     blank = np.array([0, 0, 0, 1, 0.5, 0], np.float32)
     fat = np.array([0, 0.5, 0.0125, 0, 0, 0.02], np.float32)
-    target = rule.targets(blank, fat, cell=False)
+    target = rule.targets(blank, fat, subtile=False)
     assert target.sum(0) == pytest.approx(1)
     assert target[:, 0] == pytest.approx([0, 1, 0])
     assert target[:, 1] == pytest.approx([0, 0, 1])
@@ -39,24 +39,24 @@ def test_glass_is_blank_and_vacuoles_and_slits_are_not() -> None:
     assert not blank_pixels(image, fat)[:95, :70].any()
 
 
-def test_masked_samples_follow_their_masks(masked_samples: MaskedSamples) -> None:
+def test_masked_samples_follow_their_masks(masked_samples: MaskDataset) -> None:
     assert len(masked_samples) == 16
     assert set(masked_samples.sources) == {"A", "T"}
     for i in range(len(masked_samples)):
         for example in masked_samples.fixed(i, 224, 7):
             assert example.tile.shape == (224, 224, 3)
             assert example.target.sum() == pytest.approx(1, abs=1e-5)
-            assert example.cells is not None
-            assert example.cells.sum(0) == pytest.approx(1, abs=1e-5)
+            assert example.subtiles is not None
+            assert example.subtiles.sum(0) == pytest.approx(1, abs=1e-5)
     assert (masked_samples.labels[12:] == 0).all(), "glass is background"
     assert (masked_samples.labels[:12] == 2).sum() >= 10, "the sample is fatty"
 
 
-def test_truth_does_not_depend_on_the_model(masked_samples: MaskedSamples) -> None:
+def test_truth_does_not_depend_on_the_model(masked_samples: MaskDataset) -> None:
     """Models with other cells are tested on the same labels."""
     for i in range(len(masked_samples)):
         targets = [
-            [e.target for e in masked_samples.fixed(i, 128, cells)] for cells in (1, 4, 7, 14)
+            [e.target for e in masked_samples.fixed(i, 128, subtiles)] for subtiles in (1, 4, 7, 14)
         ]
         for other in targets[1:]:
             assert np.array_equal(targets[0], other)
@@ -64,16 +64,16 @@ def test_truth_does_not_depend_on_the_model(masked_samples: MaskedSamples) -> No
 
 def test_bad_data_is_named(tmp_path: Path, masked_tiles: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
-        MaskedSamples(tmp_path / "nowhere")
+        MaskDataset(tmp_path / "nowhere")
     (masked_tiles / "masks" / "t3.png").unlink()
     with pytest.raises(DataError, match="no picture for tile 't3'"):
-        MaskedSamples(masked_tiles)
+        MaskDataset(masked_tiles)
     Image.new("L", (10, 10)).save(masked_tiles / "masks" / "t3.png")
     with pytest.raises(DataError, match="same size"):
-        MaskedSamples(masked_tiles)
+        MaskDataset(masked_tiles)
     (masked_tiles / "masks" / "t3.png").write_bytes(b"junk")
     with pytest.raises(DataError, match="damaged"):
-        MaskedSamples(masked_tiles)
+        MaskDataset(masked_tiles)
     (masked_tiles / "tiles.csv").write_text("tile,source\na,b\n")
     with pytest.raises(DataError, match="column group"):
-        MaskedSamples(masked_tiles)
+        MaskDataset(masked_tiles)

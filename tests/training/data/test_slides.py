@@ -18,7 +18,7 @@ from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 from napari_liverdx.training.data.annotated import TileRule
 from napari_liverdx.training.data.config import DataConfig, guess_kind
-from napari_liverdx.training.data.slides import SlideSamples
+from napari_liverdx.training.data.slides import SlideDataset
 from tests.support.annotations import box, feature, shapes_csv
 from tests.support.leaks import DESCRIPTORS, open_files
 from tests.support.slides import write_pyramid
@@ -29,9 +29,9 @@ RULE = TileRule()
 LABELS = {"Fat": "fat", "Liver": "liver"}
 
 
-def drawn(slides: Path, **more: Any) -> SlideSamples:
+def drawn(slides: Path, **more: Any) -> SlideDataset:
     options = {"mpp": 0.5, "tile_size": 224, "labels": LABELS, **more}
-    return SlideSamples(slides, ("liver", "fat"), **options)
+    return SlideDataset(slides, ("liver", "fat"), **options)
 
 
 def test_tiles_are_exactly_those_of_a_run(slides: Path, sample: Slide) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data.folders import FolderSamples
-from napari_liverdx.training.data.masks import MaskedSamples
+from napari_liverdx.training.data.folders import FolderDataset
+from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.data.splits import (
     assigned_split,
     folds_of,
@@ -23,7 +23,7 @@ from napari_liverdx.training.data.splits import (
 
 
 def test_splits_that_are_not_stated_keep_groups_together(pictures: Path) -> None:
-    samples = FolderSamples(pictures / "tiles", group_pattern=r"^(p\d)")
+    samples = FolderDataset(pictures / "tiles", group_pattern=r"^(p\d)")
     split = assigned_split(samples, 2, 0, test_folds=3)
     sides = [set(samples.groups[i]) for i in split.parts.values()]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 6
@@ -80,7 +80,7 @@ def test_groups_are_joined_through_pairs() -> None:
     assert joined_groups(groups, np.empty((0, 2), int)).tolist() == groups.tolist()
 
 
-def test_folds_never_split_a_group(masked_samples: MaskedSamples) -> None:
+def test_folds_never_split_a_group(masked_samples: MaskDataset) -> None:
     seen: list[int] = []
     for rest, part in grouped_folds(masked_samples, np.arange(16), 4, 0):
         assert not set(masked_samples.groups[rest]) & set(masked_samples.groups[part])

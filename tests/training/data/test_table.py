@@ -9,7 +9,7 @@ import pytest
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import read_table
-from napari_liverdx.training.data.table import TableSamples
+from napari_liverdx.training.data.table import TableDataset
 
 
 def test_tables_are_checked(pictures: Path) -> None:
@@ -18,7 +18,7 @@ def test_tables_are_checked(pictures: Path) -> None:
     def refused(text: str, **more: Any) -> str:
         table.write_text(text)
         with pytest.raises(DataError) as caught:
-            TableSamples(pictures, **more)
+            TableDataset(pictures, **more)
         return str(caught.value)
 
     good = "tiles/HCC/p0_0.png,HCC\n"

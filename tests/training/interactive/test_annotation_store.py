@@ -13,13 +13,13 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.session.finetune import summarise
 from napari_liverdx.slides.annotations import read_geojson
 from napari_liverdx.slides.open import open_slide
-from napari_liverdx.training.interactive.annotation_store import TaughtFolder, rectangle
+from napari_liverdx.training.interactive.annotation_store import AnnotationFolder, rectangle
 from tests.support.models import make_card
 from tests.support.teaching import TILE, taught
 
 
 def test_what_was_taught_is_kept_as_geojson(painted: Path, tmp_path: Path) -> None:
-    folder = TaughtFolder(tmp_path / "kept")
+    folder = AnnotationFolder(tmp_path / "kept")
     with open_slide(painted) as slide:
         assert folder.all() == []
         assert not folder.knows(slide)
@@ -49,7 +49,7 @@ def test_what_was_taught_is_kept_as_geojson(painted: Path, tmp_path: Path) -> No
 
 def test_one_slide_under_two_names_is_one_slide(painted: Path, tmp_path: Path) -> None:
     """A copy is no second slide to hold out; a slide that was renamed takes its shapes along."""
-    folder = TaughtFolder(tmp_path / "kept")
+    folder = AnnotationFolder(tmp_path / "kept")
     copy = tmp_path / "copy.tif"
     shutil.copy(painted, copy)
     with open_slide(painted) as slide, open_slide(copy) as other:
@@ -76,7 +76,7 @@ def test_one_slide_under_two_names_is_one_slide(painted: Path, tmp_path: Path) -
 
 def test_of_a_tile_called_twice_the_last_word_counts(painted: Path, tmp_path: Path) -> None:
     """Two results of a slide, the same tile called in both: one sample, the newer class."""
-    folder = TaughtFolder(tmp_path / "kept")
+    folder = AnnotationFolder(tmp_path / "kept")
     first = [rectangle("liver", 0, 0, TILE, TILE), rectangle("fat", 2 * TILE, 0, TILE, TILE)]
     second = [rectangle("fat", 0.4, 0, TILE, TILE), rectangle("fat", TILE / 2, 0, TILE, TILE)]
     early, late = "2026-01-01T00:00:00+00:00", "2026-01-01T00:00:09+00:00"
@@ -94,7 +94,7 @@ def test_of_a_tile_called_twice_the_last_word_counts(painted: Path, tmp_path: Pa
 
 
 def test_a_damaged_file_costs_only_itself(painted: Path, tmp_path: Path) -> None:
-    folder = TaughtFolder(tmp_path / "kept")
+    folder = AnnotationFolder(tmp_path / "kept")
     with open_slide(painted) as slide:
         folder.keep(slide, taught(slide).shapes)
         for content in ("", "{", "[]", '{"liverdx": {"key": "a.1", "slide": "a", "mpp": [1]}}'):

@@ -15,9 +15,9 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.data.annotated import AnnotatedSlide
 from napari_liverdx.training.interactive.annotation_store import rectangle
 from napari_liverdx.training.interactive.corrections import (
-    TaughtSamples,
-    cell_targets,
+    AnnotationDataset,
     pairs_closer_than,
+    subtile_targets,
 )
 from tests.support.models import SCHEME, make_card
 from tests.support.teaching import REGIONS, TILE, taught
@@ -33,7 +33,7 @@ def test_a_called_tile_is_not_tested_on_beside_what_teaches(painted: Path) -> No
     near, far = (("liver", 3.3, 0.5, 1, 1),), (("liver", 3.3, 3, 1, 1),)
     with open_slide(painted) as slide:
         groups = [
-            TaughtSamples([taught(slide, REGIONS[:1], tiles)], make_card()).groups
+            AnnotationDataset([taught(slide, REGIONS[:1], tiles)], make_card()).groups
             for tiles in (near, far)
         ]
     assert len(set(groups[0])) == 1
@@ -42,8 +42,8 @@ def test_a_called_tile_is_not_tested_on_beside_what_teaches(painted: Path) -> No
 
 def test_a_called_tile_counts_more_than_the_shape_around_it(painted: Path) -> None:
     with open_slide(painted) as slide:
-        plain = TaughtSamples([taught(slide)], make_card())
-        samples = TaughtSamples([taught(slide, REGIONS, (("fat", 1, 0, 1, 1),))], make_card())
+        plain = AnnotationDataset([taught(slide)], make_card())
+        samples = AnnotationDataset([taught(slide, REGIONS, (("fat", 1, 0, 1, 1),))], make_card())
         assert len(samples) == len(plain)
         (index,) = (i for i, r in enumerate(samples.rects) if (r.x, r.y) == (TILE, 0))
         assert samples.labels[index] == SCHEME.index("fat")
@@ -57,7 +57,7 @@ def test_a_called_tile_counts_more_than_the_shape_around_it(painted: Path) -> No
 
 def test_a_class_of_another_model_is_told(painted: Path) -> None:
     with open_slide(painted) as slide, pytest.raises(DataError, match="'tumour' is no class"):
-        TaughtSamples([taught(slide, (("tumour", 0, 0, 2, 2),))], make_card())
+        AnnotationDataset([taught(slide, (("tumour", 0, 0, 2, 2),))], make_card())
 
 
 _HERE = Rect(0, 0, TILE, TILE)
@@ -79,7 +79,7 @@ def test_cells_learn_shapes_and_keep_what_was_not_taught() -> None:
     before = np.full((3, 7, 7), 0.1, np.float32)
     before[0] = 0.8
     slide = _annotated((("liver", 0, 0, 4 / 7, 1),))
-    target = cell_targets(slide, (), Rect(0, 0, TILE, TILE), before, SCHEME)
+    target = subtile_targets(slide, (), Rect(0, 0, TILE, TILE), before, SCHEME)
     assert (target[:, :, :4] == np.array([0, 1, 0], np.float32)[:, None, None]).all()
     assert np.array_equal(target[:, :, 4:], before[:, :, 4:])
 
@@ -89,7 +89,7 @@ def test_a_shape_with_disease_is_not_diseased_in_every_cell() -> None:
     rng = np.random.default_rng(0)
     before = rng.dirichlet((4, 4, 1), (7, 7)).transpose(2, 0, 1).astype(np.float32)
     fat = SCHEME.index("fat")
-    target = cell_targets(_annotated((("fat", 0, 0, 1, 1),)), (), _HERE, before, SCHEME)
+    target = subtile_targets(_annotated((("fat", 0, 0, 1, 1),)), (), _HERE, before, SCHEME)
     taught_fat = target[fat] == 1
     assert 25 <= taught_fat.sum() <= 30
     assert taught_fat[before.argmax(axis=0) == fat].all()
@@ -105,12 +105,12 @@ def test_a_called_tile_teaches_cells_only_what_follows() -> None:
     before[:, :2] = np.array([0.2, 0.1, 0.7], np.float32)[:, None, None]
     here = _HERE
     tile = rectangle("any", 0, 0, TILE, TILE)
-    healthy = cell_targets(_annotated(()), [(tile, liver)], here, before, SCHEME)
+    healthy = subtile_targets(_annotated(()), [(tile, liver)], here, before, SCHEME)
     assert (healthy[liver, :2] == 1).all()
     assert (healthy[fat, :2] == 0).all()
     assert np.array_equal(healthy[:, 2:], before[:, 2:])
-    sick = cell_targets(_annotated(()), [(tile, fat)], here, before, SCHEME)
+    sick = subtile_targets(_annotated(()), [(tile, fat)], here, before, SCHEME)
     assert np.array_equal(sick[:, :2], before[:, :2])
     assert (sick[:, 2:] == 0).all()
-    away = cell_targets(_annotated(()), [(tile, fat)], Rect(TILE, 0, TILE, TILE), before, SCHEME)
+    away = subtile_targets(_annotated(()), [(tile, fat)], Rect(TILE, 0, TILE, TILE), before, SCHEME)
     assert np.array_equal(away, before)

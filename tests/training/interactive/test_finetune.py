@@ -9,9 +9,9 @@ import torch
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.config import EpochResult
-from napari_liverdx.training.interactive.corrections import TaughtSamples, answer_of
-from napari_liverdx.training.interactive.finetune import Lesson, teach, teach_config
-from napari_liverdx.training.interactive.split import taught_split
+from napari_liverdx.training.interactive.corrections import AnnotationDataset, answer_of
+from napari_liverdx.training.interactive.finetune import FinetuneResult, finetune, finetune_config
+from napari_liverdx.training.interactive.split import split_annotations
 from tests.support.models import SCHEME, make_card
 from tests.support.teaching import TILE, taught
 
@@ -20,18 +20,20 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
     """Random weights call everything one class; two painted colours are learned, cells too."""
     path = tmp_path / "taught.safetensors"
     with open_slide(painted) as slide:
-        samples = TaughtSamples([taught(slide)], tiny.card, answer_of(tiny, torch.device("cpu")))
-        split = taught_split(samples)
-        config = teach_config(12)
-        steps = list(teach(tiny, samples, split, path, torch.device("cpu"), config=config))
-    lesson = steps[-1]
-    assert isinstance(lesson, Lesson)
+        samples = AnnotationDataset(
+            [taught(slide)], tiny.card, answer_of(tiny, torch.device("cpu"))
+        )
+        split = split_annotations(samples)
+        config = finetune_config(12)
+        steps = list(finetune(tiny, samples, split, path, torch.device("cpu"), config=config))
+    outcome = steps[-1]
+    assert isinstance(outcome, FinetuneResult)
     epochs = [s for s in steps if isinstance(s, EpochResult)]
     assert epochs[-1].train_loss < epochs[0].train_loss
-    assert lesson.test.by == "place"
-    assert lesson.test.tiles == len(split.held_out)
-    assert lesson.test.before.value < 0.75
-    assert lesson.test.after.value == 1.0
+    assert outcome.test.by == "place"
+    assert outcome.test.tiles == len(split.held_out)
+    assert outcome.test.before.value < 0.75
+    assert outcome.test.after.value == 1.0
     model = load_model_file(path)
     encoder = tiny.network.encoder.state_dict()
     for name, tensor in model.network.encoder.state_dict().items():
@@ -43,14 +45,14 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
     assert "optimistic" in card.metrics["balanced accuracy"].how
     assert "is not known" in card.limitations
     assert "Not taught: Background" in card.limitations
-    assert not card.domain
+    assert not card.ood
     assert not card.conformal
     assert card.temperature >= tiny.card.temperature
     with torch.inference_mode(), open_slide(painted) as slide:
         dense = []
         for y in (0, 5 * TILE):
             tile = torch.from_numpy(slide.read_region(0, 0, y, TILE, TILE)).permute(2, 0, 1)[None]
-            dense.append(model.network(tile).cell_scores.argmax(1))
+            dense.append(model.network(tile).subtile_scores.argmax(1))
     assert (dense[0] == SCHEME.index("liver")).float().mean() > 0.8
     assert (dense[1] == SCHEME.index("fat")).float().mean() > 0.8
 
@@ -59,15 +61,15 @@ def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> No
     from napari_liverdx.models.architectures.registry import build_model
 
     torch.manual_seed(0)
-    card = make_card(architecture="cnn", arguments={"encoder": "mobilenetv3_small_050"}, cells=1)
+    card = make_card(architecture="cnn", arguments={"encoder": "mobilenetv3_small_050"}, subtiles=1)
     path = tmp_path / "cnn.safetensors"
     save_model_file(path, build_model("cnn", 3, card.arguments, TILE), card, half=False)
     model = load_model_file(path)
-    config = teach_config(1).model_copy(update={"tiles_per_epoch": 8, "batch_size": 4})
+    config = finetune_config(1).model_copy(update={"tiles_per_epoch": 8, "batch_size": 4})
     with open_slide(painted) as slide:
-        samples = TaughtSamples([taught(slide)], card)
-        split = taught_split(samples)
+        samples = AnnotationDataset([taught(slide)], card)
+        split = split_annotations(samples)
         out = tmp_path / "out.safetensors"
-        steps = list(teach(model, samples, split, out, torch.device("cpu"), config=config))
-    assert isinstance(steps[-1], Lesson)
-    assert load_model_file(out).card.cells == 1
+        steps = list(finetune(model, samples, split, out, torch.device("cpu"), config=config))
+    assert isinstance(steps[-1], FinetuneResult)
+    assert load_model_file(out).card.subtiles == 1

@@ -15,9 +15,9 @@ from napari_liverdx.models.file import LoadedModel, read_card, save_model_file
 from napari_liverdx.session.finetune import summarise
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import TaughtSamples, TaughtSlide
+from napari_liverdx.training.interactive.corrections import AnnotationDataset, SlideWithAnnotations
 from napari_liverdx.training.interactive.finetune import version_card
-from napari_liverdx.training.interactive.split import missing, obstacle, taught_split
+from napari_liverdx.training.interactive.split import blocking_reason, missing, split_annotations
 from tests.support.models import SCHEME, make_card
 from tests.support.teaching import REGIONS, TILE, Blank, drawings, further_lessons, taught
 
@@ -33,9 +33,9 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
         tuple(rectangle(n, *(TILE * scale * v for v in box)) for n, *box in part)
         for part in (regions, tiles)
     )
-    samples = TaughtSamples([TaughtSlide(slide, "blank", shapes, called)], make_card())
+    samples = AnnotationDataset([SlideWithAnnotations(slide, "blank", shapes, called)], make_card())
     try:
-        split = taught_split(samples)
+        split = split_annotations(samples)
     except DataError:
         reject()
     rng = np.random.default_rng(seed)
@@ -70,9 +70,11 @@ def test_nothing_that_taught_an_ancestor_is_held_out(
             tuple(rectangle(n, *(side * v for v in box)) for n, *box in part)
             for part in (drawn, tiles)
         )
-        samples = TaughtSamples([TaughtSlide(slide, "blank", shapes, called)], model.card)
+        samples = AnnotationDataset(
+            [SlideWithAnnotations(slide, "blank", shapes, called)], model.card
+        )
         try:
-            split = taught_split(samples)
+            split = split_annotations(samples)
         except DataError:
             continue
         for i in split.held_out:
@@ -91,14 +93,14 @@ def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: 
     new = (("liver", 3, 3, 3, 1), ("fat", 4, 3, 3, 1))
     below = (("liver", 0, 10, 3, 2), ("fat", 5, 10, 3, 2))
     slide = Blank(16 * TILE, 16 * TILE, 0.5)
-    samples = TaughtSamples([taught(slide, REGIONS)], tiny.card)
-    split = taught_split(samples)
+    samples = AnnotationDataset([taught(slide, REGIONS)], tiny.card)
+    split = split_annotations(samples)
     second = replace(tiny, card=version_card(tiny, samples, split, 1.0))
-    assert {len(v) for v in second.card.taught_on.values()} == {len(samples) - len(split.held_out)}
-    assert tiny.card.taught_on == {}
+    assert {len(v) for v in second.card.trained_on.values()} == {len(samples) - len(split.held_out)}
+    assert tiny.card.trained_on == {}
 
     # The same again: only what was held out then may test now.
-    again = taught_split(TaughtSamples([taught(slide, REGIONS)], second.card))
+    again = split_annotations(AnnotationDataset([taught(slide, REGIONS)], second.card))
     assert set(again.held_out) <= set(split.held_out)
     # What was held out is deleted; what is drawn beside what taught tests nothing.
     held = {samples.groups[i] for i in split.held_out}
@@ -111,28 +113,32 @@ def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: 
         not in held
     )
     assert len(left) == 2
-    message = obstacle(TaughtSamples([taught(slide, (*left, *new))], second.card))
+    message = blocking_reason(AnnotationDataset([taught(slide, (*left, *new))], second.card))
     assert "new place" in message
     assert "what taught version 2 cannot test" in message
-    third = TaughtSamples([taught(slide, (*left, *below))], second.card)
-    split = taught_split(third)
+    third = AnnotationDataset([taught(slide, (*left, *below))], second.card)
+    split = split_annotations(third)
     assert {third.rects[i].y // TILE for i in split.held_out} == {10, 11}
     # The first version was not taught what the second was: for it nothing is used up.
-    assert not TaughtSamples([taught(slide, left)], tiny.card).seen.any()
-    untold = second.card.model_copy(update={"taught_on": {}})
-    assert "does not say where" in obstacle(TaughtSamples([taught(slide, REGIONS)], untold))
+    assert not AnnotationDataset([taught(slide, left)], tiny.card).seen.any()
+    untold = second.card.model_copy(update={"trained_on": {}})
+    assert "does not say where" in blocking_reason(
+        AnnotationDataset([taught(slide, REGIONS)], untold)
+    )
     path = tmp_path / "second.safetensors"
     save_model_file(path, tiny.network, second.card, half=False)
-    assert read_card(path).taught_on == second.card.taught_on
+    assert read_card(path).trained_on == second.card.trained_on
 
 
 def test_a_taught_place_is_known_under_any_name(painted: Path, tiny: LoadedModel) -> None:
     with open_slide(painted) as slide:
         shapes = taught(slide).shapes
-        first = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "1234abcd")], tiny.card)
-        card = version_card(tiny, first, taught_split(first), 1.0)
-        copy = TaughtSamples([TaughtSlide(slide, "b", shapes, (), "1234abcd")], card)
-        other = TaughtSamples([TaughtSlide(slide, "a", shapes, (), "dcba4321")], card)
+        first = AnnotationDataset(
+            [SlideWithAnnotations(slide, "a", shapes, (), "1234abcd")], tiny.card
+        )
+        card = version_card(tiny, first, split_annotations(first), 1.0)
+        copy = AnnotationDataset([SlideWithAnnotations(slide, "b", shapes, (), "1234abcd")], card)
+        other = AnnotationDataset([SlideWithAnnotations(slide, "a", shapes, (), "dcba4321")], card)
     assert copy.seen.any()
     assert not other.seen.any()
 
@@ -140,10 +146,11 @@ def test_a_taught_place_is_known_under_any_name(painted: Path, tiny: LoadedModel
 def test_whole_slides_are_held_out_where_there_are_enough(painted: Path) -> None:
     with open_slide(painted) as slide:
         every = [
-            TaughtSlide(slide, f"slide {n}", *taught(slide).__getstate__()[2:]) for n in range(3)
+            SlideWithAnnotations(slide, f"slide {n}", *taught(slide).__getstate__()[2:])
+            for n in range(3)
         ]
-        samples = TaughtSamples(every, make_card())
-        split = taught_split(samples)
+        samples = AnnotationDataset(every, make_card())
+        split = split_annotations(samples)
     assert split.by == "slide"
     assert len(np.unique(samples.slide_of[split.held_out])) == 1
     assert not set(samples.slide_of[split.held_out]) & set(samples.slide_of[split.train])
@@ -153,7 +160,7 @@ def test_what_is_missing_is_said(painted: Path) -> None:
     with open_slide(painted) as slide:
 
         def problem(regions: tuple) -> str:
-            return summarise([taught(slide, regions)], (), make_card()).obstacle
+            return summarise([taught(slide, regions)], (), make_card()).blocking_reason
 
         assert "at least two classes" in problem(REGIONS[:2])
         assert "Liver with fat has one" in problem(REGIONS[:3])

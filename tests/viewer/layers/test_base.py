@@ -14,7 +14,7 @@ def test_colormaps_grow_steadily_lighter(name: str) -> None:
     """Perceptually uniform: equal steps of probability are equal steps of lightness."""
     from skimage.color import rgb2lab
 
-    colours = probability_colormap(CLASSES[2], name).map(np.linspace(0.1, 1, 33))[:, :3]
-    steps = np.diff(rgb2lab(colours[None])[0, :, 0])
+    colors = probability_colormap(CLASSES[2], name).map(np.linspace(0.1, 1, 33))[:, :3]
+    steps = np.diff(rgb2lab(colors[None])[0, :, 0])
     assert (steps > 0).all()
     assert steps.max() < 2.5 * steps.min()

@@ -20,7 +20,7 @@ class TileOutput(NamedTuple):
         Logits, or probabilities if the model card says so.
     embedding : Tensor, shape (n, features), float
         The vector from which ``scores`` follow.
-    cell_scores : Tensor or None, shape (n, classes, rows, columns), float
+    subtile_scores : Tensor or None, shape (n, classes, rows, columns), float
         The same for a regular grid of cells within the tile, where the model has one.
     attribute_scores : Tensor or None, shape (n, attributes), float
         Logits of yes-or-no properties beside the class, where the model predicts any.
@@ -28,16 +28,16 @@ class TileOutput(NamedTuple):
 
     scores: Tensor
     embedding: Tensor
-    cell_scores: Tensor | None = None
+    subtile_scores: Tensor | None = None
     attribute_scores: Tensor | None = None
 
 
 class TileModel(nn.Module, ABC):
-    """A classifier of RGB tiles; normalisation happens inside.
+    """A classifier of RGB tiles; normalization happens inside.
 
     Attributes
     ----------
-    cells : int
+    subtiles : int
         Side of the grid of cells within a tile; 1 for a model without dense output.
     output : {"logits", "probabilities"}
         What the scores are.
@@ -53,18 +53,18 @@ class TileModel(nn.Module, ABC):
         Names of the yes-or-no properties in ``attribute_scores``.
     """
 
-    cells: int = 1
+    subtiles: int = 1
     encoder_name: str = ""
     frozen_encoder: bool = False
     pretrained: bool = True
-    _gives_cells: bool = True
+    _gives_subtiles: bool = True
     attributes: tuple[str, ...] = ()
     output: Literal["logits", "probabilities"] = "logits"
     channel_order: Literal["RGB", "BGR"] = "RGB"
     mean: Tensor
     std: Tensor
 
-    def set_normalisation(
+    def set_normalization(
         self,
         mean: tuple[float, ...],
         std: tuple[float, ...],
@@ -84,7 +84,7 @@ class TileModel(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1).to(device), False)
         self.channel_order = channel_order
 
-    def normalise(self, tiles: Tensor) -> Tensor:
+    def normalize(self, tiles: Tensor) -> Tensor:
         """Network input from RGB tiles, uint8 in 0 to 255 or float in 0 to 1; (n, 3, h, w)."""
         if tiles.dtype == torch.uint8:
             tiles = tiles.to(self.mean.dtype) / 255
@@ -94,13 +94,13 @@ class TileModel(nn.Module, ABC):
 
     def forward(self, tiles: Tensor) -> TileOutput:
         """Classify RGB tiles, shape (n, 3, h, w), uint8 (0 to 255) or float (0 to 1)."""
-        output = self.classify(self.normalise(tiles))
-        return output if self._gives_cells else output._replace(cell_scores=None)
+        output = self.classify(self.normalize(tiles))
+        return output if self._gives_subtiles else output._replace(subtile_scores=None)
 
-    def leave_cells_out(self) -> None:
+    def disable_subtiles(self) -> None:
         """Give no cell scores any more: nothing has taught them."""
-        self._gives_cells = False
-        self.cells = 1
+        self._gives_subtiles = False
+        self.subtiles = 1
 
     @abstractmethod
     def classify(self, x: Tensor) -> TileOutput:

@@ -85,7 +85,7 @@ class CnnRnnClassifier(TileModel):
         self.encoder = timm.create_model(
             encoder, pretrained=False, features_only=True, out_indices=(-2, -1) if fine else (-1,)
         )
-        channels, self.cells = grid_shape(self.features, self.encoder, tile_size)
+        channels, self.subtiles = grid_shape(self.features, self.encoder, tile_size)
         self.project = nn.Sequential(
             nn.Conv2d(channels, projection, 1, bias=False),
             nn.BatchNorm2d(projection),
@@ -98,7 +98,7 @@ class CnnRnnClassifier(TileModel):
         self.pool = AttentionPool(width)
         self.tile_head = nn.Linear(width, n_classes)
         config = self.encoder.pretrained_cfg
-        self.set_normalisation(config["mean"], config["std"])
+        self.set_normalization(config["mean"], config["std"])
 
     def features(self, x: Tensor) -> Tensor:
         """Encoder features of normalised input, shape (n, channels, rows, columns)."""

@@ -61,7 +61,7 @@ class CnnTransformer(TileModel):
             encoder, pretrained=False, features_only=True, out_indices=(-1,)
         )
         channels, self.side = grid_shape(lambda x: self.encoder(x)[0], self.encoder, tile_size)
-        self.cells = self.side
+        self.subtiles = self.side
         self.project = nn.Conv2d(channels, width, 1)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.randn(1, self.side**2 + 1, width) * 0.02)
@@ -74,7 +74,7 @@ class CnnTransformer(TileModel):
         self.cell_head = nn.Linear(width, n_classes)
         self.tile_head = nn.Linear(width, n_classes)
         config = self.encoder.pretrained_cfg
-        self.set_normalisation(config["mean"], config["std"])
+        self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""
@@ -82,8 +82,8 @@ class CnnTransformer(TileModel):
         tokens = torch.cat([self.token.expand(len(grid), -1, -1), grid.flatten(2).mT], dim=1)
         tokens = self.norm(self.layers(tokens + self.positions))
         embedding, regions = tokens[:, 0], self.dropout(tokens[:, 1:])
-        cells = self.cell_head(regions).mT.unflatten(2, (self.side, self.side))
-        return TileOutput(self.tile_head(self.dropout(embedding)), embedding, cells)
+        subtiles = self.cell_head(regions).mT.unflatten(2, (self.side, self.side))
+        return TileOutput(self.tile_head(self.dropout(embedding)), embedding, subtiles)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters of the encoder."""

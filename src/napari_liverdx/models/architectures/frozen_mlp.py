@@ -52,7 +52,7 @@ class FrozenEncoderMlp(TileModel):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, n_classes)
         config = self.encoder.pretrained_cfg
-        self.set_normalisation(config["mean"], config["std"])
+        self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""

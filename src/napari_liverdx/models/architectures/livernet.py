@@ -22,7 +22,7 @@ _SLOPE = 0.3
 
 
 class ConvBlock(nn.Module):
-    """Convolution that keeps the map's size → batch normalisation → activation.
+    """Convolution that keeps the map's size → batch normalization → activation.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class ConvBlock(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Linear layer → batch normalisation → ReLU."""
+    """Linear layer → batch normalization → ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class LiverNet(TileModel):
             DenseBlock(sum(widths), 256), nn.Dropout(0.3), DenseBlock(256, 256)
         )
         self.head = nn.Linear(256, n_classes)
-        self.set_normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
+        self.set_normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 
     def embed(self, x: Tensor) -> Tensor:
         """Embedding of normalised input, shape (n, 256)."""
@@ -219,7 +219,7 @@ class LiverNetEnsemble(TileModel):
         if not 1 <= members <= 64:
             raise ValueError(f"an ensemble has 1 to 64 members, not {members}")
         self.members = nn.ModuleList(LiverNet(n_classes) for _ in range(members))
-        self.set_normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
+        self.set_normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are probabilities."""

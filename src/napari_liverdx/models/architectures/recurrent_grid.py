@@ -30,12 +30,12 @@ class RecurrentContext(nn.Module):
 
     def __init__(self, channels: int, hidden: int, kind: str = "gru") -> None:
         super().__init__()
-        cells = {"gru": nn.GRU, "lstm": nn.LSTM}
-        if kind not in cells:
-            raise ValueError(f"recurrent cell {kind!r} is unknown; use one of {sorted(cells)}")
+        subtiles = {"gru": nn.GRU, "lstm": nn.LSTM}
+        if kind not in subtiles:
+            raise ValueError(f"recurrent cell {kind!r} is unknown; use one of {sorted(subtiles)}")
         self.out_channels = 2 * hidden
-        self.rows = cells[kind](channels, hidden, batch_first=True, bidirectional=True)
-        self.columns = cells[kind](2 * hidden, hidden, batch_first=True, bidirectional=True)
+        self.rows = subtiles[kind](channels, hidden, batch_first=True, bidirectional=True)
+        self.columns = subtiles[kind](2 * hidden, hidden, batch_first=True, bidirectional=True)
 
     def forward(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
         """Sweep the grid.

@@ -12,6 +12,8 @@ from napari_liverdx.models.architectures.base import TileModel
 __all__ = ["ARCHITECTURES", "build_model", "register_architecture"]
 
 ARCHITECTURES: dict[str, Callable[..., TileModel]] = {}
+# Arguments whose names in model files and recipes are older than those of today.
+_STORED_ARGUMENTS = {"cells": "subtiles"}
 
 
 def register_architecture(
@@ -53,6 +55,7 @@ def build_model(
             f"{', '.join(sorted(ARCHITECTURES))}. Update napari-liverdx"
         )
     factory = ARCHITECTURES[architecture]
+    arguments = {_STORED_ARGUMENTS.get(k, k): v for k, v in arguments.items()}
     if tile_size is not None and "tile_size" in inspect.signature(factory).parameters:
         arguments = {"tile_size": tile_size, **arguments}
     try:

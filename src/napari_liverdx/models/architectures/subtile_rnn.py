@@ -21,7 +21,7 @@ class SubtileRnn(TileModel):
         Number of classes.
     tile_size : int
         Side of the input in pixels.
-    cells : int
+    subtiles : int
         Sub-tiles along a side.
     pixels : int
         To which each sub-tile's side is reduced before it is flattened.
@@ -46,7 +46,7 @@ class SubtileRnn(TileModel):
         self,
         n_classes: int,
         tile_size: int = 224,
-        cells: int = 14,
+        subtiles: int = 14,
         pixels: int = 8,
         hidden: int = 64,
         projection: int = 128,
@@ -55,11 +55,11 @@ class SubtileRnn(TileModel):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        if not 1 <= cells * pixels <= 2 * tile_size or layers < 1:
+        if not 1 <= subtiles * pixels <= 2 * tile_size or layers < 1:
             raise ValueError(
-                f"{cells} sub-tiles of {pixels} px do not fit a tile of {tile_size} px"
+                f"{subtiles} sub-tiles of {pixels} px do not fit a tile of {tile_size} px"
             )
-        self.cells = self.side = cells
+        self.subtiles = self.side = subtiles
         self.pixels = pixels
         self.project = nn.Sequential(nn.Conv2d(3 * pixels**2, projection, 1), nn.GELU())
         widths = [projection] + [2 * hidden] * (layers - 1)
@@ -68,7 +68,7 @@ class SubtileRnn(TileModel):
         self.cell_head = nn.Conv2d(2 * hidden, n_classes, 1)
         self.pool = AttentionPool(2 * hidden)
         self.tile_head = nn.Linear(2 * hidden, n_classes)
-        self.set_normalisation((0.75, 0.6, 0.75), (0.2, 0.2, 0.2))
+        self.set_normalization((0.75, 0.6, 0.75), (0.2, 0.2, 0.2))
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""

@@ -65,7 +65,7 @@ class TimmClassifier(TileModel):
         self.head = nn.Linear(width, n_classes)
         self.attribute_head = nn.Linear(width, len(self.attributes)) if self.attributes else None
         config = self.encoder.pretrained_cfg
-        self.set_normalisation(config["mean"], config["std"])
+        self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""

@@ -135,7 +135,7 @@ class TiffBackend:
         self._tif.close()
 
 
-def _is_colour_tiles(page: Any) -> bool:
+def _is_color_tiles(page: Any) -> bool:
     return bool(
         page.is_tiled
         and page.imagedepth == 1
@@ -148,14 +148,14 @@ def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
     """Pages that make up each level, finest first, every level strictly smaller."""
     # Associated pictures (label, macro, thumbnail) are stored in strips and so are passed over.
     pages: list[Any] = [
-        p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_colour_tiles(p)
+        p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_color_tiles(p)
     ]
     if not pages:
         return []
     if by_channel := _channel_levels(tif):
         return by_channel
     first = pages[0]
-    chains = [first, *(p for p in first.pages or () if _is_colour_tiles(p))]
+    chains = [first, *(p for p in first.pages or () if _is_color_tiles(p))]
     if len(chains) == 1:
         chains = pages
     levels: list[list[_Plane]] = []

@@ -25,7 +25,7 @@ from napari_liverdx.training.audit.report import (
     refuse_leaks,
 )
 from napari_liverdx.training.audit.shortcuts import Probe, probe_labels
-from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.base import TileDataset
 
 __all__ = [
     "AuditProgress",
@@ -42,7 +42,7 @@ COPY = 0.99
 _SHOWN = 5
 
 
-def audit(samples: Samples, parts: Mapping[str, NDArray[np.intp]] | None = None) -> AuditReport:
+def audit(samples: TileDataset, parts: Mapping[str, NDArray[np.intp]] | None = None) -> AuditReport:
     """`audit_steps` to its end.
 
     Raises
@@ -57,7 +57,7 @@ def audit(samples: Samples, parts: Mapping[str, NDArray[np.intp]] | None = None)
 
 
 def audit_steps(
-    samples: Samples, parts: Mapping[str, NDArray[np.intp]] | None = None
+    samples: TileDataset, parts: Mapping[str, NDArray[np.intp]] | None = None
 ) -> Iterator[AuditProgress | AuditReport]:
     """Look for what would make a test deceive.
 
@@ -68,7 +68,7 @@ def audit_steps(
 
     Parameters
     ----------
-    samples : Samples
+    samples : TileDataset
         The labelled pictures.
     parts : mapping of str to ndarray of int, optional
         For example ``Split.parts``, or the folds of a cross-validation. Samples in no part are
@@ -91,8 +91,8 @@ def audit_steps(
     for done, index in enumerate(subject.index, 1):
         kept.append(fingerprint(samples.picture(int(index))))
         yield AuditProgress("reading pictures", done / len(subject.index))
-    digests, small, sizes, colours = zip(*kept, strict=True)
-    prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colours))
+    digests, small, sizes, colors = zip(*kept, strict=True)
+    prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colors))
     near: list[NearPair] = []
     for step in near_pairs(prints):
         if isinstance(step, NearPair):
@@ -143,7 +143,7 @@ class _Subject:
     part_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, samples: Samples, parts: Mapping[str, NDArray[np.intp]] | None) -> _Subject:
+    def of(cls, samples: TileDataset, parts: Mapping[str, NDArray[np.intp]] | None) -> _Subject:
         owner = np.full(len(samples), -1 if parts else 0)
         for number, (name, members) in enumerate((parts or {}).items()):
             if (owner[members] >= 0).any():

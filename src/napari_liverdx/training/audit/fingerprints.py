@@ -44,14 +44,14 @@ class Fingerprints:
         The picture in grey, squeezed to a square.
     sizes : ndarray of int, shape (n, 2)
         Width and height in pixels.
-    colours : ndarray of float64, shape (n, 6)
+    colors : ndarray of float64, shape (n, 6)
         Mean and standard deviation of red, green and blue.
     """
 
     digests: NDArray[np.bytes_]
     small: NDArray[np.uint8]
     sizes: NDArray[np.intp]
-    colours: NDArray[np.float64]
+    colors: NDArray[np.float64]
 
     @property
     def flat(self) -> NDArray[np.bool_]:
@@ -92,12 +92,12 @@ def fingerprint(
     height, width = picture.shape[:2]
     digest = hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16)
     digest.update(repr(picture.shape).encode())
-    grey = Image.fromarray(picture).convert("L")
-    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))
+    gray = Image.fromarray(picture).convert("L")
+    small = np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX))
     flat = picture.reshape(-1, 3)
-    colours = np.concatenate([flat.mean(axis=0), flat.std(axis=0)])
+    colors = np.concatenate([flat.mean(axis=0), flat.std(axis=0)])
     # numpy cuts zero bytes off the end of fixed-width bytes, hexadecimal digits have none.
-    return digest.hexdigest().encode(), small, (width, height), colours
+    return digest.hexdigest().encode(), small, (width, height), colors
 
 
 def turned(grids: NDArray[np.generic], way: int) -> NDArray[np.generic]:

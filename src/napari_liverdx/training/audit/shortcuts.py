@@ -76,7 +76,7 @@ def probe_labels(
     prints : Fingerprints
         Of the n pictures.
     labels, groups, sources : ndarray, shape (n,)
-        See `Samples`.
+        See `TileDataset`.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def probe_labels(
     _, source = np.unique(sources, return_inverse=True)
     features = {
         "picture size": np.log(np.column_stack([width, height, width / height, width * height])),
-        "mean colour": prints.colours,
+        "mean colour": prints.colors,
         "source": np.eye(source.max() + 1)[source],
     }
     probes = []

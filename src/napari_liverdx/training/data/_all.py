@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from napari_liverdx.training.data.base import Example, Samples
-from napari_liverdx.training.data.folders import FolderSamples
-from napari_liverdx.training.data.masks import LabelRule, MaskedSamples, blank_pixels
-from napari_liverdx.training.data.slides import SlideSamples
-from napari_liverdx.training.data.table import TableSamples
+from napari_liverdx.training.data.base import Example, TileDataset
+from napari_liverdx.training.data.folders import FolderDataset
+from napari_liverdx.training.data.masks import LabelRule, MaskDataset, blank_pixels
+from napari_liverdx.training.data.slides import SlideDataset
+from napari_liverdx.training.data.table import TableDataset
 
 __all__ = [
     "Example",
-    "FolderSamples",
+    "FolderDataset",
     "LabelRule",
-    "MaskedSamples",
-    "Samples",
-    "SlideSamples",
-    "TableSamples",
+    "MaskDataset",
+    "SlideDataset",
+    "TableDataset",
+    "TileDataset",
     "blank_pixels",
 ]

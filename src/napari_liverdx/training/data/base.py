@@ -19,7 +19,7 @@ __all__ = [
     "IMAGES",
     "SPLITS",
     "Example",
-    "Samples",
+    "TileDataset",
     "class_order",
     "matched",
     "read_rgb",
@@ -53,7 +53,7 @@ class Example:
     tile : ndarray of uint8, shape (size, size, 3)
     target : ndarray of float32, shape (classes,)
         Target distribution of the tile.
-    cells : ndarray of float32, shape (classes, k, k), or None
+    subtiles : ndarray of float32, shape (classes, k, k), or None
         Target distributions of the cells; None where only the tile is labelled.
     attributes : ndarray of float32, shape (attributes,), or None
         1 or 0 for each yes-or-no property, NaN where it is not known.
@@ -61,11 +61,11 @@ class Example:
 
     tile: NDArray[np.uint8]
     target: NDArray[np.float32]
-    cells: NDArray[np.float32] | None
+    subtiles: NDArray[np.float32] | None
     attributes: NDArray[np.float32] | None = None
 
 
-class Samples(ABC):
+class TileDataset(ABC):
     """A set of labelled pictures.
 
     Attributes
@@ -108,11 +108,11 @@ class Samples(ABC):
         """Picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
 
     @abstractmethod
-    def draw(self, index: int, size: int, cells: int, rng: np.random.Generator) -> Example:
+    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
         """A random tile of ``size`` pixels from picture ``index``."""
 
     @abstractmethod
-    def fixed(self, index: int, size: int, cells: int) -> list[Example]:
+    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The tiles on which picture ``index`` is tested, always the same."""
 
 

@@ -12,11 +12,11 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations import Units
 from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.training.data._all import (
-    FolderSamples,
-    MaskedSamples,
-    Samples,
-    SlideSamples,
-    TableSamples,
+    FolderDataset,
+    MaskDataset,
+    SlideDataset,
+    TableDataset,
+    TileDataset,
 )
 from napari_liverdx.training.data.annotated import TileRule
 
@@ -31,22 +31,22 @@ class DataConfig(BaseModel):
     Attributes
     ----------
     kind : {"masks", "folders", "table", "slides"}
-        See `MaskedSamples`, `FolderSamples`, `TableSamples` and `SlideSamples`.
+        See `MaskDataset`, `FolderDataset`, `TableDataset` and `SlideDataset`.
     train_sources, second_sources : tuple of str
         Sources to train on, and to test on only; all and none by default.
     group_pattern : str, optional
-        See `FolderSamples`.
+        See `FolderDataset`.
     source_pattern : str, optional
-        See `FolderSamples`.
+        See `FolderDataset`.
     group_blocks : int, optional
-        See `FolderSamples`.
+        See `FolderDataset`.
     labels : dict of str to str
         From a name in the data to a class, where they differ; to the empty string to leave it
         out.
     leave_out : tuple of str
-        Pictures of folders to leave out; see `FolderSamples`.
+        Pictures of folders to leave out; see `FolderDataset`.
     columns : dict of str to str
-        What the columns of a table are called; see `TableSamples` and `SlideSamples`.
+        What the columns of a table are called; see `TableDataset` and `SlideDataset`.
     slide_mpp : float, optional
         Level-0 resolution of slides that state none, µm/px.
     tiles : TileRule
@@ -81,7 +81,7 @@ class DataConfig(BaseModel):
         mpp: float | None = None,
         tile_size: int | None = None,
         attributes: Sequence[str] = (),
-    ) -> Samples:
+    ) -> TileDataset:
         """The data in ``source``.
 
         Parameters
@@ -93,7 +93,7 @@ class DataConfig(BaseModel):
         mpp, tile_size
             Resolution and side of the tiles that are drawn from slides.
         attributes : sequence of str
-            Columns of a table with yes-or-no properties beside the class; see `TableSamples`.
+            Columns of a table with yes-or-no properties beside the class; see `TableDataset`.
 
         Raises
         ------
@@ -107,9 +107,9 @@ class DataConfig(BaseModel):
             )
         patterns = {"group_pattern": self.group_pattern, "source_pattern": self.source_pattern}
         if self.kind == "masks":
-            return MaskedSamples(source)
+            return MaskDataset(source)
         if self.kind == "folders":
-            return FolderSamples(
+            return FolderDataset(
                 source,
                 class_names,
                 **patterns,
@@ -118,7 +118,7 @@ class DataConfig(BaseModel):
                 leave_out=self.leave_out,
             )
         if self.kind == "table":
-            return TableSamples(
+            return TableDataset(
                 source,
                 class_names,
                 **patterns,
@@ -129,7 +129,7 @@ class DataConfig(BaseModel):
             )
         if mpp is None or tile_size is None:
             raise DataError("tiles of slides need a resolution (mpp) and a tile size")
-        return SlideSamples(
+        return SlideDataset(
             source,
             class_names,
             mpp=mpp,

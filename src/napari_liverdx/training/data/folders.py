@@ -14,17 +14,17 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.training.data.base import (
     IMAGES,
     Example,
-    Samples,
+    TileDataset,
     class_order,
     matched,
     read_rgb,
     split_name,
 )
 
-__all__ = ["FolderSamples", "PictureSamples", "group_of"]
+__all__ = ["FolderDataset", "ImageDataset", "group_of"]
 
 
-class PictureSamples(Samples):
+class ImageDataset(TileDataset):
     """Pictures in files of their own, each of one class and one tile."""
 
     paths: list[Path]
@@ -57,7 +57,7 @@ class PictureSamples(Samples):
         known = None if self.attributes is None else self.attributes[index]
         return Example(tile, target, None, known)
 
-    def draw(self, index: int, size: int, cells: int, rng: np.random.Generator) -> Example:
+    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
         """The picture, cropped at random to 70 to 100 % of its side."""
         width, height = self._size(index)
         share = rng.uniform(0.7, 1)
@@ -65,12 +65,12 @@ class PictureSamples(Samples):
         left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
         return self._example(index, size, (left, top, left + w, top + h))
 
-    def fixed(self, index: int, size: int, cells: int) -> list[Example]:
+    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The whole picture."""
         return [self._example(index, size, None)]
 
 
-class FolderSamples(PictureSamples):
+class FolderDataset(ImageDataset):
     """One folder per class, a picture is one tile.
 
     Parameters
@@ -183,7 +183,7 @@ def group_of(path: Path, label: str, pattern: str | None, blocks: int | None) ->
     label : str
         Its class, part of the group where blocks are counted.
     pattern, blocks
-        See `FolderSamples`.
+        See `FolderDataset`.
 
     Raises
     ------

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
-from napari_liverdx.training.data.base import IMAGES, Example, Samples, read_rgb, split_name
+from napari_liverdx.training.data.base import IMAGES, Example, TileDataset, read_rgb, split_name
 
-__all__ = ["LabelRule", "MaskedSamples", "blank_pixels"]
+__all__ = ["LabelRule", "MaskDataset", "blank_pixels"]
 
 _NARROWEST_BLANK = 40
 
@@ -30,7 +30,7 @@ class LabelRule:
     ----------
     tile_low, tile_high : float
         Fat as a share of the tissue in a tile.
-    cell_low, cell_high : float
+    subtile_low, subtile_high : float
         Fat as a share of the tissue in a cell.
     blank_low, blank_high : float
         Share of glass or empty lumen; a half-blank tile is background.
@@ -38,13 +38,13 @@ class LabelRule:
 
     tile_low: float = 0.005
     tile_high: float = 0.02
-    cell_low: float = 0.005
-    cell_high: float = 0.04
+    subtile_low: float = 0.005
+    subtile_high: float = 0.04
     blank_low: float = 0.4
     blank_high: float = 0.6
 
     def targets(
-        self, blank: NDArray[np.float32], fat: NDArray[np.float32], *, cell: bool
+        self, blank: NDArray[np.float32], fat: NDArray[np.float32], *, subtile: bool
     ) -> NDArray[np.float32]:
         """Target distributions from area fractions.
 
@@ -52,14 +52,16 @@ class LabelRule:
         ----------
         blank, fat : ndarray of float32, any shape
             Fractions of the area; vacuoles of fat are not blank.
-        cell : bool
+        subtile : bool
             Use the limits for cells.
 
         Returns
         -------
         ndarray of float32, shape (3, ...)
         """
-        low, high = (self.cell_low, self.cell_high) if cell else (self.tile_low, self.tile_high)
+        low, high = (
+            (self.subtile_low, self.subtile_high) if subtile else (self.tile_low, self.tile_high)
+        )
         share = fat / np.maximum(1 - blank, 0.05)
         background = _ramp(blank, self.blank_low, self.blank_high)
         fatty = _ramp(share, low, high)
@@ -101,7 +103,7 @@ def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(opened[inner, inner] & clean & ~fat)
 
 
-class MaskedSamples(Samples):
+class MaskDataset(TileDataset):
     """Pictures with a binary mask each, listed in ``tiles.csv``.
 
     Parameters
@@ -155,20 +157,20 @@ class MaskedSamples(Samples):
         return self._images[index]
 
     def _tile_target(self, fat: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return self.rule.targets(np.float32(blank.mean()), np.float32(fat.mean()), cell=False)
+        return self.rule.targets(np.float32(blank.mean()), np.float32(fat.mean()), subtile=False)
 
     def example(
-        self, index: int, box: tuple[float, float, float, float], size: int, cells: int
+        self, index: int, box: tuple[float, float, float, float], size: int, subtiles: int
     ) -> Example:
         """The tile of ``size`` px that shows ``box`` (left, top, right, bottom) of a picture."""
         image = Image.fromarray(self._images[index]).resize(
             (size, size), Image.Resampling.BILINEAR, box=box
         )
-        tile, parts = self._fractions(index, box, 1), self._fractions(index, box, cells)
+        tile, parts = self._fractions(index, box, 1), self._fractions(index, box, subtiles)
         return Example(
             np.asarray(image),
-            self.rule.targets(*tile, cell=False)[:, 0, 0],
-            self.rule.targets(*parts, cell=True),
+            self.rule.targets(*tile, subtile=False)[:, 0, 0],
+            self.rule.targets(*parts, subtile=True),
         )
 
     def _fractions(
@@ -188,20 +190,20 @@ class MaskedSamples(Samples):
             for mask in masks
         ]
 
-    def draw(self, index: int, size: int, cells: int, rng: np.random.Generator) -> Example:
+    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
         """A random tile at 0.8 to 1.25 times the scale."""
         height, width = self._images[index].shape[:2]
         side = min(size * np.exp(rng.uniform(np.log(0.8), np.log(1.25))), height, width)
         left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
-        return self.example(index, (left, top, left + side, top + side), size, cells)
+        return self.example(index, (left, top, left + side, top + side), size, subtiles)
 
-    def fixed(self, index: int, size: int, cells: int) -> list[Example]:
+    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
         """Tiles in the four corners; they overlap where the picture is under two tiles wide."""
         height, width = self._images[index].shape[:2]
         lefts = sorted({0, max(0, width - size)})
         tops = sorted({0, max(0, height - size)})
         return [
-            self.example(index, (left, top, left + size, top + size), size, cells)
+            self.example(index, (left, top, left + size, top + size), size, subtiles)
             for top in tops
             for left in lefts
         ]

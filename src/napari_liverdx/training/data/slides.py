@@ -26,9 +26,9 @@ from napari_liverdx.training.data.annotated import (
     open_annotated,
     tiles_in_regions,
 )
-from napari_liverdx.training.data.base import Example, Samples
+from napari_liverdx.training.data.base import Example, TileDataset
 
-__all__ = ["SlideSamples"]
+__all__ = ["SlideDataset"]
 
 _OPEN_SLIDES = 4
 _CACHE_BYTES = 64 * 2**20
@@ -41,7 +41,7 @@ class _Place:
     tile: TileIndex
 
 
-class SlideSamples(Samples):
+class SlideDataset(TileDataset):
     """Tiles of slides, each in the annotated region of one class.
 
     The tiles stand on the grid on which a model of this resolution reads the slide, so that a
@@ -64,7 +64,7 @@ class SlideSamples(Samples):
     tile_size : int
         Side of the tiles in pixels.
     group_pattern, source_pattern, labels
-        See `FolderSamples`; the patterns are for slide files, of which each is its own group
+        See `FolderDataset`; the patterns are for slide files, of which each is its own group
         otherwise.
     columns : mapping of str to str, optional
         What the columns path, annotation, group, split, source and mpp are called.
@@ -149,7 +149,7 @@ class SlideSamples(Samples):
         read_tile(self._slide(place.slide), self.slides[place.slide].grid, place.tile, out)
         return out
 
-    def fixed(self, index: int, size: int, cells: int) -> list[Example]:
+    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The tile on its place in the grid."""
         tile = self.picture(index)
         if size != self.tile_size:
@@ -157,7 +157,7 @@ class SlideSamples(Samples):
             tile = np.asarray(resized)
         return [Example(tile, self._target(index), None)]
 
-    def draw(self, index: int, size: int, cells: int, rng: np.random.Generator) -> Example:
+    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
         """The tile, moved and scaled at random within the regions of its class."""
         place = self._places[index]
         slide = self.slides[place.slide]

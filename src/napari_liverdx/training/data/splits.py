@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.base import TileDataset
 
 __all__ = [
     "Split",
@@ -44,7 +44,7 @@ class Split:
         return {name: index for name, index in parts.items() if len(index)}
 
 
-def of_sources(samples: Samples, sources: Sequence[str]) -> NDArray[np.intp]:
+def of_sources(samples: TileDataset, sources: Sequence[str]) -> NDArray[np.intp]:
     """Indices of the samples of some sources; of all if none is named.
 
     Raises
@@ -61,7 +61,7 @@ def of_sources(samples: Samples, sources: Sequence[str]) -> NDArray[np.intp]:
 
 
 def assigned_split(
-    samples: Samples,
+    samples: TileDataset,
     val_folds: int,
     seed: int,
     *,
@@ -76,7 +76,7 @@ def assigned_split(
 
     Parameters
     ----------
-    samples : Samples
+    samples : TileDataset
         The labelled pictures.
     val_folds, test_folds : int
         One of so many parts validates, or tests where the data state nothing.
@@ -180,7 +180,7 @@ def _folds_for(share: float, n_groups: int) -> tuple[int, int]:
 
 
 def grouped_folds(
-    samples: Samples, chosen: NDArray[np.intp], n: int, seed: int
+    samples: TileDataset, chosen: NDArray[np.intp], n: int, seed: int
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Stratified splits in which no group stands on both sides.
 

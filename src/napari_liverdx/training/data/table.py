@@ -10,9 +10,9 @@ import numpy as np
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
 from napari_liverdx.training.data.base import class_order, matched, split_name
-from napari_liverdx.training.data.folders import PictureSamples, group_of
+from napari_liverdx.training.data.folders import ImageDataset, group_of
 
-__all__ = ["TableSamples", "column_names"]
+__all__ = ["TableDataset", "column_names"]
 
 
 def column_names(columns: Mapping[str, str] | None, allowed: Sequence[str]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def column_names(columns: Mapping[str, str] | None, allowed: Sequence[str]) -> d
     return {name: (columns or {}).get(name, name) for name in allowed}
 
 
-class TableSamples(PictureSamples):
+class TableDataset(ImageDataset):
     """Pictures listed in a CSV file.
 
     Parameters
@@ -40,7 +40,7 @@ class TableSamples(PictureSamples):
     classes : sequence of str, optional
         Order of the classes; by default that of the table.
     group_pattern, source_pattern, group_blocks, labels
-        See `FolderSamples`; patterns are used where the table lacks the column.
+        See `FolderDataset`; patterns are used where the table lacks the column.
     columns : mapping of str to str, optional
         What path, label, group, split and source are called in this table.
     attributes : sequence of str, optional

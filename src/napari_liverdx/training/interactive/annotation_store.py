@@ -18,7 +18,7 @@ from napari_liverdx.core.geometry import Region
 from napari_liverdx.slides.annotations import read_geojson
 from napari_liverdx.slides.slide import Slide
 
-__all__ = ["Taught", "TaughtFolder", "fingerprint_of", "rectangle"]
+__all__ = ["AnnotationFolder", "SlideAnnotations", "fingerprint_of", "rectangle"]
 
 # A fingerprint of pixels without a file takes a while.
 _KEYS: WeakKeyDictionary[Slide, str] = WeakKeyDictionary()
@@ -26,7 +26,7 @@ _SHAPES, _TILES = ".shapes.geojson", ".tiles.geojson"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class SlideAnnotations:
     """What was taught on one slide.
 
     Attributes
@@ -72,7 +72,7 @@ class _File:
     has_shapes: bool
 
 
-class TaughtFolder:
+class AnnotationFolder:
     """Keeps what was taught: a file for the shapes of a slide, one for the tiles of each result.
 
     Parameters
@@ -172,7 +172,7 @@ class TaughtFolder:
         files = sorted(self.folder.glob(f"*.{fingerprint_of(key)}{_SHAPES}"))
         return [f for f in files if (read := _sound(f)) is not None and not read.path.exists()]
 
-    def of(self, slide: Slide) -> Taught:
+    def of(self, slide: Slide) -> SlideAnnotations:
         """What was taught on a slide; of shapes those drawn under its name, or a name it had.
 
         Raises
@@ -191,10 +191,10 @@ class TaughtFolder:
             if tiles is not None and fingerprint_of(tiles.key) == fingerprint_of(key):
                 files.append(tiles)
         if not files:
-            return Taught(key, slide.path, mpp)
+            return SlideAnnotations(key, slide.path, mpp)
         return replace(_together(files), key=key, path=slide.path)
 
-    def all(self, damaged: list[str] | None = None) -> list[Taught]:
+    def all(self, damaged: list[str] | None = None) -> list[SlideAnnotations]:
         """What was taught on any slide, whether it is still there or not.
 
         A slide that was taught under several names is one slide.
@@ -227,14 +227,14 @@ def fingerprint_of(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _together(files: Sequence[_File]) -> Taught:
+def _together(files: Sequence[_File]) -> SlideAnnotations:
     """What the files of one slide hold."""
     first = next((f for f in files if f.path.exists()), files[0])
     shapes = tuple(r for f in files if f.has_shapes for r in f.regions)
     called = [
         (at, r) for f in files if not f.has_shapes for at, r in zip(f.at, f.regions, strict=True)
     ]
-    return Taught(first.key, first.path, first.mpp, shapes, _newest(called))
+    return SlideAnnotations(first.key, first.path, first.mpp, shapes, _newest(called))
 
 
 def _newest(called: Sequence[tuple[str, Region]]) -> tuple[Region, ...]:

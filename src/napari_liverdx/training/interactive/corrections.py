@@ -19,19 +19,19 @@ from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.data.annotated import AnnotatedSlide, TileRule, tiles_in_regions
 from napari_liverdx.training.data.base import Example
-from napari_liverdx.training.data.slides import SlideSamples, _Place
+from napari_liverdx.training.data.slides import SlideDataset, _Place
 from napari_liverdx.training.data.splits import joined_groups
 
 __all__ = [
-    "CellAnswer",
-    "TaughtSamples",
-    "TaughtSlide",
+    "AnnotationDataset",
+    "SlideWithAnnotations",
+    "SubtilePredictor",
     "answer_of",
-    "cell_targets",
     "pairs_closer_than",
+    "subtile_targets",
 ]
 
-CellAnswer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+SubtilePredictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """From a tile, shape (size, size, 3), to probabilities of its cells, shape (classes, k, k)."""
 
 Place = tuple[int, int, int, int]
@@ -50,7 +50,7 @@ _POINTS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TaughtSlide:
+class SlideWithAnnotations:
     """What was taught on an open slide.
 
     Attributes
@@ -81,21 +81,21 @@ class TaughtSlide:
 @torch.inference_mode()
 def _answer(model: LoadedModel, device: torch.device, tile: NDArray[np.uint8]) -> NDArray:
     pixels = torch.from_numpy(np.array(tile)).permute(2, 0, 1)[None].to(device)
-    cells = model.network(pixels).cell_scores
-    if cells is None:
+    subtiles = model.network(pixels).subtile_scores
+    if subtiles is None:
         raise DataError(f"model {model.card.name} gives no cells")
-    return np.asarray(model.probabilities(cells)[0].float().cpu().numpy())
+    return np.asarray(model.probabilities(subtiles)[0].float().cpu().numpy())
 
 
-def answer_of(model: LoadedModel, device: torch.device) -> CellAnswer | None:
+def answer_of(model: LoadedModel, device: torch.device) -> SubtilePredictor | None:
     """What a model says of the cells of a tile; None for a model without cells."""
-    if model.network.cells == 1:
+    if model.network.subtiles == 1:
         return None
     model.network.to(device).eval()
     return lambda tile: _answer(model, device, tile)
 
 
-def cell_targets(
+def subtile_targets(
     slide: AnnotatedSlide,
     tiles: Sequence[tuple[Region, int]],
     rect: Rect,
@@ -167,16 +167,16 @@ def _share(regions: Sequence[Region], rect: Rect, k: int) -> NDArray[np.float64]
     return np.asarray(inside.reshape(k, _POINTS, k, _POINTS).mean(axis=(1, 3)))
 
 
-class TaughtSamples(SlideSamples):
+class AnnotationDataset(SlideDataset):
     """Tiles of open slides that a person taught.
 
     Within drawn shapes the tiles stand on the grid on which a run reads the slide, as in
-    `SlideSamples`, and are moved and scaled for training; tiles that a person called stay where
+    `SlideDataset`, and are moved and scaled for training; tiles that a person called stay where
     they are. Groups are places: tiles less than `GAP` apart belong together.
 
     Parameters
     ----------
-    slides : sequence of TaughtSlide
+    slides : sequence of SlideWithAnnotations
         The slides; they stay open as long as the samples are used.
     card : ModelCard
         Of the model that is taught.
@@ -207,9 +207,9 @@ class TaughtSamples(SlideSamples):
 
     def __init__(
         self,
-        slides: Sequence[TaughtSlide],
+        slides: Sequence[SlideWithAnnotations],
         card: ModelCard,
-        answer: CellAnswer | None = None,
+        answer: SubtilePredictor | None = None,
         rule: TileRule | None = None,
     ) -> None:
         self.mpp, self.tile_size, self.rule = card.mpp, card.tile_size, rule or TileRule()
@@ -228,10 +228,10 @@ class TaughtSamples(SlideSamples):
         self.slide_of = np.array([p.slide for p in self._places], np.intp)
         self.sources = np.full(len(labels), "taught")
         self.groups = self._grouped()
-        self.version, self.is_told = card.version, bool(card.taught_on) or not card.parent
-        self.seen = self._near_taught(card)
+        self.version, self.is_told = card.version, bool(card.trained_on) or not card.parent
+        self.seen = self._near_annotated(card)
 
-    def _number(self, region: Region, slide: TaughtSlide) -> int:
+    def _number(self, region: Region, slide: SlideWithAnnotations) -> int:
         if region.name not in self.classes:
             raise DataError(
                 f"{slide.name}: {region.name!r} is no class of this model, which knows "
@@ -239,7 +239,7 @@ class TaughtSamples(SlideSamples):
             )
         return self.classes.index(region.name)
 
-    def _shapes_of(self, taught: TaughtSlide) -> AnnotatedSlide:
+    def _shapes_of(self, taught: SlideWithAnnotations) -> AnnotatedSlide:
         slide = taught.slide
         if slide.mpp is None:
             raise DataError(f"{slide.path}: the slide states no resolution; give its µm per pixel")
@@ -289,10 +289,10 @@ class TaughtSamples(SlideSamples):
         grid = self.slides[number].grid
         return GAP * grid.tile_width * grid.scale_x, GAP * grid.tile_height * grid.scale_y
 
-    def _near_taught(self, card: ModelCard) -> NDArray[np.bool_]:
+    def _near_annotated(self, card: ModelCard) -> NDArray[np.bool_]:
         seen = np.zeros(len(self), np.bool_)
         for number, taught in enumerate(self._taught):
-            places = np.array(card.taught_on.get(taught.identity, ()), np.float64).reshape(-1, 4)
+            places = np.array(card.trained_on.get(taught.identity, ()), np.float64).reshape(-1, 4)
             # Where the slide had another resolution then, the larger tile counts.
             gap = np.maximum(GAP * places[:, 2:], self._gap(number))
             start, end = places[:, :2], places[:, :2] + places[:, 2:]
@@ -305,7 +305,7 @@ class TaughtSamples(SlideSamples):
     def places(
         self, index: NDArray[np.intp]
     ) -> dict[str, tuple[tuple[float, float, float, float], ...]]:
-        """Where some samples stand, by slide, as `ModelCard.taught_on` remembers it."""
+        """Where some samples stand, by slide, as `ModelCard.trained_on` remembers it."""
         found: dict[str, list[tuple[float, float, float, float]]] = {}
         for i in index:
             r, slide = self.rects[i], self._taught[self.slide_of[i]]
@@ -319,13 +319,13 @@ class TaughtSamples(SlideSamples):
             return super().picture(index)
         return self.look(index, self._exact[index], self.tile_size)
 
-    def draw(self, index: int, size: int, cells: int, rng: np.random.Generator) -> Example:
+    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
         """The tile, moved and scaled at random where a shape is around it."""
         where = self.drawn_place(index, rng)
         tile = self.look(index, where, size)
         target = None
-        if self._answer is not None and cells > 1:
-            target = self.cell_target(index, where, self._answer(tile))
+        if self._answer is not None and subtiles > 1:
+            target = self.subtile_target(index, where, self._answer(tile))
         return Example(tile, self.target(index), target)
 
     def drawn_place(self, index: int, rng: np.random.Generator) -> Place:
@@ -345,14 +345,14 @@ class TaughtSamples(SlideSamples):
         """Target distribution of sample ``index``, shape (classes,)."""
         return self._target(index)
 
-    def cell_target(
+    def subtile_target(
         self, index: int, where: Place, before: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """`cell_targets` for a place on the slide of sample ``index``."""
+        """`subtile_targets` for a place on the slide of sample ``index``."""
         number = self._places[index].slide
         slide = self.slides[number]
         rect = Rect(*where).scaled(slide.grid.scale_x, slide.grid.scale_y)
-        return cell_targets(slide, self._tiles[number], rect, before, self.scheme)
+        return subtile_targets(slide, self._tiles[number], rect, before, self.scheme)
 
     def _slide(self, number: int) -> Slide:
         return self._taught[number].slide

@@ -25,12 +25,19 @@ from napari_liverdx.models.file import (
 )
 from napari_liverdx.models.versions import version_fields
 from napari_liverdx.training.examples import predict_examples
-from napari_liverdx.training.interactive.corrections import TaughtSamples
-from napari_liverdx.training.interactive.head import Looked, tune_heads
-from napari_liverdx.training.interactive.split import TaughtSplit
+from napari_liverdx.training.interactive.corrections import AnnotationDataset
+from napari_liverdx.training.interactive.head import EncodingProgress, finetune_head
+from napari_liverdx.training.interactive.split import AnnotationSplit
 from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch, fine_tune
 
-__all__ = ["ClassTest", "HeldOutTest", "Lesson", "teach", "teach_config", "version_card"]
+__all__ = [
+    "ClassTest",
+    "FinetuneResult",
+    "HeldOutTest",
+    "finetune",
+    "finetune_config",
+    "version_card",
+]
 
 _GROUPS_FOR_INTERVAL = 5
 Places = dict[str, tuple[tuple[float, float, float, float], ...]]
@@ -81,7 +88,7 @@ class HeldOutTest:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class FinetuneResult:
     """A taught model, saved.
 
     Attributes
@@ -96,7 +103,7 @@ class Lesson:
     test: HeldOutTest
 
 
-def teach_config(epochs: int = 20) -> TrainConfig:
+def finetune_config(epochs: int = 20) -> TrainConfig:
     """Settings that take less than a minute or two on two processor cores.
 
     The encoder stays as it is: few tiles cannot improve it, and nearly all the time goes into it.
@@ -117,32 +124,32 @@ def teach_config(epochs: int = 20) -> TrainConfig:
     )
 
 
-def teach(
+def finetune(
     model: LoadedModel,
-    samples: TaughtSamples,
-    split: TaughtSplit,
+    samples: AnnotationDataset,
+    split: AnnotationSplit,
     path: Path,
     device: torch.device,
     *,
     config: TrainConfig | None = None,
     watch: Watch | None = None,
-) -> Iterator[Looked | EpochResult | Lesson]:
+) -> Iterator[EncodingProgress | EpochResult | FinetuneResult]:
     """Tune a copy of a model, save it, and test both on what was held out.
 
     Parameters
     ----------
     model : LoadedModel
         Stays as it is.
-    samples : TaughtSamples
+    samples : AnnotationDataset
         What was taught.
-    split : TaughtSplit
+    split : AnnotationSplit
         Which of them teach, choose the epoch, and are held out.
     path : Path
         Model file to write.
     device : torch.device
         Where to run.
     config : TrainConfig, optional
-        `teach_config` by default.
+        `finetune_config` by default.
     watch : callable, optional
         See `fine_tune`.
 
@@ -153,7 +160,7 @@ def teach(
     Lesson
         At the end; not if ``watch`` ended the training.
     """
-    config = config or teach_config()
+    config = config or finetune_config()
     # Those that choose lie among those that teach; that they are no test is said in the card.
     groups = samples.groups.astype(object)
     groups[split.choose] += " chooses"
@@ -173,21 +180,21 @@ def teach(
     metrics = {"balanced accuracy": test.after, "balanced accuracy before": test.before}
     card = card.model_copy(update={"metrics": metrics})
     rewrite_model_file(path, card, {}, path)
-    yield Lesson(path, card, test)
+    yield FinetuneResult(path, card, test)
 
 
 def _tune(
     model: LoadedModel,
     network: TileModel,
-    samples: TaughtSamples,
-    split: TaughtSplit,
+    samples: AnnotationDataset,
+    split: AnnotationSplit,
     config: TrainConfig,
     device: torch.device,
     watch: Watch | None,
-) -> Iterator[Looked | EpochResult]:
+) -> Iterator[EncodingProgress | EpochResult]:
     parts = (split.train, split.choose)
     if isinstance(network, CnnRnnClassifier):
-        return tune_heads(model, network, samples, *parts, config, device, watch)
+        return finetune_head(model, network, samples, *parts, config, device, watch)
     # Other architectures do not show what lies between their encoder and their heads.
     size = model.card.tile_size
     return fine_tune(network, samples, *parts, size=size, config=config, device=device, watch=watch)
@@ -196,8 +203,8 @@ def _tune(
 def _test(
     before: LoadedModel,
     after: LoadedModel,
-    samples: TaughtSamples,
-    split: TaughtSplit,
+    samples: AnnotationDataset,
+    split: AnnotationSplit,
     device: torch.device,
 ) -> HeldOutTest:
     size = before.card.tile_size
@@ -232,7 +239,7 @@ def _interval(
     return grouped_interval(balanced_accuracy, scores, labels, groups, how=how)
 
 
-def _how(split: TaughtSplit, groups: NDArray[np.str_]) -> str:
+def _how(split: AnnotationSplit, groups: NDArray[np.str_]) -> str:
     n, count = len(split.held_out), len(np.unique(groups))
     drawn = count >= _GROUPS_FOR_INTERVAL
     where = (
@@ -251,7 +258,7 @@ def _how(split: TaughtSplit, groups: NDArray[np.str_]) -> str:
 
 
 def version_card(
-    model: LoadedModel, samples: TaughtSamples, split: TaughtSplit, temperature: float
+    model: LoadedModel, samples: AnnotationDataset, split: AnnotationSplit, temperature: float
 ) -> ModelCard:
     """Return the card of a version: what it was taught, and what is not known of it any more."""
     old = model.card
@@ -266,7 +273,7 @@ def version_card(
     untaught = [
         t.title for c, t in enumerate(samples.scheme) if not (samples.labels[taught] == c).any()
     ]
-    lesson = (
+    outcome = (
         f"Version {fields['version']} was tuned from version {old.version} ({old.name}, SHA-256 "
         f"{model.sha256[:12]}) on {len(taught)} tiles of {slides} "
         f"{'slide' if slides == 1 else 'slides'} that one person taught ({counts}), the encoder "
@@ -284,13 +291,13 @@ def version_card(
     return old.model_copy(
         update={
             **fields,
-            "training_data": _joined(lesson, old.training_data),
+            "training_data": _joined(outcome, old.training_data),
             "limitations": _joined(doubts, old.limitations),
             "temperature": temperature,
             "metrics": {},
-            "domain": {},
+            "ood": {},
             "conformal": {},
-            "taught_on": _taught_on(old, samples.places(taught)),
+            "trained_on": _trained_on(old, samples.places(taught)),
             "command": "Fine-tune on the page Teach of the napari dock",
             "versions": {
                 **old.versions,
@@ -302,11 +309,11 @@ def version_card(
     )
 
 
-def _taught_on(old: ModelCard, places: Places) -> Places:
+def _trained_on(old: ModelCard, places: Places) -> Places:
     """Where a version and all it comes from were taught, each place once."""
     return {
-        slide: tuple(dict.fromkeys((*old.taught_on.get(slide, ()), *places.get(slide, ()))))
-        for slide in dict.fromkeys((*old.taught_on, *places))
+        slide: tuple(dict.fromkeys((*old.trained_on.get(slide, ()), *places.get(slide, ()))))
+        for slide in dict.fromkeys((*old.trained_on, *places))
     }
 
 

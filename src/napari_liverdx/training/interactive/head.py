@@ -19,19 +19,19 @@ from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.calibration import fit_temperature
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.training.augment import jitter_stain
-from napari_liverdx.training.interactive.corrections import TaughtSamples
+from napari_liverdx.training.interactive.corrections import AnnotationDataset
 from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch
 from napari_liverdx.training.losses import training_loss
 from napari_liverdx.training.state import TrainState
 
-__all__ = ["Looked", "tune_heads", "turn_back", "turn_grid"]
+__all__ = ["EncodingProgress", "finetune_head", "turn_back", "turn_grid"]
 
 _LOOKS = 8
 _FEWEST, _MOST = 160, 480
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class EncodingProgress:
     """How many tiles the encoder has looked at.
 
     Attributes
@@ -44,24 +44,24 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _CachedFeatures:
     """What the encoder made of tiles, and what they are to say."""
 
     features: Tensor
     target: Tensor
-    cells: Tensor | None
+    subtiles: Tensor | None
 
 
-def tune_heads(
+def finetune_head(
     model: LoadedModel,
     network: CnnRnnClassifier,
-    samples: TaughtSamples,
+    samples: AnnotationDataset,
     train: NDArray[np.intp],
     val: NDArray[np.intp],
     config: TrainConfig,
     device: torch.device,
     watch: Watch | None = None,
-) -> Iterator[Looked | EpochResult]:
+) -> Iterator[EncodingProgress | EpochResult]:
     """Train all of ``network`` but its encoder, in place.
 
     Each class is drawn as often as the others, every tile several times, moved, scaled, turned and
@@ -75,7 +75,7 @@ def tune_heads(
         The earlier version: what untaught cells are to go on saying.
     network : CnnRnnClassifier
         A copy of its network.
-    samples : TaughtSamples
+    samples : AnnotationDataset
         What was taught.
     train, val : ndarray of int
         Which samples to learn from and which to choose the epoch by.
@@ -101,16 +101,16 @@ def tune_heads(
     torch.manual_seed(config.seed)
     chosen = _chosen(samples.labels[train], train, rng)
     total = len(chosen) + len(val)
-    parts: list[_Seen] = []
+    parts: list[_CachedFeatures] = []
     for start in range(0, len(chosen), config.batch_size):
         batch = chosen[start : start + config.batch_size]
         parts.append(_look(model, teacher, samples, batch, config, device, rng))
-        yield Looked(start + len(batch), total)
+        yield EncodingProgress(start + len(batch), total)
         if watch is not None and not watch(0, 1):
             return
     bank = _joined(parts)
     held = _look_plainly(teacher, samples, val, device)
-    yield Looked(total, total)
+    yield EncodingProgress(total, total)
     state = TrainState.start(network, config, device)
     try:
         while state.epoch < config.epochs and state.since_best < config.patience:
@@ -141,12 +141,12 @@ def _chosen(
 def _look(
     model: LoadedModel,
     teacher: CnnRnnClassifier,
-    samples: TaughtSamples,
+    samples: AnnotationDataset,
     batch: NDArray[np.intp],
     config: TrainConfig,
     device: torch.device,
     rng: np.random.Generator,
-) -> _Seen:
+) -> _CachedFeatures:
     size = model.card.tile_size
     places = [samples.drawn_place(int(i), rng) for i in batch]
     turns, flips = rng.integers(0, 4, len(batch)), rng.integers(0, 2, len(batch))
@@ -158,23 +158,23 @@ def _look(
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     x = jitter_stain(torch.from_numpy(tiles), generator, sigma=config.stain_sigma).to(device)
-    features = teacher.features(teacher.normalise(x))
+    features = teacher.features(teacher.normalize(x))
     target = torch.from_numpy(np.stack([samples.target(int(i)) for i in batch]))
-    scores = teacher.heads(features).cell_scores
-    if model.network.cells == 1 or scores is None:
-        return _Seen(features, target.to(device), None)
+    scores = teacher.heads(features).subtile_scores
+    if model.network.subtiles == 1 or scores is None:
+        return _CachedFeatures(features, target.to(device), None)
     before = model.probabilities(scores).float().cpu().numpy()
-    cells = np.stack(
+    subtiles = np.stack(
         [
             turn_grid(
-                samples.cell_target(int(i), place, turn_back(before[n], turns[n], flips[n])),
+                samples.subtile_target(int(i), place, turn_back(before[n], turns[n], flips[n])),
                 turns[n],
                 flips[n],
             )
             for n, (i, place) in enumerate(zip(batch, places, strict=True))
         ]
     )
-    return _Seen(features, target.to(device), torch.from_numpy(cells).to(device))
+    return _CachedFeatures(features, target.to(device), torch.from_numpy(subtiles).to(device))
 
 
 def turn_grid(grid: NDArray, turn: int, flip: int) -> NDArray:
@@ -192,62 +192,62 @@ def turn_back(grid: NDArray, turn: int, flip: int) -> NDArray:
 @torch.inference_mode()
 def _look_plainly(
     teacher: CnnRnnClassifier,
-    samples: TaughtSamples,
+    samples: AnnotationDataset,
     chosen: NDArray[np.intp],
     device: torch.device,
-) -> _Seen:
+) -> _CachedFeatures:
     tiles = np.stack([np.moveaxis(samples.picture(int(i)), 2, 0) for i in chosen])
     features = [
-        teacher.features(teacher.normalise(torch.from_numpy(part.copy()).to(device)))
+        teacher.features(teacher.normalize(torch.from_numpy(part.copy()).to(device)))
         for part in np.array_split(tiles, -(-len(tiles) // 16))
     ]
     target = torch.from_numpy(np.stack([samples.target(int(i)) for i in chosen]))
-    return _Seen(torch.cat(features), target.to(device), None)
+    return _CachedFeatures(torch.cat(features), target.to(device), None)
 
 
-def _joined(parts: list[_Seen]) -> _Seen:
-    cells = [p.cells for p in parts if p.cells is not None]
-    return _Seen(
+def _joined(parts: list[_CachedFeatures]) -> _CachedFeatures:
+    subtiles = [p.subtiles for p in parts if p.subtiles is not None]
+    return _CachedFeatures(
         torch.cat([p.features for p in parts]),
         torch.cat([p.target for p in parts]),
-        torch.cat(cells) if len(cells) == len(parts) else None,
+        torch.cat(subtiles) if len(subtiles) == len(parts) else None,
     )
 
 
 def _epoch(
     network: CnnRnnClassifier,
-    bank: _Seen,
+    bank: _CachedFeatures,
     config: TrainConfig,
     state: TrainState,
     watch: Watch | None,
 ) -> float | None:
     network.train()
     network.encoder.eval()
-    # As many as fill whole batches: a batch of one has no spread to normalise by.
+    # As many as fill whole batches: a batch of one has no spread to normalize by.
     steps = max(1, len(bank.target) // config.batch_size)
     order = torch.randperm(len(bank.target))
     total = 0.0
     for step in range(steps):
         part = order[step * config.batch_size : (step + 1) * config.batch_size]
         done = (state.epoch + step / steps) / config.epochs
-        for group in state.optimiser.param_groups:
+        for group in state.optimizer.param_groups:
             group["lr"] = group["full_rate"] * 0.5 * (1 + math.cos(math.pi * done))
         # What inference mode made cannot be kept for a backward pass, a copy can.
         features = bank.features[part].clone()
-        cells = None if bank.cells is None else bank.cells[part].clone()
+        subtiles = None if bank.subtiles is None else bank.subtiles[part].clone()
         loss = training_loss(
             network.heads(features),
             bank.target[part].clone(),
-            cells,
+            subtiles,
             None,
             gamma=config.focal_gamma,
             weights=None,
-            cell_weight=config.cell_weight,
+            subtile_weight=config.subtile_weight,
         )
-        state.optimiser.zero_grad(set_to_none=True)
+        state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        state.optimiser.step()
+        state.optimizer.step()
         state.average(network, config.ema_decay)
         total += loss.item()
         if watch is not None and not watch(step + 1, steps):
@@ -256,7 +256,9 @@ def _epoch(
 
 
 @torch.inference_mode()
-def _judged(state: TrainState, held: _Seen, loss: float, config: TrainConfig) -> EpochResult:
+def _judged(
+    state: TrainState, held: _CachedFeatures, loss: float, config: TrainConfig
+) -> EpochResult:
     mean = state.mean.eval()
     assert isinstance(mean, CnnRnnClassifier)
     logits = mean.heads(held.features).scores.float()

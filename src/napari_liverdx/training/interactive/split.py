@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.interactive.corrections import GAP, TaughtSamples
+from napari_liverdx.training.interactive.corrections import GAP, AnnotationDataset
 
-__all__ = ["LEAST_HELD_OUT", "LEAST_TAUGHT", "TaughtSplit", "missing", "obstacle", "taught_split"]
+__all__ = [
+    "LEAST_ANNOTATED",
+    "LEAST_HELD_OUT",
+    "AnnotationSplit",
+    "blocking_reason",
+    "missing",
+    "split_annotations",
+]
 
-LEAST_TAUGHT, LEAST_HELD_OUT = 4, 2
+LEAST_ANNOTATED, LEAST_HELD_OUT = 4, 2
 """Fewest tiles of a class to teach with, and to hold out."""
 
 _SHARE = 1 / 3
@@ -25,7 +32,7 @@ _CHOOSE_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TaughtSplit:
+class AnnotationSplit:
     """Which tiles teach, which choose the epoch, and which are held out.
 
     Attributes
@@ -43,7 +50,7 @@ class TaughtSplit:
     by: Literal["slide", "place"]
 
 
-def taught_split(samples: TaughtSamples) -> TaughtSplit:
+def split_annotations(samples: AnnotationDataset) -> AnnotationSplit:
     """Hold out about a third of each class: whole slides if that is possible, else whole places.
 
     A slide or place of which any tile is `seen`, as it taught the model or a version it comes
@@ -54,7 +61,7 @@ def taught_split(samples: TaughtSamples) -> TaughtSplit:
     DataError
         If too little was taught for that; the message says what is missing.
     """
-    problem = obstacle(samples)
+    problem = blocking_reason(samples)
     if problem:
         raise DataError(problem)
     seen = samples.seen
@@ -66,10 +73,10 @@ def taught_split(samples: TaughtSamples) -> TaughtSplit:
         [_every(rest[samples.labels[rest] == c]) for c in np.unique(samples.labels)]
     )
     by: Literal["slide", "place"] = "place" if slides is None else "slide"
-    return TaughtSplit(np.setdiff1d(rest, choose), np.sort(choose), held_out, by)
+    return AnnotationSplit(np.setdiff1d(rest, choose), np.sort(choose), held_out, by)
 
 
-def tile_um(samples: TaughtSamples) -> float:
+def tile_um(samples: AnnotationDataset) -> float:
     """Side of a tile in µm."""
     return samples.mpp * samples.tile_size
 
@@ -78,7 +85,7 @@ def _every(index: NDArray[np.intp]) -> NDArray[np.intp]:
     return index[_CHOOSE_EVERY - 1 :: _CHOOSE_EVERY]
 
 
-def obstacle(samples: TaughtSamples) -> str:
+def blocking_reason(samples: AnnotationDataset) -> str:
     """`missing` for samples; also if nobody knows where the model was taught."""
     if not samples.is_told:
         return (
@@ -126,7 +133,7 @@ def missing(
     if len(found) < 2:
         taught = f" So far only {scheme[int(found[0])].title} is taught." if len(found) else ""
         return f"Teach at least two classes, so that the model can tell them apart.{taught}"
-    least = LEAST_TAUGHT + LEAST_HELD_OUT
+    least = LEAST_ANNOTATED + LEAST_HELD_OUT
     few = [
         f"{scheme[int(c)].title} has {n}"
         for c in found
@@ -184,7 +191,7 @@ def _part(
         choices[:, free] = some
     held = choices.astype(np.intp) @ counts
     total = counts.sum(axis=0)
-    enough = ((held >= LEAST_HELD_OUT) & (total - held >= LEAST_TAUGHT)).all(axis=1)
+    enough = ((held >= LEAST_HELD_OUT) & (total - held >= LEAST_ANNOTATED)).all(axis=1)
     if not enough.any():
         return None
     miss = np.abs(held / total - _SHARE).mean(axis=1)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.geometry import Region
 
-__all__ = ["TEACH_KEY", "TeachingLayer", "teaching_name"]
+__all__ = ["ANNOTATION_KEY", "AnnotationLayer", "annotation_layer_name"]
 
-TEACH_KEY = "liverdx_teach"
+ANNOTATION_KEY = "liverdx_teach"
 """Metadata of a layer one teaches on: the name of its slide's layer."""
 
 _CLASS = "class"
@@ -45,12 +45,12 @@ class _Drawn:
         )
 
 
-def teaching_name(reference: Image) -> str:
+def annotation_layer_name(reference: Image) -> str:
     """Name of the layer on which a slide is taught."""
     return f"Teach · {reference.name}"
 
 
-class TeachingLayer:
+class AnnotationLayer:
     """A Shapes layer over a slide in which every shape has a class.
 
     Its data are level-0 pixels, so that napari's own CSV export says where things are. Ctrl+Z and
@@ -75,7 +75,7 @@ class TeachingLayer:
         self,
         reference: Image,
         scheme: ClassScheme,
-        changed: Callable[[TeachingLayer], None],
+        changed: Callable[[AnnotationLayer], None],
         chosen: Callable[[str], None],
         regions: Sequence[Region] = (),
     ) -> None:
@@ -88,12 +88,12 @@ class TeachingLayer:
         side = max(reference.extent.data[1][-2:] - reference.extent.data[0][-2:])
         self.layer = Shapes(
             ndim=2,
-            name=teaching_name(reference),
+            name=annotation_layer_name(reference),
             features={_CLASS: np.array([], dtype=str)},
             feature_defaults={_CLASS: self.current},
             edge_width=max(1.0, side / 800),
             units=tuple(reference.units)[-2:],
-            metadata={TEACH_KEY: reference.name},
+            metadata={ANNOTATION_KEY: reference.name},
         )
         self._place()
         reference.events.scale.connect(self._place)
@@ -131,9 +131,9 @@ class TeachingLayer:
         if not selected:
             self.layer.selected_data = set()
         self.layer.feature_defaults = {_CLASS: name}
-        colour = self._colour(name)
-        self.layer.current_edge_color = colour
-        self.layer.current_face_color = (*_rgb(colour), _FILL)
+        color = self._color(name)
+        self.layer.current_edge_color = color
+        self.layer.current_face_color = (*_rgb(color), _FILL)
         if selected:
             classes = np.array(self.layer.features[_CLASS], dtype=object)
             classes[selected] = name
@@ -146,9 +146,9 @@ class TeachingLayer:
         if not str(self.layer.mode).startswith("add_") and not self.layer.selected_data:
             self.layer.mode = "add_polygon_lasso"
 
-    def _colour(self, name: str) -> str:
+    def _color(self, name: str) -> str:
         known = name in self.scheme.names
-        return self.scheme[self.scheme.index(name)].colour if known else _UNKNOWN
+        return self.scheme[self.scheme.index(name)].color if known else _UNKNOWN
 
     # -- what is there --
 
@@ -239,10 +239,10 @@ class TeachingLayer:
 
     def _paint(self) -> None:
         """Colour every shape by its class."""
-        colours = [self._colour(str(c)) for c in self.layer.features[_CLASS]]
-        if colours:
-            self.layer.edge_color = colours
-            self.layer.face_color = [(*_rgb(c), _FILL) for c in colours]
+        colors = [self._color(str(c)) for c in self.layer.features[_CLASS]]
+        if colors:
+            self.layer.edge_color = colors
+            self.layer.face_color = [(*_rgb(c), _FILL) for c in colors]
 
     def close(self) -> None:
         """Let go of the slide's layer."""
@@ -252,8 +252,8 @@ class TeachingLayer:
 _FINAL = ("ADDED", "REMOVED", "CHANGED")
 
 
-def _rgb(colour: str) -> tuple[float, float, float]:
-    r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+def _rgb(color: str) -> tuple[float, float, float]:
+    r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return r, g, b
 
 

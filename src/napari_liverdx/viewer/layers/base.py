@@ -10,7 +10,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colorma
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import TissueClass
-from napari_liverdx.core.prediction_sets import NOT_SURE_COLOUR, NOT_SURE_TITLE, not_sure
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, uncertain_mask
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import COLORMAPS, ViewState
@@ -76,7 +76,7 @@ def class_colormap(tissue_class: TissueClass) -> Colormap:
     r, g, b = tissue_class.rgb
     return Colormap(
         [[r, g, b, 0.25], [r, g, b, 1.0]],
-        name=f"liverdx {tissue_class.name} {tissue_class.colour}",
+        name=f"liverdx {tissue_class.name} {tissue_class.color}",
         low_color=(0, 0, 0, 0),
         nan_color=(0, 0, 0, 0),
     )
@@ -110,24 +110,24 @@ def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
 
 
 def placement(
-    reference: Image, origin_px: tuple[float, float], cell_px: tuple[float, float]
+    reference: Image, origin_px: tuple[float, float], subtile_px: tuple[float, float]
 ) -> dict[str, Any]:
     """Scale and translate that lay a grid of cells exactly over the slide.
 
     napari's coordinates are pixel centres: the first cell's centre lies half a cell minus half a
     slide pixel from the centre of the slide's first pixel.
     """
-    cell = np.array([cell_px[1], cell_px[0]])
-    first = np.array([origin_px[1], origin_px[0]]) + (cell - 1) / 2
+    subtile = np.array([subtile_px[1], subtile_px[0]])
+    first = np.array([origin_px[1], origin_px[0]]) + (subtile - 1) / 2
     zero, *axes = (np.asarray(reference.data_to_world(p)) for p in ((0, 0), (1, 0), (0, 1)))
     linear = np.column_stack([axis - zero for axis in axes])
     corner = zero + linear @ first
     units = {"units": tuple(reference.units)[-2:]}
     if np.allclose(linear, np.diag(np.diag(linear))):
-        return {"scale": tuple(cell * np.diag(linear)), "translate": tuple(corner), **units}
+        return {"scale": tuple(subtile * np.diag(linear)), "translate": tuple(corner), **units}
     # A slide that another reader turned or sheared takes its maps along.
     affine = np.eye(3)
-    affine[:2, :2], affine[:2, 2] = linear * cell, corner
+    affine[:2, :2], affine[:2, 2] = linear * subtile, corner
     return {"affine": affine, **units}
 
 
@@ -165,7 +165,7 @@ def probability_layer(
         visible=view.visible,
         blending="translucent",
         metadata={RESULT_KEY: str(store.path), "liverdx_class": tissue_class.name},
-        **placement(reference, store.origin, store.cell_size),
+        **placement(reference, store.origin, store.subtile_size),
     )
     layer.contrast_limits_range = (0, 1)
     set_threshold(layer, threshold)
@@ -218,9 +218,11 @@ def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None 
     called = store.tile_probabilities.argmax(axis=0)
     failed = store.state == TileState.FAILED
     classes = store.manifest.classes
-    names = np.array([*(c.title for c in classes), "could not be read", NOT_SURE_TITLE])
+    names = np.array([*(c.title for c in classes), "could not be read", UNCERTAIN_TITLE])
     if quantile is not None:
-        called = np.where(not_sure(store.tile_probabilities, quantile), len(classes) + 1, called)
+        called = np.where(
+            uncertain_mask(store.tile_probabilities, quantile), len(classes) + 1, called
+        )
     call = np.where(failed, len(classes), called)
     shown = labels[done]
     features: dict[str, Any] = {"index": np.concatenate([[0], shown])}
@@ -228,12 +230,12 @@ def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None 
     for i, tissue_class in enumerate(classes):
         values = store.tile_probabilities[i][done]
         features[tissue_class.name] = np.concatenate([[np.nan], values]).round(3)
-    colours: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-    if np.isfinite(store.domain).any():
-        features["unlike training data"] = np.concatenate([[np.nan], store.domain[done]]).round(2)
-    grey = tuple(int(NOT_SURE_COLOUR[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0), (*grey, 1.0)]
-    colours |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
+    colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    if np.isfinite(store.ood).any():
+        features["unlike training data"] = np.concatenate([[np.nan], store.ood[done]]).round(2)
+    gray = tuple(int(UNCERTAIN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0), (*gray, 1.0)]
+    colors |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
     layer.data = np.where(done, labels, 0)
-    layer.colormap = DirectLabelColormap(color_dict=colours)
+    layer.colormap = DirectLabelColormap(color_dict=colors)
     layer.features = features

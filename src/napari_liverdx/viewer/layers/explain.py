@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExplainLayers"]
 
-_OUTLINE_COLOUR = "#ffd60a"
+_OUTLINE_COLOR = "#ffd60a"
 _THIN = 80
 """The outline's width is the tile's side by this."""
 
@@ -56,7 +56,7 @@ class ExplainLayers:
         self.outline = Vectors(
             data,
             name=f"Explained tile · {reference.name}",
-            edge_color=_OUTLINE_COLOUR,
+            edge_color=_OUTLINE_COLOR,
             edge_width=side / _THIN,
             vector_style="line",
             units=tuple(reference.units)[-2:],
@@ -70,10 +70,10 @@ class ExplainLayers:
         maps = []
         if e.cam is not None:
             maps.append(_map(f"Grad-CAM · {reference.name}", e.cam, e.rect, reference, INFERNO))
-        if e.cells is not None:
-            cells = e.cells[e.class_index]
+        if e.subtiles is not None:
+            subtiles = e.subtiles[e.class_index]
             name = f"Cells, {e.title} · {reference.name}"
-            maps.append(_map(name, cells, e.rect, reference, CIVIDIS))
+            maps.append(_map(name, subtiles, e.rect, reference, CIVIDIS))
             # Both lie on the same place: the finer stands in view first.
             maps[-1].visible = len(maps) == 1
         for layer in maps:

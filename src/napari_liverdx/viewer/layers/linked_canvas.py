@@ -12,7 +12,7 @@ from napari.qt import QtViewer
 
 from napari_liverdx.session.compare import Side
 from napari_liverdx.viewer.layers.camera import camera_of
-from napari_liverdx.viewer.layers.swipe import B_COLOUR, side_layer
+from napari_liverdx.viewer.layers.swipe import B_COLOR, side_layer
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -55,7 +55,7 @@ class LinkedCanvas:
         # The arrays are shared, not the layer: a layer belongs to one viewer.
         shown = {name: getattr(reference, name) for name in _SHARED}
         self.model.add_layer(Image(reference.data, **shown))
-        self.layer = side_layer(side, reference, "B", B_COLOUR)
+        self.layer = side_layer(side, reference, "B", B_COLOR)
         self.model.add_layer(self.layer)
         self.dock = viewer.window.add_dock_widget(canvas, name=title, area="bottom")
         self._cameras = (camera_of(viewer), camera_of(self.model))

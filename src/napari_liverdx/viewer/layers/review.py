@@ -34,7 +34,7 @@ class ReviewLayer:
         The result under review.
     reference : Image
         The slide's layer.
-    colours : mapping of str to str
+    colors : mapping of str to str
         Of the verdicts.
     keys : mapping of str to callable
         What keys do while the layer is selected, instead of drawing and deleting.
@@ -45,11 +45,11 @@ class ReviewLayer:
         viewer: ViewerModel,
         store: ResultStore,
         reference: Image,
-        colours: Mapping[str, str],
+        colors: Mapping[str, str],
         keys: Mapping[str, Callable[[], object]],
     ) -> None:
         self._viewer, self._store, self._reference = viewer, store, reference
-        self._colours, self._keys = colours, keys
+        self._colors, self._keys = colors, keys
         self.layer: Shapes | None = None
 
     def show(self, decisions: Mapping[TileIndex, Decision], current: TileIndex | None) -> None:
@@ -62,14 +62,14 @@ class ReviewLayer:
         layer = self._ensure()
         grid = self._store.manifest.grid
         rows = [decisions.get(t) for t in tiles]
-        colours = ["white" if d is None else self._colours[d.verdict] for d in rows]
+        colors = ["white" if d is None else self._colors[d.verdict] for d in rows]
         if current is not None:
-            colours[-1] = _CURRENT
+            colors[-1] = _CURRENT
         layer.data = []
         if tiles:
             layer.add_rectangles(
                 [place_of(self._reference, grid.rect(t)) for t in tiles],
-                edge_color=colours,
+                edge_color=colors,
                 face_color="transparent",
                 edge_width=self._width(),
             )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = [
-    "A_COLOUR",
-    "BOTH_COLOUR",
-    "B_COLOUR",
+    "A_COLOR",
+    "BOTH_COLOR",
+    "B_COLOR",
     "COMPARE_KEY",
     "Swipe",
     "difference_layer",
@@ -28,26 +28,26 @@ __all__ = [
 ]
 
 COMPARE_KEY = "liverdx_compare"
-A_COLOUR, B_COLOUR, BOTH_COLOUR = "#e69f00", "#56b4e9", "#009e73"
+A_COLOR, B_COLOR, BOTH_COLOR = "#e69f00", "#56b4e9", "#009e73"
 """Okabe & Ito 2008: told apart with every kind of colour vision."""
 
 
-def side_layer(side: Side, reference: Image, letter: str, colour: str) -> Image:
+def side_layer(side: Side, reference: Image, letter: str, color: str) -> Image:
     """The map of one side in the side's colour, with pixels of its own."""
     index = side.store.manifest.scheme.index(side.class_name)
     layer = probability_layer(side.store, index, reference, side.threshold, ViewState(opacity=0.65))
     layer.data = layer.data.copy()
-    layer.colormap = _side_colormap(colour)
+    layer.colormap = _side_colormap(color)
     layer.name = f"{letter} · {reference.name}"
     layer.metadata = {COMPARE_KEY: letter}
     return layer
 
 
-def _side_colormap(colour: str) -> Colormap:
-    rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def _side_colormap(color: str) -> Colormap:
+    rgb = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return Colormap(
         [[*rgb, 0.4], [*rgb, 1.0]],
-        name=f"liverdx side {colour}",
+        name=f"liverdx side {color}",
         low_color=(0, 0, 0, 0),
         nan_color=(0, 0, 0, 0),
     )
@@ -60,12 +60,10 @@ def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Label
         name=f"A and B · {reference.name}",
         opacity=0.6,
         metadata={COMPARE_KEY: "difference"},
-        **placement(reference, a.store.origin, a.store.cell_size),
+        **placement(reference, a.store.origin, a.store.subtile_size),
     )
-    colours = {BOTH: BOTH_COLOUR, ONLY_A: A_COLOUR, ONLY_B: B_COLOUR}
-    layer.colormap = DirectLabelColormap(
-        color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **colours}
-    )
+    colors = {BOTH: BOTH_COLOR, ONLY_A: A_COLOR, ONLY_B: B_COLOR}
+    layer.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **colors})
     layer.editable = False
     return layer
 
@@ -90,8 +88,8 @@ class Swipe:
     def __init__(self, viewer: ViewerModel, reference: Image, a: Side, b: Side, moved: Any) -> None:
         self._viewer, self._reference, self._moved = viewer, reference, moved
         self.layers = (
-            side_layer(a, reference, "A", A_COLOUR),
-            side_layer(b, reference, "B", B_COLOUR),
+            side_layer(a, reference, "A", A_COLOR),
+            side_layer(b, reference, "B", B_COLOR),
         )
         self._whole: tuple[NDArray[np.float32], ...] = tuple(
             np.array(layer.data) for layer in self.layers

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, TissueMap
+from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, TissueMap
 from napari_liverdx.viewer.layers.base import placement
 from napari_liverdx.viewer.layers.camera import camera_of
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 __all__ = [
-    "TISSUE_COLOURS",
+    "TISSUE_COLORS",
     "TISSUE_KEY",
     "brush_size",
-    "colour_kept",
+    "color_kept",
     "find_tissue_layer",
     "map_of_layer",
     "reset_tissue_layer",
@@ -35,7 +35,7 @@ _BRUSH_ON_SCREEN = 36.0
 _FAINT = 0.25
 
 # Of the palette of Okabe & Ito, told apart by colour-blind people too.
-TISSUE_COLOURS = {
+TISSUE_COLORS = {
     TissueLabel.TISSUE: "#009e73",
     TissueLabel.PEN: "#e69f00",
     TissueLabel.FOLD: "#0072b2",
@@ -62,7 +62,7 @@ def tissue_layer(found: TissueMap, reference: Image) -> Labels:
         features={"index": list(TissueLabel), "shows": [v.title for v in TissueLabel]},
     )
     reset_tissue_layer(layer, found, reference)
-    colour_kept(layer, frozenset())
+    color_kept(layer, frozenset())
     layer.selected_label = int(TissueLabel.TISSUE)
     return layer
 
@@ -118,17 +118,17 @@ def map_of_layer(layer: Labels, kept: AbstractSet[TissueLabel]) -> TissueMap:
     """
     labels = np.array(layer.data, dtype=np.uint8)
     scale_x, scale_y = layer.metadata[_SCALE]
-    return TissueMap(labels, scale_x, scale_y, frozenset(kept) & ARTEFACTS, was_edited(layer))
+    return TissueMap(labels, scale_x, scale_y, frozenset(kept) & ARTIFACTS, was_edited(layer))
 
 
-def colour_kept(layer: Labels, kept: AbstractSet[TissueLabel]) -> None:
+def color_kept(layer: Labels, kept: AbstractSet[TissueLabel]) -> None:
     """Colour the layer so that what is analysed looks like tissue."""
-    tissue = _rgba(TISSUE_COLOURS[TissueLabel.TISSUE], _FAINT)
-    colours: dict[int | None, tuple[float, ...]] = {None: tissue, 0: (0.0, 0.0, 0.0, 0.0)}
-    for label, colour in TISSUE_COLOURS.items():
+    tissue = _rgba(TISSUE_COLORS[TissueLabel.TISSUE], _FAINT)
+    colors: dict[int | None, tuple[float, ...]] = {None: tissue, 0: (0.0, 0.0, 0.0, 0.0)}
+    for label, color in TISSUE_COLORS.items():
         analysed = label == TissueLabel.TISSUE or label in kept
-        colours[int(label)] = tissue if analysed else _rgba(colour, 1.0)
-    layer.colormap = DirectLabelColormap(color_dict=colours)
+        colors[int(label)] = tissue if analysed else _rgba(color, 1.0)
+    layer.colormap = DirectLabelColormap(color_dict=colors)
 
 
 def brush_size(viewer: ViewerModel, layer: Labels) -> int:
@@ -137,5 +137,5 @@ def brush_size(viewer: ViewerModel, layer: Labels) -> int:
     return int(np.clip(_BRUSH_ON_SCREEN / camera_of(viewer).zoom / pixel, 2, 200))
 
 
-def _rgba(colour: str, alpha: float) -> tuple[float, ...]:
-    return (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), alpha)
+def _rgba(color: str, alpha: float) -> tuple[float, ...]:
+    return (*(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)), alpha)

@@ -213,7 +213,7 @@ class BatchModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return column.text(item)
         if role == COPY_ROLE:
-            return column.text(self._handed_on(index.row()))
+            return column.text(self._exported(index.row()))
         if role == SORT_ROLE:
             return column.value(item)
         if role == Qt.ItemDataRole.EditRole:
@@ -228,7 +228,7 @@ class BatchModel(QAbstractTableModel):
             return item.step.progress if item.step.state is SlideState.RUNNING else None
         return None
 
-    def _handed_on(self, index: int) -> BatchItem:
+    def _exported(self, index: int) -> BatchItem:
         item = self.items[index]
         if not self._hidden:
             return item
@@ -294,8 +294,8 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
         _Column("µm/px", _mpp_text, _mpp, "Level-0 resolution", True),
         *classes,
         _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
-        _text("Training data", lambda i: i.row.domain, "Whether it looks like the training data"),
-        _text("Slide call", lambda i: i.row.slide_call, "Of a slide context"),
+        _text("Training data", lambda i: i.row.ood, "Whether it looks like the training data"),
+        _text("Slide call", lambda i: i.row.slide_prediction, "Of a slide context"),
         _number(
             "Failed\ntiles",
             0,
@@ -343,7 +343,7 @@ def _state_text(item: BatchItem) -> str:
     state = item.step.state
     if state is SlideState.RUNNING:
         return f"{100 * item.step.progress:.0f} %"
-    return f"{state.value}…" if state is SlideState.LOOKING else state.value
+    return f"{state.value}…" if state is SlideState.DETECTING else state.value
 
 
 def _mpp(item: BatchItem) -> float:
@@ -355,9 +355,9 @@ def _mpp_text(item: BatchItem) -> str:
     return "" if math.isnan(value) else f"{value:.4g}"
 
 
-def rows_as_text(cells: Sequence[Sequence[str]]) -> str:
+def rows_as_text(subtiles: Sequence[Sequence[str]]) -> str:
     """Cells separated by tabs, rows by line ends, as spreadsheets take them."""
-    return "\n".join("\t".join(c.replace("\n", " ") for c in row) for row in cells)
+    return "\n".join("\t".join(c.replace("\n", " ") for c in row) for row in subtiles)
 
 
 def paths_of(urls: Iterable[Any]) -> list[Path]:

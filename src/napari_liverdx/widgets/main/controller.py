@@ -19,11 +19,11 @@ from napari_liverdx.session.plan import resolve
 from napari_liverdx.session.run import (
     Progressed,
     Started,
-    look_at_slide,
+    inspect_slide,
     run,
     slide_facts,
 )
-from napari_liverdx.session.state import Extent, RunStatus, SessionState
+from napari_liverdx.session.state import AnalysisRegion, RunStatus, SessionState
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
@@ -38,11 +38,11 @@ from napari_liverdx.viewer.layers.slide_source import (
     visible_region,
 )
 from napari_liverdx.viewer.layers.visibility import Stage
-from napari_liverdx.widgets.main.ood_probe import DomainProbe
+from napari_liverdx.widgets.main.ood_probe import OodProbe
 from napari_liverdx.widgets.main.reopen import Reopener
 from napari_liverdx.widgets.main.results_controller import FindingsController
 from napari_liverdx.widgets.parts.keys import Keys
-from napari_liverdx.widgets.parts.workers import StopSwitch, Workers, once
+from napari_liverdx.widgets.parts.workers import CancelToken, Workers, once
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,7 +73,7 @@ class DockController(QObject):
         self.state = state
         self.layer: Image | None = None
         self.slide: Slide | None = None
-        self.stop = StopSwitch()
+        self.stop = CancelToken()
         self.workers = Workers(self.stop)
         self.keys = Keys(viewer)
         self._stage = Stage(viewer)
@@ -82,7 +82,7 @@ class DockController(QObject):
         self.closed = False
         self._folder_chosen = False
         self._looks = 0
-        self._probe = DomainProbe(state, self.workers)
+        self._probe = OodProbe(state, self.workers)
         viewer.layers.events.removed.connect(self._on_removed)
 
     # -- slide --
@@ -176,7 +176,7 @@ class DockController(QObject):
             if number == self._looks:
                 self._failed(problem)
 
-        self.workers.start(once(look_at_slide, slide), found, failed)
+        self.workers.start(once(inspect_slide, slide), found, failed)
 
     # -- model --
 
@@ -235,9 +235,9 @@ class DockController(QObject):
         self.findings.follow()
 
     def _regions(self, layer: Image) -> Any:
-        if self.state.extent is Extent.WHOLE:
+        if self.state.analysis_region is AnalysisRegion.WHOLE:
             return None
-        if self.state.extent is Extent.VIEW:
+        if self.state.analysis_region is AnalysisRegion.VIEW:
             return visible_region(self.viewer, layer)
         return regions_from_shapes(self._shapes(), layer)
 
@@ -254,7 +254,7 @@ class DockController(QObject):
         if self.layer is None:
             return
         drawing_layer(self.viewer, self.layer, REGIONS)
-        self.state.extent = Extent.SHAPES
+        self.state.analysis_region = AnalysisRegion.SHAPES
 
     def cancel(self) -> None:
         """Ask the run to stop; finished tiles stay and the next start resumes."""

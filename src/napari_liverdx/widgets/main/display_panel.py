@@ -8,12 +8,12 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSlider, Q
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.viewer.layers.base import COLORMAPS
 
-__all__ = ["LookPanel"]
+__all__ = ["DisplayPanel"]
 
 _TITLES = {"": "Class colour"}
 
 
-class LookPanel(QWidget):
+class DisplayPanel(QWidget):
     """One row: overlay on or off, opacity, colormap.
 
     Signals: ``shown(bool)``, ``opacity_chosen(float)``, ``colormap_chosen(str)``.

@@ -19,8 +19,8 @@ from superqt import QLabeledDoubleSlider
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.widgets.main.display_panel import LookPanel
-from napari_liverdx.widgets.main.measure_table import class_colour
+from napari_liverdx.widgets.main.display_panel import DisplayPanel
+from napari_liverdx.widgets.main.measure_table import class_color
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 from napari_liverdx.widgets.parts.table import PlainTable
 
@@ -46,7 +46,7 @@ class FindingsPanel(Panel):
         super().__init__("Findings", parent)
         self.sliders: dict[str, QLabeledDoubleSlider] = {}
         self.body.addLayout(self._build_choice())
-        self.look = LookPanel()
+        self.look = DisplayPanel()
         self._rows = QVBoxLayout()
         self.body.addLayout(self._rows)
         self.error_rate = QDoubleSpinBox()
@@ -116,7 +116,7 @@ class FindingsPanel(Panel):
                 title = QLabel(tissue_class.title)
                 title.setToolTip("Probability from which a cell counts")
                 icon = QLabel()
-                icon.setPixmap(swatch(tissue_class.colour).pixmap(12, 12))
+                icon.setPixmap(swatch(tissue_class.color).pixmap(12, 12))
                 line = QWidget()
                 row = QHBoxLayout(line)
                 row.setContentsMargins(0, 0, 0, 0)
@@ -165,7 +165,7 @@ class FindingsPanel(Panel):
         for row, m in enumerate(measures):
             title = self.table.item(row, 0)
             if title is not None and self._scheme is not None:
-                title.setIcon(swatch(class_colour(m, self._scheme)))
+                title.setIcon(swatch(class_color(m, self._scheme)))
 
 
 def _number(value: float, digits: int) -> str:

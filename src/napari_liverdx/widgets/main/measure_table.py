@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.core.prediction_sets import NOT_SURE, NOT_SURE_COLOUR
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_ID
 from napari_liverdx.session.measure import Findings
 from napari_liverdx.widgets.parts.panel import swatch
 from napari_liverdx.widgets.parts.table import PlainTable
 
-__all__ = ["MeasureTable", "class_colour"]
+__all__ = ["MeasureTable", "class_color"]
 
 _COLUMNS = ("Class", "mm²", "%", "Foci", "Ø mm")
 _TIPS = (
@@ -58,13 +58,13 @@ class MeasureTable(PlainTable):
             foci = "" if m.foci is None else f"{m.foci:,}"
             largest = "" if m.largest_focus_mm is None else f"{m.largest_focus_mm:.2f}"
             title = self.add([m.title, f"{m.area_mm2:.3f}", percent, foci, largest])
-            title.setIcon(swatch(class_colour(m, scheme)))
+            title.setIcon(swatch(class_color(m, scheme)))
             title.setToolTip(_tip(m))
 
 
-def class_colour(m: ClassMeasure, scheme: ClassScheme) -> str:
+def class_color(m: ClassMeasure, scheme: ClassScheme) -> str:
     """The colour of a row: that of its class, or that of "not sure"."""
-    return NOT_SURE_COLOUR if m.name == NOT_SURE else scheme[scheme.index(m.name)].colour
+    return UNCERTAIN_COLOR if m.name == UNCERTAIN_ID else scheme[scheme.index(m.name)].color
 
 
 def _tip(m: ClassMeasure) -> str:

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.widgets.main.ood_notice import DomainNotice
+from napari_liverdx.widgets.main.ood_notice import OodNotice
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label
 
 __all__ = ["CardDialog", "ModelPanel", "card_html"]
@@ -56,8 +56,8 @@ class ModelPanel(Panel):
         self.body.addLayout(row)
         self.summary = quiet_label()
         self.body.addWidget(self.summary)
-        self.domain = DomainNotice()
-        self.body.addWidget(self.domain)
+        self.ood = OodNotice()
+        self.body.addWidget(self.ood)
 
     def set_models(self, cards: dict[str, ModelCard], current: str) -> None:
         """List models by title."""
@@ -91,7 +91,7 @@ class CardDialog(QDialog):
 def card_html(card: ModelCard) -> str:
     """A model card as simple HTML."""
     classes = "".join(
-        f'<li><span style="color:{c.colour}">■</span> {escape(c.title)} ({c.kind})</li>'
+        f'<li><span style="color:{c.color}">■</span> {escape(c.title)} ({c.kind})</li>'
         for c in card.classes
     )
     metrics = "".join(
@@ -108,8 +108,8 @@ def card_html(card: ModelCard) -> str:
         ("Intended use", card.intended_use),
         ("What it cannot do", card.limitations),
         ("Trained on", card.training_data),
-        ("Licence of the data", card.data_licence),
-        ("Licence of the weights", card.licence),
+        ("Licence of the data", card.data_license),
+        ("Licence of the weights", card.license),
         ("Made by", card.command),
     ):
         if text:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
-from napari_liverdx.core.ood import NO_STATISTICS, DomainReading, DomainState
+from napari_liverdx.core.ood import NO_STATISTICS, OodAssessment, OodState
 from napari_liverdx.widgets.parts.panel import quiet_label
 
-__all__ = ["DomainNotice"]
+__all__ = ["OodNotice"]
 
 _AMBER = (
     "#liverdx_domain { border: 1px solid #d98e04; border-left: 4px solid #d98e04;"
@@ -15,7 +15,7 @@ _AMBER = (
 )
 
 
-class DomainNotice(QFrame):
+class OodNotice(QFrame):
     """A quiet line while all is well, an amber box where the model is out of its depth."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -28,25 +28,25 @@ class DomainNotice(QFrame):
         self.is_alarming = False
         self.hide()
 
-    def show_reading(self, reading: DomainReading | None, *, has_statistics: bool) -> None:
+    def show_reading(self, reading: OodAssessment | None, *, has_statistics: bool) -> None:
         """Show what is known; nothing while it is being looked at.
 
         Parameters
         ----------
-        reading : DomainReading or None
+        reading : OodAssessment or None
             None before any tile was looked at.
         has_statistics : bool
             Whether the model can tell at all.
         """
-        state = DomainState.UNKNOWN if reading is None else reading.state
-        self.is_alarming = state in (DomainState.UNUSUAL, DomainState.FOREIGN)
+        state = OodState.UNKNOWN if reading is None else reading.state
+        self.is_alarming = state in (OodState.BORDERLINE, OodState.OUT_OF_DISTRIBUTION)
         if not has_statistics:
             text = _sentence(NO_STATISTICS)
-        elif reading is None or state is DomainState.UNKNOWN:
+        elif reading is None or state is OodState.UNKNOWN:
             text = ""
         elif self.is_alarming:
             text = f"<b>{_sentence(state.sentence)}.</b> {reading.numbers}."
-            if state is DomainState.FOREIGN:
+            if state is OodState.OUT_OF_DISTRIBUTION:
                 text += " What the model says of it may not mean anything."
         else:
             text = f"{_sentence(state.sentence)}: {reading.numbers}"

@@ -6,17 +6,17 @@ import threading
 from typing import Any
 
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.models.ood import domain_rule
+from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.session.plan import resolve
-from napari_liverdx.session.run import look_at_domain
+from napari_liverdx.session.run import probe_slide_ood
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.widgets.parts.workers import Workers, once
 
-__all__ = ["DomainProbe"]
+__all__ = ["OodProbe"]
 
 
-class DomainProbe:
+class OodProbe:
     """Fills the state's domain reading before a run; one look at a time.
 
     Parameters
@@ -39,13 +39,13 @@ class DomainProbe:
     def forget(self) -> None:
         """Stop, and know nothing again."""
         self.stop()
-        self._state.domain = None
+        self._state.ood = None
 
     def start(self, slide: Slide | None) -> None:
         """Look at a few tiles, if there is a slide, a resolution and a model that can tell."""
         self.forget()
         card = self._state.card
-        if slide is None or card is None or domain_rule(card) is None:
+        if slide is None or card is None or ood_rule(card) is None:
             return
         try:
             plan = resolve(self._state)
@@ -56,7 +56,7 @@ class DomainProbe:
 
         def found(reading: Any) -> None:
             if not stop.is_set():
-                self._state.domain = reading
+                self._state.ood = reading
 
-        work = once(look_at_domain, plan, slide, self._state.model, stop)
+        work = once(probe_slide_ood, plan, slide, self._state.model, stop)
         self._workers.start(work, found, lambda _: None)

@@ -18,7 +18,7 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.result import ResultLayers
-from napari_liverdx.viewer.result_reader import find_layer, open_slide_layer, stand_in
+from napari_liverdx.viewer.result_reader import find_layer, open_slide_layer, placeholder_layer
 from napari_liverdx.widgets.main.results_controller import FindingsController
 
 __all__ = ["Reopener"]
@@ -84,16 +84,16 @@ class Reopener:
             )
             # Whatever slide was chosen, it is not the one of this result.
             control.choose_layer(None)
-            layer = stand_in(store)
+            layer = placeholder_layer(store)
         else:
             control.choose_layer(layer)
             control.take_mpp(store.mpp)
-        self._take_model(store, view)
+        self._restore_model(store, view)
         control.findings.show(store, layer, view)
         control.state.message = f"Opened {path.name}"
         return True
 
-    def _take_model(self, store: ResultStore, view: ViewState) -> None:
+    def _restore_model(self, store: ResultStore, view: ViewState) -> None:
         """Choose the very model that made a result, and the thresholds it was left with."""
         state, manifest = self._control.state, store.manifest
         # What is shown until now keeps its own view.
@@ -118,7 +118,7 @@ class Reopener:
         view = results.view.model_copy(
             update={"thresholds": dict(results.thresholds), "error_rate": results.error_rate}
         )
-        self._take_model(results.store, view)
+        self._restore_model(results.store, view)
         self._control.findings.activate(results)
 
     def restore(self, layer: Image) -> None:

@@ -16,7 +16,7 @@ from napari_liverdx.core.errors import ResultError
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.write import save_report
 from napari_liverdx.results.find_slide import relative_place
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import SUFFIX, ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import write_export
@@ -71,7 +71,7 @@ class FindingsController(QObject):
         self.viewer = viewer
         self.state = state
         self.results: ResultLayers | None = None
-        self.shelf: list[ResultLayers] = []
+        self.open_results: list[ResultLayers] = []
         self.found: Findings | None = None
         self._measurer: Measurer | None = None
         self._regions: tuple[NamedPolygon, ...] = ()
@@ -90,14 +90,16 @@ class FindingsController(QObject):
     def show(self, store: ResultStore, reference: Image, view: ViewState | None = None) -> None:
         """Make layers of a result over its slide, and show it."""
         path = store.path
-        self.shelf = [r for r in self.shelf if r.store.path != path and r.is_in(self.viewer)]
+        self.open_results = [
+            r for r in self.open_results if r.store.path != path and r.is_in(self.viewer)
+        ]
         if view is not None:
             self.state.view = view
         results = ResultLayers(
             self.viewer, store, reference, self.state.thresholds, self.state.view
         )
         results.error_rate = self.state.error_rate
-        self.shelf.append(results)
+        self.open_results.append(results)
         self.activate(results)
 
     def activate(self, results: ResultLayers) -> None:
@@ -117,12 +119,12 @@ class FindingsController(QObject):
 
     def of_layer(self, reference: Image | None) -> list[ResultLayers]:
         """Results on the shelf of one slide, newest last."""
-        self.shelf = [r for r in self.shelf if r.is_in(self.viewer)]
-        return [r for r in self.shelf if r.reference is reference]
+        self.open_results = [r for r in self.open_results if r.is_in(self.viewer)]
+        return [r for r in self.open_results if r.reference is reference]
 
     def at(self, path: str) -> ResultLayers | None:
         """The result at a path, if it is on the shelf."""
-        return next((r for r in self.shelf if str(r.store.path) == path), None)
+        return next((r for r in self.open_results if str(r.store.path) == path), None)
 
     def drop(self) -> None:
         """Show no result any more; layers stay where they are."""
@@ -137,7 +139,7 @@ class FindingsController(QObject):
         """Take the layers of results off the viewer and the shelf."""
         for results in gone:
             results.remove(self.viewer)
-        self.shelf = [r for r in self.shelf if r not in gone]
+        self.open_results = [r for r in self.open_results if r not in gone]
         if self.results in gone:
             self.drop()
 
@@ -155,7 +157,7 @@ class FindingsController(QObject):
         if self.results is not None:
             self.results.set_view(self.state.view)
             self._saving.start()
-            if "basis" in changes:
+            if "map_kind" in changes:
                 self._dirty = True
                 self._measure()
         self.viewed.emit()
@@ -189,7 +191,7 @@ class FindingsController(QObject):
         """Keep the view, and let go of all results."""
         self.rest()
         self.save_view()
-        self.results, self._measurer, self.shelf = None, None, []
+        self.results, self._measurer, self.open_results = None, None, []
 
     # -- following a run --
 
@@ -257,16 +259,16 @@ class FindingsController(QObject):
         self._measure()
 
     @property
-    def basis(self) -> Basis:
+    def map_kind(self) -> MapKind:
         """What is measured."""
-        return Basis(self.state.view.basis or Basis.CELLS)
+        return MapKind(self.state.view.map_kind or MapKind.SUBTILES)
 
     def _measure(self) -> None:
         if self._measurer is None or not self._dirty:
             return
         self._dirty = False
         self.found = self._measurer.take(
-            self.basis, self.state.thresholds, self._quantile("cell"), self._regions
+            self.map_kind, self.state.thresholds, self._quantile("cell"), self._regions
         )
         self.state.measures = self.found.measures
         self.filled.emit()
@@ -280,7 +282,7 @@ class FindingsController(QObject):
         store = self.results.store
         base = store.path.name.removesuffix(SUFFIX)
         if self.state.hide_names:
-            base = f"{store.manifest.slide_code}.{store.manifest.model_name}"
+            base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
         return store.path.with_name(f"{base}.{ending}")
 
     def save_report(
@@ -312,7 +314,7 @@ class FindingsController(QObject):
             save_report,
             formats=("html", "csv", "pdf"),
             regions=found.regions,
-            basis=found.basis,
+            map_kind=found.map_kind,
             hide_name=hide_name,
         )
         work = once(write, slide, self.results.store, found.measures, card, self.state.error_rate)

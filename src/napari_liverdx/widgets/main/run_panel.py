@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.run import RunProgress
-from napari_liverdx.session.state import Extent, RunStatus
+from napari_liverdx.session.state import AnalysisRegion, RunStatus
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, set_tone
 
 __all__ = ["RunPanel", "progress_text"]
@@ -32,7 +32,7 @@ class RunPanel(Panel):
     """Settings of a run, Analyze, Cancel.
 
     Signals: ``analyze_requested()``, ``cancel_requested()``, ``draw_requested()``,
-    ``folder_requested()``, ``extent_chosen(str)``, ``overlap_chosen(float)``.
+    ``folder_requested()``, ``analysis_region_chosen(str)``, ``overlap_chosen(float)``.
 
     Attributes
     ----------
@@ -44,19 +44,19 @@ class RunPanel(Panel):
     cancel_requested = Signal()
     draw_requested = Signal()
     folder_requested = Signal()
-    extent_chosen = Signal(str)
+    analysis_region_chosen = Signal(str)
     overlap_chosen = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Analysis", parent)
-        self.extent = QComboBox()
-        self.extent.addItems([e.value for e in Extent])
-        self.extent.textActivated.connect(self.extent_chosen)
+        self.analysis_region = QComboBox()
+        self.analysis_region.addItems([e.value for e in AnalysisRegion])
+        self.analysis_region.textActivated.connect(self.analysis_region_chosen)
         self.draw_button = QPushButton("Draw")
         self.draw_button.setToolTip("Add a Shapes layer and draw the regions to analyse")
         self.draw_button.clicked.connect(self.draw_requested)
         area = QHBoxLayout()
-        area.addWidget(self.extent, 1)
+        area.addWidget(self.analysis_region, 1)
         area.addWidget(self.draw_button)
 
         self.overlap = QComboBox()
@@ -125,14 +125,14 @@ class RunPanel(Panel):
         parts = Path(text).parts
         self.folder.setText(text if len(text) <= 34 else str(Path("…", *parts[-2:])))
 
-    def show_status(self, status: RunStatus, obstacle: str, message: str) -> None:
+    def show_status(self, status: RunStatus, blocking_reason: str, message: str) -> None:
         """Enable what makes sense now and tell the user the state."""
-        self.analyze_button.setEnabled(not status.is_active and not obstacle)
-        self.analyze_button.setToolTip(obstacle or "Start, or resume a stopped run")
+        self.analyze_button.setEnabled(not status.is_active and not blocking_reason)
+        self.analyze_button.setToolTip(blocking_reason or "Start, or resume a stopped run")
         self.cancel_button.setEnabled(status is RunStatus.RUNNING)
-        for widget in (self.extent, self.draw_button, self.overlap, self.folder_button):
+        for widget in (self.analysis_region, self.draw_button, self.overlap, self.folder_button):
             widget.setEnabled(not status.is_active)
-        self.message.setText(message or obstacle)
+        self.message.setText(message or blocking_reason)
         set_tone(self.message, "error" if status is RunStatus.FAILED else "plain")
 
     def show_progress(self, progress: RunProgress | None) -> None:

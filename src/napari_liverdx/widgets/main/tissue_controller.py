@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Labels
 from qtpy.QtCore import QObject, QTimer
 
-from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel
+from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel
 from napari_liverdx.viewer.layers.tissue import (
     brush_size,
-    colour_kept,
+    color_kept,
     find_tissue_layer,
     map_of_layer,
     reset_tissue_layer,
@@ -102,7 +102,7 @@ class TissueController(QObject):
         """Analyse these artefacts like tissue, on every slide."""
         self.kept = labels
         if self.layer is not None:
-            colour_kept(self.layer, labels)
+            color_kept(self.layer, labels)
         self.read()
 
     def read(self) -> None:
@@ -129,9 +129,9 @@ class TissueController(QObject):
             if self.layer is not None:
                 edited = was_edited(self.layer)
                 reset_tissue_layer(self.layer, found, reference, keep_edits=edited)
-                colour_kept(self.layer, self.kept)
+                color_kept(self.layer, self.kept)
             # What is left out must be seen without asking; a clean slide stays as it is.
-            elif any(found.area_px(label) for label in ARTEFACTS):
+            elif any(found.area_px(label) for label in ARTIFACTS):
                 self._add_layer()
         self.read()
 
@@ -142,7 +142,7 @@ class TissueController(QObject):
             return
         active = layers.selection.active
         layer = tissue_layer(facts.tissue_map, reference)
-        colour_kept(layer, self.kept)
+        color_kept(layer, self.kept)
         layers.append(layer)
         layers.selection.active = active if active in layers else reference
         self._follow(layer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_liverdx.core.tissue import ARTEFACTS, TissueLabel, TissueMap
-from napari_liverdx.viewer.layers.tissue import TISSUE_COLOURS
+from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, TissueMap
+from napari_liverdx.viewer.layers.tissue import TISSUE_COLORS
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 
 __all__ = ["TissuePanel"]
@@ -39,7 +39,7 @@ class TissuePanel(Panel):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
-        for row, label in enumerate(TISSUE_COLOURS):
+        for row, label in enumerate(TISSUE_COLORS):
             self._add_row(grid, row, label)
         self.body.addLayout(grid)
         self._add_buttons()
@@ -49,14 +49,14 @@ class TissuePanel(Panel):
 
     def _add_row(self, grid: QGridLayout, row: int, label: TissueLabel) -> None:
         icon = QLabel()
-        icon.setPixmap(swatch(TISSUE_COLOURS[label]).pixmap(12, 12))
+        icon.setPixmap(swatch(TISSUE_COLORS[label]).pixmap(12, 12))
         title = QLabel(label.title)
         title.setToolTip(_TIPS.get(label, "What is analysed"))
         area = self.areas[label] = QLabel("–")
         area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for col, widget in enumerate((icon, title, area)):
             grid.addWidget(widget, row, col)
-        if label in ARTEFACTS:
+        if label in ARTIFACTS:
             box = self.excluded[label] = QCheckBox("exclude")
             box.setChecked(True)
             box.setToolTip(f"Leave out: {title.toolTip().lower()}")

@@ -12,16 +12,16 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.geometry import Region
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.versions import teaching_folder
-from napari_liverdx.session.finetune import TaughtSummary, summarise
+from napari_liverdx.models.versions import trial_folder
+from napari_liverdx.session.finetune import AnnotationSummary, summarise
 from napari_liverdx.training.interactive.annotation_store import (
-    Taught,
-    TaughtFolder,
+    AnnotationFolder,
+    SlideAnnotations,
     fingerprint_of,
     rectangle,
 )
-from napari_liverdx.training.interactive.corrections import TaughtSlide
-from napari_liverdx.viewer.layers.annotation import TeachingLayer
+from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
+from napari_liverdx.viewer.layers.annotation import AnnotationLayer
 from napari_liverdx.viewer.layers.slide_source import slide_of_layer
 from napari_liverdx.widgets.parts.panel import halt
 from napari_liverdx.widgets.parts.workers import once
@@ -29,12 +29,12 @@ from napari_liverdx.widgets.parts.workers import once
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["TeachMaterial"]
+__all__ = ["AnnotationManager"]
 
 _REST_MS = 250
 
 
-class TeachMaterial(QObject):
+class AnnotationManager(QObject):
     """The layers one teaches on, and what they and the review hold.
 
     Signals: ``changed()`` when something was drawn, undone or chosen; ``counted()`` when
@@ -49,7 +49,7 @@ class TeachMaterial(QObject):
 
     Attributes
     ----------
-    summary : TaughtSummary or None
+    summary : AnnotationSummary or None
         None until something was counted.
     problem : str
         Why nothing could be counted.
@@ -65,10 +65,10 @@ class TeachMaterial(QObject):
     def __init__(self, control: DockController, parent: QObject) -> None:
         super().__init__(parent)
         self._control = control
-        self._layers: list[TeachingLayer] = []
-        self._unsaved: list[TeachingLayer] = []
+        self._layers: list[AnnotationLayer] = []
+        self._unsaved: list[AnnotationLayer] = []
         self._counts = 0
-        self.summary: TaughtSummary | None = None
+        self.summary: AnnotationSummary | None = None
         self.problem = ""
         self.with_kept = True
         self.notes: tuple[str, ...] = ()
@@ -79,14 +79,14 @@ class TeachMaterial(QObject):
         control.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
-    def folder(self) -> TaughtFolder:
+    def folder(self) -> AnnotationFolder:
         """Where what was taught is kept."""
-        return TaughtFolder(teaching_folder())
+        return AnnotationFolder(trial_folder())
 
     # -- layers --
 
     @property
-    def current(self) -> TeachingLayer | None:
+    def current(self) -> AnnotationLayer | None:
         """The layer of the chosen slide, if there is one for its model's classes."""
         card, layer = self._control.state.card, self._control.layer
         for teaching in self._layers:
@@ -129,7 +129,7 @@ class TeachMaterial(QObject):
             viewer.layers.selection.active = active
         return True
 
-    def _make(self, regions: tuple[Region, ...]) -> TeachingLayer | None:
+    def _make(self, regions: tuple[Region, ...]) -> AnnotationLayer | None:
         card, layer = self._control.state.card, self._control.layer
         if card is None or layer is None:
             return None
@@ -137,12 +137,12 @@ class TeachMaterial(QObject):
             # Of another model's classes: its shapes stay where they are known.
             regions = old.regions()
             self._control.viewer.layers.remove(old.layer)
-        teaching = TeachingLayer(layer, card.scheme, self._on_drawn, self._on_chosen, regions)
+        teaching = AnnotationLayer(layer, card.scheme, self._on_drawn, self._on_chosen, regions)
         self._layers.append(teaching)
         self._control.viewer.add_layer(teaching.layer)
         return teaching
 
-    def _on_drawn(self, teaching: TeachingLayer) -> None:
+    def _on_drawn(self, teaching: AnnotationLayer) -> None:
         # Not always that of the chosen slide: any layer may be drawn on.
         if teaching not in self._unsaved:
             self._unsaved.append(teaching)
@@ -194,7 +194,7 @@ class TeachMaterial(QObject):
         """Count soon, once nothing has changed for a moment."""
         self._timer.start()
 
-    def collect(self) -> tuple[tuple[TaughtSlide, ...], tuple[Taught, ...]]:
+    def collect(self) -> tuple[tuple[SlideWithAnnotations, ...], tuple[SlideAnnotations, ...]]:
         """What was taught: on open slides, and on others before; `notes` say what is left out.
 
         Raises
@@ -211,7 +211,7 @@ class TeachMaterial(QObject):
         fitting = [_fitting(t, card) for t in self.folder.all(damaged)]
         kept = {t.fingerprint: t for t, _ in fitting if not t.is_empty}
         foreign = sum(count for _, count in fitting)
-        opened: list[TaughtSlide] = []
+        opened: list[SlideWithAnnotations] = []
         for layer in self._open_layers():
             slide = slide_of_layer(layer)
             if slide.mpp is None or not self.folder.knows(slide):
@@ -220,7 +220,9 @@ class TeachMaterial(QObject):
             taught = kept.pop(fingerprint_of(self.folder.key(slide)), None)
             if taught is not None:
                 opened.append(
-                    TaughtSlide(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
+                    SlideWithAnnotations(
+                        slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint
+                    )
                 )
         self.notes = tuple(damaged)
         if foreign:
@@ -274,7 +276,7 @@ class TeachMaterial(QObject):
         self._layers.clear()
 
 
-def _fitting(taught: Taught, card: ModelCard) -> tuple[Taught, int]:
+def _fitting(taught: SlideAnnotations, card: ModelCard) -> tuple[SlideAnnotations, int]:
     """What is of the model's classes, and how much is not."""
     shapes, tiles = (
         tuple(r for r in part if r.name in card.scheme.names)

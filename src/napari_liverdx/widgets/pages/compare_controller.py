@@ -14,7 +14,7 @@ from napari_liverdx.session.compare import Comparison, Side, compare
 from napari_liverdx.viewer.layers.linked_canvas import LinkedCanvas
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.swipe import (
-    A_COLOUR,
+    A_COLOR,
     COMPARE_KEY,
     Swipe,
     difference_layer,
@@ -139,7 +139,7 @@ class CompareController(QObject):
         if mode is Mode.SWIPE:
             self._swipe = Swipe(viewer, layer, *sides, self.swiped.emit)
         elif mode is Mode.SECOND:
-            self._first = side_layer(sides[0], layer, "A", A_COLOUR)
+            self._first = side_layer(sides[0], layer, "A", A_COLOR)
             viewer.add_layer(self._first)
             viewer.layers.selection.active = layer
             title = f"B · {self.chosen[1].title if self.chosen[1] else ''}"

@@ -24,7 +24,7 @@ from superqt import QLabeledDoubleSlider
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.session.compare import Comparison
 from napari_liverdx.viewer.layers.result import ResultLayers
-from napari_liverdx.viewer.layers.swipe import A_COLOUR, B_COLOUR, BOTH_COLOUR
+from napari_liverdx.viewer.layers.swipe import A_COLOR, B_COLOR, BOTH_COLOR
 from napari_liverdx.widgets.main.page import Tab
 from napari_liverdx.widgets.pages.compare_controller import CompareController, Mode
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
@@ -32,7 +32,7 @@ from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["CompareTab"]
+__all__ = ["ComparePage"]
 
 _TIPS = {
     Mode.OFF: "Show the results as they are",
@@ -45,7 +45,7 @@ _TIPS = {
 class _SideBox(QWidget):
     """Result, class and threshold of one side."""
 
-    def __init__(self, letter: str, colour: str) -> None:
+    def __init__(self, letter: str, color: str) -> None:
         super().__init__()
         self.result, self.name = QComboBox(), QComboBox()
         self.result.setToolTip(f"Result shown as {letter}")
@@ -58,7 +58,7 @@ class _SideBox(QWidget):
         self.threshold.setDecimals(2)
         self.threshold.setToolTip(f"Threshold of {letter}")
         icon = QLabel()
-        icon.setPixmap(swatch(colour, 14).pixmap(14, 14))
+        icon.setPixmap(swatch(color, 14).pixmap(14, 14))
         head = QHBoxLayout()
         head.addWidget(icon)
         head.addWidget(QLabel(letter))
@@ -71,7 +71,7 @@ class _SideBox(QWidget):
         column.addWidget(self.threshold)
 
 
-class CompareTab(Tab):
+class ComparePage(Tab):
     """Two sides, how they are shown, and where they agree."""
 
     title = "Compare"
@@ -80,7 +80,7 @@ class CompareTab(Tab):
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
         self.control = CompareController(controller, self)
-        self.boxes = (_SideBox("A", A_COLOUR), _SideBox("B", B_COLOUR))
+        self.boxes = (_SideBox("A", A_COLOR), _SideBox("B", B_COLOR))
         self.fill(self._build_sides(), self._build_figures())
         self._connect()
         self._list_results()
@@ -118,19 +118,19 @@ class CompareTab(Tab):
         grid.setVerticalSpacing(4)
         self.figures: dict[str, QLabel] = {}
         rows = (
-            ("a", "A", A_COLOUR),
-            ("b", "B", B_COLOUR),
+            ("a", "A", A_COLOR),
+            ("b", "B", B_COLOR),
             ("difference", "B minus A", None),
-            ("both", "Both", BOTH_COLOUR),
-            ("only_a", "Only A", A_COLOUR),
-            ("only_b", "Only B", B_COLOUR),
+            ("both", "Both", BOTH_COLOR),
+            ("only_a", "Only A", A_COLOR),
+            ("only_b", "Only B", B_COLOR),
             ("dice", "Overlap (Dice)", None),
             ("tiles", "Tiles called otherwise", None),
         )
-        for row, (key, title, colour) in enumerate(rows):
-            if colour is not None:
+        for row, (key, title, color) in enumerate(rows):
+            if color is not None:
                 icon = QLabel()
-                icon.setPixmap(swatch(colour).pixmap(12, 12))
+                icon.setPixmap(swatch(color).pixmap(12, 12))
                 grid.addWidget(icon, row, 0)
             grid.addWidget(QLabel(title), row, 1)
             value = self.figures[key] = QLabel("–")

@@ -31,7 +31,7 @@ from napari_liverdx.widgets.parts.tile_view import TileView, qimage
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["ExplainTab"]
+__all__ = ["ExplainPage"]
 
 _STILL = 3.0
 """Screen pixels a click may move and still be a click."""
@@ -39,7 +39,7 @@ _STILL = 3.0
 _HINT = "Press Pick a tile and click on the slide, or point at a tile and press E."
 
 
-class ExplainTab(Tab):
+class ExplainPage(Tab):
     """Pick a tile; see where the answer comes from and what its neighbours do to it."""
 
     title = "Explain"
@@ -181,7 +181,7 @@ class ExplainTab(Tab):
         self.choice.clear()
         self.choice.addItem("Called class", "")
         for tissue_class in () if card is None else card.classes:
-            icon = swatch(tissue_class.colour)
+            icon = swatch(tissue_class.color)
             self.choice.addItem(icon, tissue_class.title, tissue_class.name)
 
     def _on_asked(self, text: str) -> None:
@@ -219,7 +219,7 @@ class ExplainTab(Tab):
         self.table.head("Class", *(name for name, _ in columns))
         for row, tissue_class in enumerate(e.classes):
             title = self.table.add([tissue_class.title, *(f"{v[row]:.3f}" for _, v in columns)])
-            title.setIcon(swatch(tissue_class.colour))
+            title.setIcon(swatch(tissue_class.color))
         self.table.fit()
 
     def hideEvent(self, event: Any) -> None:

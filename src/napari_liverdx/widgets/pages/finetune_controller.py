@@ -16,8 +16,8 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import read_card
 from napari_liverdx.models.versions import (
     Version,
+    accept_trial,
     discard_trial,
-    keep_trial,
     trial_path,
     versions_of,
 )
@@ -27,33 +27,33 @@ from napari_liverdx.session.finetune import (
     ClassChange,
     Compared,
     ComparisonRequest,
-    TeachingRequest,
-    TeachingStarted,
+    FinetuneRequest,
+    FinetuneStarted,
     changes,
     compare_on_slide,
     results_of,
-    run_teaching,
+    run_finetuning,
 )
 from napari_liverdx.session.plan import resolve
-from napari_liverdx.session.promote import take_over
+from napari_liverdx.session.promote import promote_results
 from napari_liverdx.session.train import BatchDone
 from napari_liverdx.training.config import EpochResult
-from napari_liverdx.training.interactive.finetune import Lesson
-from napari_liverdx.training.interactive.head import Looked
+from napari_liverdx.training.interactive.finetune import FinetuneResult
+from napari_liverdx.training.interactive.head import EncodingProgress
 from napari_liverdx.viewer.layers.versions import show_both, take_away
-from napari_liverdx.widgets.pages.annotations import TeachMaterial
+from napari_liverdx.widgets.pages.annotations import AnnotationManager
 from napari_liverdx.widgets.pages.kept_results import let_go, show_kept
-from napari_liverdx.widgets.parts.workers import StopSwitch, Workers
+from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["TeachController"]
+__all__ = ["FinetuneController"]
 
 EPOCHS = 20
 
 
-class TeachController(QObject):
+class FinetuneController(QObject):
     """Tunes the chosen model with what was taught, and keeps its versions.
 
     Signals: ``changed()`` when a run began or ended or a version was decided on; ``progressed()``
@@ -68,7 +68,7 @@ class TeachController(QObject):
 
     Attributes
     ----------
-    material : TeachMaterial
+    material : AnnotationManager
     epochs : list of EpochResult
         Of the training that runs or ran last.
     n_epochs : int
@@ -77,7 +77,7 @@ class TeachController(QObject):
         How much of what runs is done.
     message, tone : str
         Last thing to tell; ``"plain"``, ``"warning"`` or ``"error"``.
-    lesson : Lesson or None
+    outcome : FinetuneResult or None
         Of the training that ran last.
     rows : tuple of ClassChange
         Of the comparison that ran last.
@@ -91,15 +91,15 @@ class TeachController(QObject):
     def __init__(self, control: DockController, parent: QObject) -> None:
         super().__init__(parent)
         self.control = control
-        self.material = TeachMaterial(control, self)
-        self.stop = StopSwitch()
+        self.material = AnnotationManager(control, self)
+        self.stop = CancelToken()
         self.workers = Workers(self.stop)
         self.n_epochs = EPOCHS
         self.epochs: list[EpochResult] = []
         self.batches: list[BatchDone] = []
         self.share = 0.0
         self.message, self.tone = "", "plain"
-        self.lesson: Lesson | None = None
+        self.outcome: FinetuneResult | None = None
         self.maps: BothMaps | None = None
         self.rows: tuple[ClassChange, ...] = ()
         self.pairs: list[tuple[Image, Image]] = []
@@ -135,7 +135,7 @@ class TeachController(QObject):
         card = self.control.state.card
         return [] if card is None else versions_of(card, (self.control.state.model,))
 
-    def obstacle(self) -> str:
+    def blocking_reason(self) -> str:
         """Why fine-tuning cannot start; empty if it can."""
         if self.control.state.card is None:
             return "Choose a model"
@@ -143,12 +143,12 @@ class TeachController(QObject):
             return self.material.problem
         if self.material.summary is None:
             return "Draw regions of at least two classes, or correct tiles in the review"
-        return self.material.summary.obstacle
+        return self.material.summary.blocking_reason
 
     def forget(self) -> None:
         """Another slide was chosen: what was compared before is of others."""
         self._take_maps_away()
-        self.lesson, self.epochs = None, []
+        self.outcome, self.epochs = None, []
         if not self._work:
             self._say("")
         self.changed.emit()
@@ -176,11 +176,11 @@ class TeachController(QObject):
             show_error(str(error))
             return
         self._take_maps_away()
-        self.epochs, self.batches, self.lesson, self.share = [], [], None, 0.0
+        self.epochs, self.batches, self.outcome, self.share = [], [], None, 0.0
         model = str(find_model(self.control.state.model))
-        request = TeachingRequest(model, opened, kept, trial_path(card), self.n_epochs)
+        request = FinetuneRequest(model, opened, kept, trial_path(card), self.n_epochs)
         self._begin("tune", "Finding the tiles …")
-        work = run_teaching(request, self.stop.renew(), self.batches)
+        work = run_finetuning(request, self.stop.renew(), self.batches)
         self._start(work, self._on_taught, self._on_tuned)
 
     def cancel(self) -> None:
@@ -222,11 +222,11 @@ class TeachController(QObject):
         self.changed.emit()
 
     def _on_taught(self, event: Any) -> None:
-        if isinstance(event, TeachingStarted):
+        if isinstance(event, FinetuneStarted):
             self._say(
                 f"{event.train} tiles to learn from, {event.held_out} held out; {event.device}"
             )
-        elif isinstance(event, Looked):
+        elif isinstance(event, EncodingProgress):
             self.share = 0.6 * event.done / event.total
             self._say(f"The encoder looks at the tiles: {event.done} of {event.total}")
         elif isinstance(event, EpochResult):
@@ -234,16 +234,16 @@ class TeachController(QObject):
             self.share = max(self.share, 0.6 + 0.4 * event.epoch / self.n_epochs)
             kept = "kept" if event.best else "not better"
             self._say(f"Epoch {event.epoch} of {self.n_epochs}: loss {event.val_loss:.3f}, {kept}")
-        elif isinstance(event, Lesson):
-            self.lesson = event
+        elif isinstance(event, FinetuneResult):
+            self.outcome = event
         self.progressed.emit()
 
     def _on_tuned(self) -> None:
         self._work = ""
-        if self.lesson is None:
+        if self.outcome is None:
             self._say("Stopped; the model is as it was.")
         else:
-            test = self.lesson.test
+            test = self.outcome.test
             self._say(
                 f"Held out: balanced accuracy {test.before.value:.3f} before, "
                 f"{test.after.value:.3f} after. See both on the slide, then keep or discard."
@@ -343,7 +343,7 @@ class TeachController(QObject):
             return
         results = results_of(trial_path(card))
         try:
-            path = keep_trial(card)
+            path = accept_trial(card)
         except LiverDxError as error:
             show_error(str(error))
             return
@@ -355,10 +355,10 @@ class TeachController(QObject):
         # With another number it is another file, and its results would not be resumed.
         own = folder is not None and results.is_dir() and name == trial.name
         if own and folder is not None:
-            told = take_over(results, folder, name, partial(let_go, self.control.findings))
+            told = promote_results(results, folder, name, partial(let_go, self.control.findings))
         if not own or not results.exists():
             shutil.rmtree(results.parent, ignore_errors=True)
-        self.lesson = None
+        self.outcome = None
         self.control.choose_model(name)
         if shown is not None and folder is not None and reference is not None:
             made, sha256 = folder / shown.path.name, shown.manifest.model_sha256
@@ -378,7 +378,7 @@ class TeachController(QObject):
             return
         self._take_maps_away()
         discard_trial(card)
-        self.lesson = None
+        self.outcome = None
         self._say("Discarded; the model is as it was.")
         self.changed.emit()
 

@@ -18,9 +18,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.session.finetune import TaughtSummary
+from napari_liverdx.session.finetune import AnnotationSummary
 from napari_liverdx.widgets.main.page import Tab
-from napari_liverdx.widgets.pages.finetune_controller import TeachController
+from napari_liverdx.widgets.pages.finetune_controller import FinetuneController
 from napari_liverdx.widgets.pages.versions_panel import VersionsPanel
 from napari_liverdx.widgets.parts.curve_plot import CurvePlot
 from napari_liverdx.widgets.parts.panel import Panel, halt, quiet_label, set_tone, swatch
@@ -29,7 +29,7 @@ from napari_liverdx.widgets.parts.table import PlainTable
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["TeachTab"]
+__all__ = ["FinetunePage"]
 
 _TICK_MS = 200
 _VIEWS = (("before", "Before"), ("after", "After"), ("both", "Both"))
@@ -40,7 +40,7 @@ _HOW = (
 )
 
 
-class TeachTab(Tab):
+class FinetunePage(Tab):
     """Draw, fine-tune, compare, keep or discard, and the versions so far."""
 
     title = "Teach"
@@ -48,7 +48,7 @@ class TeachTab(Tab):
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
-        self.control = TeachController(controller, self)
+        self.control = FinetuneController(controller, self)
         self.versions = VersionsPanel()
         self._released = False
         self._clock = QTimer(self)
@@ -220,7 +220,7 @@ class TeachTab(Tab):
         self.class_buttons = {}
         for number, c in enumerate(() if card is None else card.classes, 1):
             key = f"{number}   " if number < 10 else ""
-            button = QPushButton(swatch(c.colour), f"{key}Draw: {c.title}")
+            button = QPushButton(swatch(c.color), f"{key}Draw: {c.title}")
             button.setCheckable(True)
             button.setStyleSheet("text-align: left; padding-left: 8px;")
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -262,10 +262,10 @@ class TeachTab(Tab):
         self._show_buttons()
 
     def _show_buttons(self) -> None:
-        obstacle = self.control.obstacle()
+        blocking_reason = self.control.blocking_reason()
         work = self.control.work
-        self.tune_button.setEnabled(not work and not obstacle)
-        self.tune_button.setToolTip(obstacle or "Takes a minute or two without a GPU")
+        self.tune_button.setEnabled(not work and not blocking_reason)
+        self.tune_button.setToolTip(blocking_reason or "Takes a minute or two without a GPU")
         self.cancel_button.setEnabled(bool(work) and not self.control.stop.event.is_set())
         self.bar.setVisible(bool(work))
         trial = self.control.trial is not None
@@ -275,7 +275,7 @@ class TeachTab(Tab):
         self.keep_button.setEnabled(ready)
         self.discard_button.setEnabled(ready)
         # What is missing stands where the next step would be told.
-        text = self.control.message or ("" if work else obstacle)
+        text = self.control.message or ("" if work else blocking_reason)
         self.message.setText(text)
         set_tone(self.message, self.control.tone)
 
@@ -296,12 +296,12 @@ class TeachTab(Tab):
         self._show_buttons()
 
     def _show_test(self) -> None:
-        lesson = self.control.lesson
-        self.test_table.setVisible(lesson is not None)
-        self.test_note.setVisible(lesson is not None)
-        if lesson is None:
+        outcome = self.control.outcome
+        self.test_table.setVisible(outcome is not None)
+        self.test_note.setVisible(outcome is not None)
+        if outcome is None:
             return
-        test = lesson.test
+        test = outcome.test
         rows = [(c.title, str(c.tiles), str(c.before), str(c.after)) for c in test.classes]
         self.test_table.fill(rows)
         self.test_note.setText(
@@ -366,7 +366,7 @@ class TeachTab(Tab):
         self.control.close()
 
 
-def _summary_text(card: ModelCard, summary: TaughtSummary) -> str:
+def _summary_text(card: ModelCard, summary: AnnotationSummary) -> str:
     lines = []
     for c in card.classes:
         tiles, area = summary.tiles[c.name], summary.areas_mm2[c.name]

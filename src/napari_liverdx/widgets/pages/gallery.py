@@ -22,12 +22,12 @@ from qtpy.QtWidgets import (
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Verdict
 
-__all__ = ["THUMBNAIL", "VERDICT_COLOURS", "Card", "Gallery"]
+__all__ = ["THUMBNAIL", "VERDICT_COLORS", "Card", "Gallery"]
 
 THUMBNAIL = 96
 """Side of a thumbnail in pixels."""
 
-VERDICT_COLOURS = {Verdict.ACCEPTED: "#009e73", Verdict.REJECTED: "#d55e00"}
+VERDICT_COLORS = {Verdict.ACCEPTED: "#009e73", Verdict.REJECTED: "#d55e00"}
 """Okabe & Ito 2008: told apart with every kind of colour vision."""
 
 _PAD = 4
@@ -44,7 +44,7 @@ class Card:
     tile : TileIndex
     caption : str
         A few letters under the picture.
-    colour : str
+    color : str
         Of the class that was called.
     tip : str
         All that is known, for the tooltip.
@@ -53,7 +53,7 @@ class Card:
 
     tile: TileIndex
     caption: str
-    colour: str
+    color: str
     tip: str
     verdict: Verdict | None = None
 
@@ -242,7 +242,7 @@ class _CardDelegate(QStyledItemDelegate):
     def _caption(painter: QPainter, option: QStyleOptionViewItem, card: Card, box: QRectF) -> None:
         line = QRectF(box.left(), box.bottom() + 1, box.width(), _CAPTION)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(card.colour))
+        painter.setBrush(QColor(card.color))
         painter.drawRoundedRect(QRectF(line.left() + 1, line.center().y() - 4, 8, 8), 2, 2)
         painter.setPen(option.palette.text().color())
         text = line.adjusted(14, 0, 0, 0)
@@ -256,7 +256,7 @@ def _mark(painter: QPainter, verdict: Verdict, box: QRectF) -> None:
     """A round badge: a tick for accepted, a cross for rejected, told apart by shape too."""
     badge = QRectF(box.right() - 23, box.top() + 3, 20, 20)
     painter.setPen(QPen(QColor("white"), 1.5))
-    painter.setBrush(QColor(VERDICT_COLOURS[verdict]))
+    painter.setBrush(QColor(VERDICT_COLORS[verdict]))
     painter.drawEllipse(badge)
     painter.setPen(QPen(QColor("white"), 2.2, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
     x, y = badge.center().x(), badge.center().y()

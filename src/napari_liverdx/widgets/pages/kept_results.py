@@ -19,7 +19,7 @@ __all__ = ["let_go", "show_kept"]
 
 def let_go(findings: FindingsController, path: Path) -> None:
     """Take a result off the viewer before it gets another name."""
-    findings.put_away([r for r in findings.shelf if r.store.path == path])
+    findings.put_away([r for r in findings.open_results if r.store.path == path])
 
 
 def show_kept(findings: FindingsController, path: Path, sha256: str, reference: Image) -> None:

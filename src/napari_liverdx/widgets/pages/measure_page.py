@@ -28,7 +28,7 @@ from napari_liverdx.reports.measurements import (
     measurement_text,
     write_measurements,
 )
-from napari_liverdx.results.measured_map import Basis
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.viewer.layers.drawing import drawing_layer
 from napari_liverdx.viewer.layers.review import REVIEW_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, named_regions
@@ -40,13 +40,13 @@ from napari_liverdx.widgets.parts.panel import Panel, halt, quiet_label, swatch
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["MeasureTab"]
+__all__ = ["MeasurePage"]
 
 _NONE = "None"
 _LATER_MS = 150
 
 
-class MeasureTab(Tab):
+class MeasurePage(Tab):
     """Histogram with its threshold, areas and foci, drawn regions, reports and exports."""
 
     title = "Measure"
@@ -60,7 +60,7 @@ class MeasureTab(Tab):
         self._later.setSingleShot(True)
         self._later.setInterval(_LATER_MS)
         self._later.timeout.connect(self._measure_regions)
-        self.fill(self._build_histogram(), self._build_table(), self._build_handing_on())
+        self.fill(self._build_histogram(), self._build_table(), self._build_export())
         self._connect()
         self._list_regions()
         self._on_result()
@@ -79,9 +79,9 @@ class MeasureTab(Tab):
 
     def _build_table(self) -> Panel:
         panel = Panel("Measurements")
-        self.basis = QComboBox()
-        self.basis.addItems([b.value for b in Basis])
-        self.basis.setToolTip(
+        self.map_kind = QComboBox()
+        self.map_kind.addItems([b.value for b in MapKind])
+        self.map_kind.setToolTip(
             "Cells: the fine map. Tiles: each tile's own probabilities. Averaged: the mean of all "
             "tiles over a place, where tiles overlap"
         )
@@ -95,7 +95,7 @@ class MeasureTab(Tab):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
-        form.addRow("Measure", self.basis)
+        form.addRow("Measure", self.map_kind)
         form.addRow("Regions", row)
         self.table = MeasureTable()
         self.copy = QPushButton("Copy")
@@ -109,7 +109,7 @@ class MeasureTab(Tab):
         panel.body.addLayout(buttons)
         return panel
 
-    def _build_handing_on(self) -> Panel:
+    def _build_export(self) -> Panel:
         panel = Panel("Hand on")
         self.report = QPushButton("Save report")
         self.report.setToolTip("An HTML page, a PDF and tables beside the result")
@@ -140,7 +140,7 @@ class MeasureTab(Tab):
         findings.viewed.connect(self._show_basis)
         self.shown_class.activated.connect(self._show)
         self.plot.threshold_moved.connect(self._on_threshold)
-        self.basis.textActivated.connect(lambda text: findings.set_view(basis=text))
+        self.map_kind.textActivated.connect(lambda text: findings.set_view(map_kind=text))
         self.regions.activated.connect(self._choose_regions)
         self.draw.clicked.connect(self._draw)
         self.copy.clicked.connect(self._copy)
@@ -168,14 +168,14 @@ class MeasureTab(Tab):
             scheme = results.store.manifest.scheme
             for i in scheme.pathological:
                 c = scheme[i]
-                self.shown_class.addItem(swatch(c.colour), c.title, c.name)
+                self.shown_class.addItem(swatch(c.color), c.title, c.name)
         for widget in (self.copy, self.save, self.report, self.export, self.shown_class):
             widget.setEnabled(results is not None)
         self._show_basis()
         self._show()
 
     def _show_basis(self) -> None:
-        self.basis.setCurrentText(self.controller.findings.basis.value)
+        self.map_kind.setCurrentText(self.controller.findings.map_kind.value)
 
     def _show(self) -> None:
         findings = self.controller.findings
@@ -187,8 +187,8 @@ class MeasureTab(Tab):
             self.plot.show_histogram(None, "#4aa3df", 0.5)
             return
         threshold = self.controller.state.thresholds.get(name, 0.5)
-        colour = scheme[scheme.index(name)].colour
-        self.plot.show_histogram(found.histograms[name], colour, threshold)
+        color = scheme[scheme.index(name)].color
+        self.plot.show_histogram(found.histograms[name], color, threshold)
 
     def _on_threshold(self, value: float) -> None:
         name = self.shown_class.currentData()
@@ -256,7 +256,7 @@ class MeasureTab(Tab):
         found = self.controller.findings.found
         clipboard = QGuiApplication.clipboard()
         if found is not None and clipboard is not None:
-            rows = measurement_table(found.measures, found.regions, basis=found.basis)
+            rows = measurement_table(found.measures, found.regions, map_kind=found.map_kind)
             clipboard.setText(measurement_text(rows))
             self.said.setText("The table is on the clipboard")
 
@@ -275,7 +275,7 @@ class MeasureTab(Tab):
         if found is None:
             return
         try:
-            write_measurements(path, found.measures, found.regions, basis=found.basis)
+            write_measurements(path, found.measures, found.regions, map_kind=found.map_kind)
         except LiverDxError as error:
             show_error(str(error))
             return

@@ -15,11 +15,11 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Verdict, write_decisions
 from napari_liverdx.results.store import TileState
-from napari_liverdx.session.review import Order, Review, called_class, rank_tiles
+from napari_liverdx.session.review import Order, Review, predicted_class, rank_tiles
 from napari_liverdx.slides.tiles import Thumbnail, read_thumbnails
 from napari_liverdx.viewer.layers.camera import fly_to
 from napari_liverdx.viewer.layers.review import ReviewLayer
-from napari_liverdx.widgets.pages.gallery import THUMBNAIL, VERDICT_COLOURS, Card
+from napari_liverdx.widgets.pages.gallery import THUMBNAIL, VERDICT_COLORS, Card
 
 if TYPE_CHECKING:
     from napari_liverdx.viewer.layers.result import ResultLayers
@@ -59,7 +59,7 @@ class ReviewController(QObject):
     def __init__(self, control: DockController, parent: QObject) -> None:
         super().__init__(parent)
         self._control = control
-        self.order = Order.SUSPICIOUS
+        self.order = Order.HIGHEST_PROBABILITY
         self.undecided_only = False
         self.current: TileIndex | None = None
         self.tiles: list[TileIndex] = []
@@ -98,11 +98,9 @@ class ReviewController(QObject):
         self.review = kept
         # Damage in what is stored shows here.
         decisions = results.store.decisions
-        colours = {v.value: c for v, c in VERDICT_COLOURS.items()}
+        colors = {v.value: c for v, c in VERDICT_COLORS.items()}
         viewer = self._control.viewer
-        self._drawn = ReviewLayer(
-            viewer, results.store, results.reference, colours, self.layer_keys
-        )
+        self._drawn = ReviewLayer(viewer, results.store, results.reference, colors, self.layer_keys)
         if decisions:
             self._drawn.show(decisions, None)
 
@@ -156,7 +154,7 @@ class ReviewController(QObject):
         assert self.review is not None
         store = self.review.store
         scheme = store.manifest.scheme
-        index = called_class(store, tile)
+        index = predicted_class(store, tile)
         values = store.tile_probabilities[:, tile.row, tile.col]
         decision = store.decisions.get(tile)
         lines = [f"{c.title}: {v:.2f}" for c, v in zip(scheme, values, strict=True)]
@@ -167,7 +165,7 @@ class ReviewController(QObject):
         return Card(
             tile,
             f"{values[index]:.2f} {scheme[index].title}",
-            scheme[index].colour,
+            scheme[index].color,
             "\n".join([f"Tile {tile.row}, {tile.col}", *lines]),
             None if decision is None else decision.verdict,
         )

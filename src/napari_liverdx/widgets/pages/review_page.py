@@ -33,13 +33,13 @@ from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
 
-__all__ = ["ReviewTab"]
+__all__ = ["ReviewPage"]
 
 _STILL = 3.0
 """Screen pixels a click may move and still be a click."""
 
 
-class ReviewTab(Tab):
+class ReviewPage(Tab):
     """Overview, thumbnails of the tiles to look at first, and the decisions on them."""
 
     title = "Review"
@@ -218,7 +218,7 @@ class ReviewTab(Tab):
         if results is not None:
             self.correct.addItem("–", "")
             for c in results.store.manifest.scheme:
-                self.correct.addItem(swatch(c.colour), c.title, c.name)
+                self.correct.addItem(swatch(c.color), c.title, c.name)
         # A run that begins has nothing to show yet, and a hidden page need not read.
         if results is None or self.isVisible():
             self._catch_up()

@@ -80,8 +80,8 @@ class VersionsPanel(Panel):
         self.card_button.setEnabled(version is not None)
         self.use_button.setEnabled(version is not None and version.name != self._current)
         taught = version is not None and bool(version.card.parent)
-        lesson = version.card.training_data.partition("\n")[0] if taught and version else ""
-        self.note.setText(lesson)
+        outcome = version.card.training_data.partition("\n")[0] if taught and version else ""
+        self.note.setText(outcome)
         self.note.setVisible(taught)
 
     def _use(self) -> None:

@@ -79,11 +79,11 @@ class CurvePlot(QWidget):
         low, high = self._bounds()
         self._draw_axes(painter, area, low, high, ink, faint)
         self._draw_kept(painter, area, faint)
-        for (field, _), colour in zip(self.fields, self._colours(), strict=False):
-            self._draw_line(painter, area, field, colour, low, high)
+        for (field, _), color in zip(self.fields, self._colors(), strict=False):
+            self._draw_line(painter, area, field, color, low, high)
         painter.end()
 
-    def _colours(self) -> tuple[QColor, ...]:
+    def _colors(self) -> tuple[QColor, ...]:
         return (_TRAIN, _VAL) if len(self.fields) > 1 else (_VAL,)
 
     def _bounds(self) -> tuple[float, float]:
@@ -114,9 +114,9 @@ class CurvePlot(QWidget):
         painter.drawText(QPointF(4, 15), self.title)
         x = self.width() - _MARGIN["right"]
         if len(self.fields) > 1:
-            for (_, name), colour in reversed(list(zip(self.fields, self._colours(), strict=True))):
+            for (_, name), color in reversed(list(zip(self.fields, self._colors(), strict=True))):
                 x -= painter.fontMetrics().horizontalAdvance(name)
-                painter.setPen(colour)
+                painter.setPen(color)
                 painter.drawText(QPointF(x, 15), name)
                 x -= 12
         for step in range(3):
@@ -145,7 +145,7 @@ class CurvePlot(QWidget):
         painter: QPainter,
         area: QRectF,
         field: str,
-        colour: QColor,
+        color: QColor,
         low: float,
         high: float,
     ) -> None:
@@ -154,9 +154,9 @@ class CurvePlot(QWidget):
             for e in self.epochs
             if math.isfinite(value := getattr(e, field))
         ]
-        painter.setPen(QPen(colour, 2))
+        painter.setPen(QPen(color, 2))
         painter.drawPolyline(QPolygonF(points))
-        painter.setBrush(colour)
+        painter.setBrush(color)
         for point in points:
             painter.drawEllipse(point, 2.5, 2.5)
         painter.setBrush(Qt.BrushStyle.NoBrush)

@@ -29,7 +29,7 @@ class HistogramPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._histogram: Histogram | None = None
-        self._colour = QColor("#4aa3df")
+        self._color = QColor("#4aa3df")
         self.threshold = 0.5
         self._dragging = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -42,9 +42,9 @@ class HistogramPlot(QWidget):
         """Room for legible bars."""
         return QSize(320, 130)
 
-    def show_histogram(self, histogram: Histogram | None, colour: str, threshold: float) -> None:
+    def show_histogram(self, histogram: Histogram | None, color: str, threshold: float) -> None:
         """Draw a class's probabilities in its colour, and its threshold."""
-        self._histogram, self._colour, self.threshold = histogram, QColor(colour), threshold
+        self._histogram, self._color, self.threshold = histogram, QColor(color), threshold
         self.setCursor(
             Qt.CursorShape.ArrowCursor if histogram is None else Qt.CursorShape.SplitHCursor
         )
@@ -104,19 +104,19 @@ class HistogramPlot(QWidget):
     def _draw_bars(self, painter: QPainter, area: QRectF, histogram: Histogram) -> None:
         heights = np.sqrt(histogram.counts)
         heights = heights / heights.max() * (area.height() - 2)
-        faint = QColor(self._colour)
+        faint = QColor(self._color)
         faint.setAlpha(90)
         painter.setPen(Qt.PenStyle.NoPen)
         edges = histogram.edges
         for height, low, high in zip(heights, edges[:-1], edges[1:], strict=True):
             # A bar that the threshold cuts is drawn in both colours.
-            for start, end, colour in (
+            for start, end, color in (
                 (low, min(high, self.threshold), faint),
-                (max(low, self.threshold), high, self._colour),
+                (max(low, self.threshold), high, self._color),
             ):
                 if end > start and height > 0:
                     left, right = self.x_of(start), self.x_of(end)
-                    painter.setBrush(colour)
+                    painter.setBrush(color)
                     gap = 1.0 if end == high else 0.0
                     top = area.bottom() - height
                     painter.drawRect(QRectF(left, top, max(0.5, right - left - gap), height))

@@ -112,8 +112,8 @@ class Minimap(QWidget):
             # Never so small that it cannot be seen, never outside the picture.
             box = box.united(QRectF(box.center() - QPointF(4, 4), QSize(8, 8).toSizeF()))
             box = box.intersected(area.adjusted(1, 1, -1, -1))
-            for colour, width in ((QColor(255, 255, 255, 220), 4.0), (QColor("#1f3a93"), 2.0)):
-                painter.setPen(QPen(colour, width))
+            for color, width in ((QColor(255, 255, 255, 220), 4.0), (QColor("#1f3a93"), 2.0)):
+                painter.setPen(QPen(color, width))
                 painter.drawRect(box)
         painter.end()
 

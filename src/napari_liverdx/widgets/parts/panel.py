@@ -111,17 +111,17 @@ def quiet_label(text: str = "") -> QLabel:
 
 def set_tone(label: QLabel, tone: str) -> None:
     """Colour a label: ``"plain"``, ``"warning"`` or ``"error"``; readable in both themes."""
-    colours = {"plain": "", "warning": "color: #d98e04;", "error": "color: #e5484d;"}
-    label.setStyleSheet(colours[tone])
+    colors = {"plain": "", "warning": "color: #d98e04;", "error": "color: #e5484d;"}
+    label.setStyleSheet(colors[tone])
 
 
-def swatch(colour: str, size: int = 12) -> QIcon:
+def swatch(color: str, size: int = 12) -> QIcon:
     """A rounded square of one colour."""
     pixmap = QPixmap(size, size)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setBrush(QColor(colour))
+    painter.setBrush(QColor(color))
     painter.setPen(Qt.PenStyle.NoPen)
     painter.drawRoundedRect(0, 0, size, size, 3, 3)
     painter.end()

@@ -6,10 +6,10 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QWidget
 
-__all__ = ["LeavingDock"]
+__all__ = ["ReleasableDock"]
 
 
-class LeavingDock(QWidget):
+class ReleasableDock(QWidget):
     """A dock's content that is released when it is closed or taken out of its window."""
 
     def release(self) -> None:

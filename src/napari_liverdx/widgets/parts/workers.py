@@ -14,12 +14,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_liverdx.core.errors import LiverDxError
 
-__all__ = ["StopSwitch", "Workers", "once"]
+__all__ = ["CancelToken", "Workers", "once"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class StopSwitch:
+class CancelToken:
     """The stop event of the current run; it outlives the widgets that share it."""
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class Workers:
 
     Parameters
     ----------
-    stop : StopSwitch
+    stop : CancelToken
         Thrown when napari quits its workers.
     """
 
-    def __init__(self, stop: StopSwitch) -> None:
+    def __init__(self, stop: CancelToken) -> None:
         self._stop = stop
         self._active: list[Any] = []
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from napari_liverdx.results.store import ResultStore, TileState
 
-__all__ = ["Basis", "MeasuredMap", "measured_map"]
+__all__ = ["MapKind", "MeasurementMap", "measurement_map"]
 
 
-class Basis(StrEnum):
+class MapKind(StrEnum):
     """What a measurement is taken on.
 
     Attributes
@@ -30,13 +30,13 @@ class Basis(StrEnum):
         in TILES.
     """
 
-    CELLS = "Cells"
+    SUBTILES = "Cells"
     TILES = "Tiles"
     TILES_AVERAGED = "Tiles, overlaps averaged"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MeasuredMap:
+class MeasurementMap:
     """A map to measure, with its place and scale.
 
     Attributes
@@ -48,23 +48,23 @@ class MeasuredMap:
         can be compared.
     origin : tuple of float
         Upper-left corner (x, y) of the map in level-0 pixels.
-    cell_size : tuple of float
+    subtile_size : tuple of float
         Width and height of a cell in level-0 pixels.
-    cell_um : tuple of float
+    subtile_um : tuple of float
         Width and height of a cell in µm.
-    cell_area_um2 : float
+    subtile_area_um2 : float
         Area of a cell in µm².
     """
 
     probabilities: NDArray[np.float32]
     tissue: NDArray[np.bool_]
     origin: tuple[float, float]
-    cell_size: tuple[float, float]
-    cell_um: tuple[float, float]
-    cell_area_um2: float
+    subtile_size: tuple[float, float]
+    subtile_um: tuple[float, float]
+    subtile_area_um2: float
 
 
-def measured_map(store: ResultStore, basis: Basis = Basis.CELLS) -> MeasuredMap:
+def measurement_map(store: ResultStore, map_kind: MapKind = MapKind.SUBTILES) -> MeasurementMap:
     """The map to measure a result on.
 
     Tiles are painted on the map of cells, so that tissue keeps the outline it has there and an
@@ -74,14 +74,18 @@ def measured_map(store: ResultStore, basis: Basis = Basis.CELLS) -> MeasuredMap:
     ----------
     store : ResultStore
         The result.
-    basis : Basis
+    map_kind : MapKind
         What to measure. The map of cells shares its memory with the store.
     """
-    tissue = store.tissue_cells()
-    values = store.probabilities if basis is Basis.CELLS else _painted(store, basis, tissue)
-    (width, height), (mpp_x, mpp_y) = store.cell_size, store.manifest.mpp
-    cell_um = (width * mpp_x, height * mpp_y)
-    return MeasuredMap(values, tissue, store.origin, store.cell_size, cell_um, store.cell_area_um2)
+    tissue = store.tissue_subtiles()
+    values = (
+        store.probabilities if map_kind is MapKind.SUBTILES else _painted(store, map_kind, tissue)
+    )
+    (width, height), (mpp_x, mpp_y) = store.subtile_size, store.manifest.mpp
+    subtile_um = (width * mpp_x, height * mpp_y)
+    return MeasurementMap(
+        values, tissue, store.origin, store.subtile_size, subtile_um, store.subtile_area_um2
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,13 +122,13 @@ class _Axis:
         return cls(tiles, first, box, span, -(-(2 * tile - stride) // (2 * stride)))
 
     def tile(
-        self, cells: NDArray[np.intp], back: int
+        self, subtiles: NDArray[np.intp], back: int
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """For each cell the tile ``back`` boxes before its own, and whether that covers it."""
-        index = self.box[cells] - back
+        index = self.box[subtiles] - back
         there = (index >= 0) & (index < self.tiles)
         index = np.where(there, index, 0)
-        return index, there & (cells < self.first[index] + self.span)
+        return index, there & (subtiles < self.first[index] + self.span)
 
     @property
     def most_back(self) -> int:
@@ -132,26 +136,28 @@ class _Axis:
         return int(np.searchsorted(self.first, self.span, "right"))
 
 
-def _painted(store: ResultStore, basis: Basis, tissue: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _painted(
+    store: ResultStore, map_kind: MapKind, tissue: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Probabilities of tiles on the map of cells, shape (classes, rows, columns)."""
-    grid, span = store.manifest.grid, store.manifest.cells
+    grid, span = store.manifest.grid, store.manifest.subtiles
     rows = _Axis.of(grid.n_rows, grid.stride_y, grid.tile_height, span, tissue.shape[0])
     cols = _Axis.of(grid.n_cols, grid.stride_x, grid.tile_width, span, tissue.shape[1])
     tiles, done = store.tile_probabilities, store.state == TileState.DONE
-    averaged = basis is Basis.TILES_AVERAGED
+    averaged = map_kind is MapKind.TILES_AVERAGED
     reach = (rows.reach, cols.reach) if averaged else (1, 1)
     boxes, known = _boxes(tiles, done, (len(rows.first), len(cols.first)), reach)
     painted = boxes[:, rows.box[:, None], cols.box]
-    open_cells = np.nonzero(tissue & ~known[rows.box[:, None], cols.box])
+    open_subtiles = np.nonzero(tissue & ~known[rows.box[:, None], cols.box])
     for back_y in range(rows.most_back + 1):
         for back_x in range(cols.most_back + 1):
-            if not len(open_cells[0]):
+            if not len(open_subtiles[0]):
                 return painted
-            row, covers_y = rows.tile(open_cells[0], back_y)
-            col, covers_x = cols.tile(open_cells[1], back_x)
+            row, covers_y = rows.tile(open_subtiles[0], back_y)
+            col, covers_x = cols.tile(open_subtiles[1], back_x)
             hit = covers_y & covers_x & done[row, col]
-            painted[:, open_cells[0][hit], open_cells[1][hit]] = tiles[:, row[hit], col[hit]]
-            open_cells = open_cells[0][~hit], open_cells[1][~hit]
+            painted[:, open_subtiles[0][hit], open_subtiles[1][hit]] = tiles[:, row[hit], col[hit]]
+            open_subtiles = open_subtiles[0][~hit], open_subtiles[1][~hit]
     return painted
 
 
