@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from napari_liverdx.cli.app import app
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.slide import Slide
 from tests.support.artifacts import INKS, inked, written
 from tests.support.cli import RUN, liverdx_process, refused
 from tests.support.paths import CMU
@@ -115,14 +116,16 @@ def test_info_models_card_and_version() -> None:
     assert "napari-liverdx 0." in RUN.invoke(app, ["--version"]).output
 
 
-def test_livernet_conversion(tmp_path: Path, data_root: Path, small_slide: Path) -> None:
+def test_livernet_conversion(tmp_path: Path, data_root: Path, sample: Slide) -> None:
     files = sorted((data_root / "livernet").glob("*.h5"))
+    slide = tmp_path / "piece.tif"
+    write_pyramid(slide, sample.read_region(0, 1900, 700, 300, 300))
     single, all_five = tmp_path / "one.safetensors", tmp_path / "five.safetensors"
     for weights, out in ((files[:1], single), (files, all_five)):
         outcome = RUN.invoke(app, ["convert-livernet", *map(str, weights), "--out", str(out)])
         assert outcome.exit_code == 0, outcome.output
         assert "Fails off its own" in outcome.output.replace("\n", " ")
-        arguments = ["analyze", small_slide, "--out", tmp_path / out.stem, "--model", out]
+        arguments = ["analyze", slide, "--out", tmp_path / out.stem, "--model", out]
         outcome = RUN.invoke(app, [str(a) for a in arguments])
         assert outcome.exit_code == 0, outcome.output
         assert "HCC sub-type 3" in outcome.output

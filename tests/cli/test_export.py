@@ -21,6 +21,12 @@ from napari_liverdx.viewer.writers import save_dicom
 from tests.support.results import NAME, oblong_result
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> ResultStore:
+    """A small result."""
+    return oblong_result(tmp_path)
+
+
 def export_command(*arguments: object) -> str:
     outcome = CliRunner().invoke(app, ["export", *map(str, arguments)])
     if isinstance(outcome.exception, LiverDxError):
