@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_liverdx.experiments.crossval import _folds_key, cross_validate, fold_parts
+from napari_liverdx.experiments.crossval import cross_validate, fold_parts
+from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.training.data.folders import FolderDataset
 from napari_liverdx.training.data.masks import MaskDataset
 from napari_liverdx.training.recipe import Recipe
@@ -21,12 +22,12 @@ def test_folds_of_another_split_are_not_reused(class_folders: Path, tmp_path: Pa
     """A fold's model that learned from what is now for testing must not be found again."""
     recipe = Recipe.model_validate(tomllib.loads(RECIPE))
     samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
-    before = _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
-    assert before == _folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    before = folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
+    assert before == folds_key(recipe, samples, *fold_parts(recipe, samples, 2))
     samples.splits = np.where(np.isin(samples.groups, ["p4", "p5"]), "test", "train")
     parts = fold_parts(recipe, samples, 2)
     assert set(samples.groups[parts[1]]) == {"p4", "p5"}
-    assert before != _folds_key(recipe, samples, *parts)
+    assert before != folds_key(recipe, samples, *parts)
 
 
 @pytest.mark.slow

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 import yaml
@@ -13,9 +12,6 @@ from rich.console import Console
 from napari_liverdx.cli import experiments, train
 from napari_liverdx.cli.options import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
-
-if TYPE_CHECKING:
-    from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
 
@@ -49,6 +45,7 @@ def reproduce(
     Every step resumes: after a stop give the same command again.
     """
     from napari_liverdx.experiments.compare_config import load_comparison
+    from napari_liverdx.experiments.keys import reproduction_key
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_comparison(comparison)
@@ -103,10 +100,11 @@ def reproduce(
     out.rule("3 of 4: the model")
     model_file = out_folder / f"{recipe.card['name']}.safetensors"
     made_of = out_folder / "model.key"
-    key = _key(best, recipe.samples(data))
-    if not model_file.exists() or not made_of.exists() or made_of.read_text() != key:
+    key = reproduction_key(best.read_text(encoding="utf-8"), recipe.samples(data))
+    is_made = model_file.exists() and made_of.exists() and key.is_of(made_of.read_text())
+    if not is_made:
         train.train(str(best), data, model_file, device=device, allow_leaks=allow_leaks)
-        made_of.write_text(key, encoding="utf-8")
+        made_of.write_text(key.id, encoding="utf-8")
 
     out.rule("4 of 4: independent images")
     experiments.evaluate(
@@ -117,16 +115,3 @@ def reproduce(
         split="test",
         device=device,
     )
-
-
-def _key(recipe: Path, samples: TileDataset) -> str:
-    """What the final model is made of: it is trained anew when that changes."""
-    text = repr(
-        (
-            recipe.read_text(encoding="utf-8"),
-            samples.names,
-            samples.labels.tolist(),
-            samples.splits.tolist(),
-        )
-    )
-    return hashlib.sha256(text.encode()).hexdigest()

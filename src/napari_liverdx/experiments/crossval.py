@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.training.data._all import Example, TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
+from napari_liverdx.training.keys import Key
 from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
 
@@ -97,9 +98,10 @@ def cross_validate(
     folds, second = fold_parts(recipe, samples, n_folds)
     work.mkdir(parents=True, exist_ok=True)
     # A fold of another recipe, data or number of folds has another name and is made anew.
-    key = _folds_key(recipe, samples, folds, second)
+    key = folds_key(recipe, samples, folds, second)
     for number, (rest, test) in enumerate(folds):
-        path = work / f"fold{number}-{key}.npz"
+        name = _fold_name(work, number, key)
+        path = work / f"{name}.npz"
         if not path.exists():
             network, _ = recipe.network()
             train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
@@ -112,7 +114,7 @@ def cross_validate(
                 size=card.tile_size,
                 config=recipe.train,
                 device=device,
-                checkpoint=work / f"fold{number}-{key}.checkpoint",
+                checkpoint=work / f"{name}.checkpoint",
             ):
                 temperature = epoch.temperature
                 yield epoch
@@ -134,7 +136,7 @@ def cross_validate(
             partial = path.with_name(f"partial-{path.name}")
             np.savez(partial, **arrays)
             os.replace(partial, path)
-            (work / f"fold{number}-{key}.checkpoint").unlink(missing_ok=True)
+            (work / f"{name}.checkpoint").unlink(missing_ok=True)
         with np.load(path) as stored:
             data = dict(stored)
         yield Fold(
@@ -146,24 +148,10 @@ def cross_validate(
         )
 
 
-def _folds_key(
-    recipe: Recipe,
-    samples: TileDataset,
-    folds: list[tuple[NDArray[np.intp], NDArray[np.intp]]],
-    second: NDArray[np.intp],
-) -> str:
-    card = recipe.model_card()
-    parts = (
-        # Settings that are added to the program later must not make old folds void.
-        recipe.data.model_dump(mode="json", exclude_defaults=True),
-        recipe.train.model_dump(mode="json", exclude_defaults=True),
-        recipe.start,
-        (card.architecture, card.arguments, card.tile_size, card.scheme.names),
-        (samples.names, samples.labels.tolist(), samples.groups.tolist()),
-        [(rest.tolist(), test.tolist()) for rest, test in folds],
-        second.tolist(),
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+def _fold_name(work: Path, number: int, key: Key) -> str:
+    """What the files of a fold begin with: as 0.1.0 named them where it left some."""
+    former = f"fold{number}-{key.former}"
+    return former if any(work.glob(f"{former}.*")) else f"fold{number}-{key.id}"
 
 
 def _test(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import math
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError, LiverDxError
 from napari_liverdx.experiments.compare import Predictions, figures_of_merit
+from napari_liverdx.experiments.keys import search_key
 from napari_liverdx.experiments.search_space import Range, default_space, with_settings
 from napari_liverdx.experiments.summary import softmax
 from napari_liverdx.models.architectures.base import TileModel
@@ -23,6 +23,7 @@ from napari_liverdx.models.architectures.registry import ARCHITECTURES
 from napari_liverdx.models.card import Interval
 from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
+from napari_liverdx.training.keys import Key
 from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
 
@@ -135,21 +136,14 @@ def search(
     """
     try:
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
     except ImportError as error:
         raise DataError("searching needs Optuna; pip install 'napari-liverdx[train]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ranges = dict(space or default_space(recipe))
     folder.mkdir(parents=True, exist_ok=True)
     split = search_split(recipe, samples, test_folds)
-    study = optuna.create_study(
-        # Trials of another recipe, space, data or split belong to another study.
-        study_name=f"liverdx-{_search_key(recipe, ranges, samples, split)}",
-        storage=JournalStorage(JournalFileBackend(str(folder / "search.journal"))),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
-        load_if_exists=True,
-    )
+    # Trials of another recipe, space, data or split belong to another study.
+    study = _study(folder, search_key(recipe, ranges, samples, split))
     _tidy(study, recipe, ranges)
     while (done := _finished(study)) < trials:
         # The sampler's random stream starts anew with each call; its seed goes on with the trials.
@@ -175,16 +169,21 @@ def search(
     yield SearchResult(best, dict(study.best_params), done, figures["best"], figures["before"])
 
 
-def _search_key(
-    recipe: Recipe, ranges: Mapping[str, Range], samples: TileDataset, split: Split
-) -> str:
-    parts = (
-        recipe.model_dump(mode="json", exclude_defaults=True),
-        {name: values.model_dump() for name, values in ranges.items()},
-        (samples.names, samples.labels.tolist(), samples.groups.tolist()),
-        [part.tolist() for part in split],
+def _study(folder: Path, key: Key) -> optuna.Study:
+    """The study of a search, as 0.1.0 named it where it began it."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(folder / "search.journal")))
+    known = optuna.get_all_study_names(storage)
+    former = f"liverdx-{key.former}"
+    return optuna.create_study(
+        study_name=former if former in known else f"liverdx-{key.id}",
+        storage=storage,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
+        load_if_exists=True,
     )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def search_split(recipe: Recipe, samples: TileDataset, test_folds: int) -> Split:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx import _v010
 from napari_liverdx._files import atomic_write, remove, temp_sibling, unique_sibling
 from napari_liverdx.core.errors import PlanError, ResultError, storage_errors
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
-from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.manifest import RunManifest, grid_facts
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview
 
@@ -31,7 +32,6 @@ __all__ = [
     "writing_folder",
 ]
 
-_NAMESPACE = uuid.UUID("5f2a3bb0-9d6e-5b7c-8a51-6a1f0d3c7e42")
 _KEPT = "nothing was written, and what was there before is kept"
 _COUNTED = (
     "Cells that were analysed, lie on tissue and reach the threshold of the class; no error rate "
@@ -113,19 +113,24 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
 
 
 def result_uuid(manifest: RunManifest) -> uuid.UUID:
-    """An identifier of a result, the same each time (RFC 4122, version 5).
+    """Return an identifier of a result, the same each time (RFC 4122, version 5).
 
-    What is in the result gets its own by ``uuid.uuid5`` with this as the name space.
+    What is in the result gets its own by ``uuid.uuid5`` with this as the name space. A result of
+    0.1.0 keeps the identifier it had.
     """
     m = manifest
-    grid = (repr(m.grid), repr(m.mpp), m.regions_sha256)
-    return uuid.uuid5(_NAMESPACE, "\n".join((m.slide_fingerprint, m.model_sha256, *grid)))
+    if m.uid:
+        return uuid.UUID(m.uid)
+    grid = grid_facts(m.grid)
+    return _v010.result_uuid(m.slide_fingerprint, m.model_sha256, grid, m.mpp, m.regions_sha256)
 
 
 def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
-    """An identifier of something about a slide, the same for all its results of one resolution."""
-    parts = (manifest.slide_fingerprint, repr(manifest.mpp), what)
-    return uuid.uuid5(_NAMESPACE, "\n".join(parts))
+    """Return an identifier of something about a slide at a resolution.
+
+    All results of the slide share it, those of 0.1.0 too: their images lie in one study.
+    """
+    return _v010.slide_uuid(manifest.slide_fingerprint, manifest.mpp, what)
 
 
 def rgb_of(color: str) -> tuple[int, int, int]:

@@ -77,7 +77,7 @@ def _classification(tissue_class: TissueClass) -> dict[str, Any]:
 
 
 def _number(value: float) -> str:
-    return repr(int(value)) if value == int(value) else repr(round(value, _DECIMALS))
+    return str(int(value)) if value == int(value) else json.dumps(round(value, _DECIMALS))
 
 
 def _edges(start: float, step: float, count: int) -> list[str]:
@@ -113,7 +113,7 @@ def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
         }
         told = json.dumps(properties, ensure_ascii=False)
         col, row = focus.polygons[0][0][0]
-        where = f"region {tissue_class.name} {threshold!r} {row} {col}"
+        where = f"region {tissue_class.name} {json.dumps(threshold)} {row} {col}"
         yield (
             f'{{"type":"Feature","id":"{uuid5(space, where)}","geometry":'
             f'{_geometry(focus, xs, ys)},"properties":{told}}}'

@@ -15,8 +15,9 @@ from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import TissueLabel, TissueMap, TissueMask, bounding_rect, restrict
 from napari_liverdx.inference.device import DeviceChoice, choose_device
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.results.store import ResultStore, TileState
 
-__all__ = ["MIN_TISSUE", "RunPlan", "plan_run"]
+__all__ = ["MIN_TISSUE", "RunPlan", "plan_of_result", "plan_run"]
 
 MIN_TISSUE = 0.01
 """Least share of a tile that must be tissue for the tile to be read."""
@@ -175,3 +176,32 @@ def _warnings(levels: Sequence[Level], mpp: Mpp, card: ModelCard) -> tuple[str, 
             f"{card.mpp:g}; it is enlarged, detail is missing and results may be unreliable",
         )
     return ()
+
+
+def plan_of_result(
+    store: ResultStore, card: ModelCard, device: DeviceChoice | None = None
+) -> RunPlan:
+    """Return the plan by which a stored result was made, for another version of its model.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result; its manifest says how it was planned.
+    card : ModelCard
+        Card of the version to run.
+    device : DeviceChoice, optional
+        Chosen automatically by default.
+    """
+    manifest = store.manifest
+    return RunPlan(
+        manifest.grid,
+        tuple(t for t in manifest.grid if store.state[t.row, t.col] != TileState.NO_TISSUE),
+        store.tissue,
+        store.mpp,
+        manifest.overlap,
+        card.subtiles,
+        device or choose_device(),
+        restricted=manifest.restricted,
+        own_tissue=manifest.own_tissue,
+        tissue_record=dict(manifest.tissue),
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_liverdx._ids import digest
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.ood import OodAssessment
@@ -21,8 +22,9 @@ from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.results.arrays import sole_writer
-from napari_liverdx.results.manifest import RunManifest
-from napari_liverdx.results.store import ResultStore, TileState, result_path
+from napari_liverdx.results.locate import find_result
+from napari_liverdx.results.manifest import RunManifest, grid_facts
+from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Slide
 
 __all__ = [
@@ -34,6 +36,9 @@ __all__ = [
 
 FLUSH_SECONDS = 2.0
 """Tiles done since the last write are lost by a kill."""
+
+_MARK = 8
+"""Hexadecimal digits that tell the results of a slide apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ class RunProgress:
 
 
 def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
-    """The manifest of a run that is about to start."""
+    """Return the manifest of a run that is about to start."""
+    mask = hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest()
     return RunManifest(
         slide_name=slide.path.name,
         slide_format=slide.info.format,
@@ -84,7 +90,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         grid=plan.grid,
         subtiles=plan.subtiles,
         overlap=plan.overlap,
-        regions_sha256=hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest(),
+        regions_sha256=mask,
         device=str(plan.device),
         versions={
             "napari-liverdx": __version__,
@@ -93,22 +99,37 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         },
         warnings=plan.warnings,
         tissue=plan.tissue_record,
-    )
+        variant=_variant(plan, slide, mask),
+        restricted=plan.restricted,
+        own_tissue=plan.own_tissue,
+    ).named()
 
 
 def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedModel) -> Path:
-    """Where the result of a run lies.
+    """Return where the result of a run lies in ``folder``, or would lie.
 
-    The whole slide as it is has a plain name; other regions, overlaps, resolutions and tissue that
-    a person chose get a mark of their own, so that several results of a slide stand side by side.
+    A result that is there already is known by its manifest; see `find_result`.
     """
-    name = model.card.name
-    special = plan.restricted or plan.own_tissue or plan.overlap
-    if special or plan.mpp != slide.info.mpp:
-        what = repr((plan.grid, plan.overlap, plan.mpp.x, plan.mpp.y)).encode()
-        what += np.packbits(plan.tissue.mask).tobytes()
-        name += f".{hashlib.sha256(what).hexdigest()[:6]}"
-    return result_path(folder, slide.name, name)
+    return find_result(folder, make_manifest(plan, slide, model))
+
+
+def _variant(plan: RunPlan, slide: Slide, mask: str) -> str:
+    """What tells a run from the plain one, so that results of a slide stand side by side.
+
+    The whole slide as it is is the plain one; other regions, overlaps, resolutions and tissue that
+    a person chose have a mark of their own.
+    """
+    own = slide.info.mpp
+    same_mpp = own is not None and (own.x, own.y) == (plan.mpp.x, plan.mpp.y)
+    if same_mpp and not (plan.restricted or plan.own_tissue or plan.overlap):
+        return ""
+    facts = {
+        "grid": grid_facts(plan.grid),
+        "overlap": plan.overlap,
+        "mpp": (plan.mpp.x, plan.mpp.y),
+        "mask": mask,
+    }
+    return digest({"variant": facts})[:_MARK]
 
 
 def analyze(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,25 @@ import numpy as np
 import zarr
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_liverdx import _v010
+from napari_liverdx._ids import named_uuid
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 from napari_liverdx.core.resolution import Mpp
 
 __all__ = [
+    "SUFFIX",
     "ResultGeometry",
     "RunManifest",
+    "grid_facts",
     "group_attributes",
     "pseudonym_of",
+    "read_manifest",
     "stored_fingerprint",
 ]
+
+SUFFIX = ".liverdx.zarr"
+"""Of a result's folder."""
 
 _FORMAT = 1
 
@@ -50,6 +59,13 @@ class RunManifest(BaseModel):
         empty where none were sought.
     ood : dict
         Whether the slide looks like the training data; empty where the model cannot tell.
+    uid : str
+        UUID of the result, the same for the same slide, model, grid, resolution and mask. Empty
+        in results of 0.1.0, whose UUID is derived as that version did.
+    variant : str
+        Tells the result from the plain one of its slide and model; empty for the plain one.
+    restricted, own_tissue : bool
+        Whether regions were given, and whether a person edited the tissue or kept artefacts.
     """
 
     # Some fields are stored under the names they had in the first version.
@@ -81,6 +97,22 @@ class RunManifest(BaseModel):
     tissue: dict[str, Any] = {}
     ood: dict[str, Any] = Field(default={}, alias="domain")
     notice: str = "For research use, not for diagnosis."
+    uid: str = ""
+    variant: str = ""
+    restricted: bool = False
+    own_tissue: bool = False
+
+    def named(self) -> RunManifest:
+        """Return the same with a UUID of what makes its identity."""
+        facts = {
+            "slide": self.slide_fingerprint,
+            "model": self.model_sha256,
+            "grid": grid_facts(self.grid),
+            "subtiles": self.subtiles,
+            "mpp": self.mpp,
+            "mask": self.regions_sha256,
+        }
+        return self.model_copy(update={"uid": str(named_uuid({"result": facts}))})
 
     def differences(self, other: RunManifest) -> list[str]:
         """What of the identity differs, in words."""
@@ -92,6 +124,11 @@ class RunManifest(BaseModel):
             "region or tissue": self.regions_sha256 == other.regions_sha256,
         }
         return [name for name, same in checks.items() if not same]
+
+    @property
+    def stem(self) -> str:
+        """What files about the slide begin with: its file name without the ending."""
+        return Path(self.slide_name).stem.removesuffix(".ome")
 
     @property
     def pseudonym(self) -> str:
@@ -107,6 +144,64 @@ class RunManifest(BaseModel):
 def pseudonym_of(fingerprint: str) -> str:
     """Eight hexadecimal digits that stand for the slide of a fingerprint."""
     return fingerprint[:8]
+
+
+def grid_facts(grid: TileGrid) -> dict[str, int | float]:
+    """Return a grid by the names under which identities know its parts."""
+    return {
+        "level": grid.level,
+        "scale_x": grid.scale_x,
+        "scale_y": grid.scale_y,
+        "x": grid.x,
+        "y": grid.y,
+        "width": grid.width,
+        "height": grid.height,
+        "tile_width": grid.tile_width,
+        "tile_height": grid.tile_height,
+        "stride_x": grid.stride_x,
+        "stride_y": grid.stride_y,
+        "tile_size": grid.tile_size,
+    }
+
+
+def read_manifest(stored: Mapping[str, Any], path: Path) -> RunManifest:
+    """Read a manifest as it stands in a result; facts that 0.1.0 did not store are found.
+
+    Parameters
+    ----------
+    stored : mapping
+        What is stored of this program in the group at ``path``.
+    path : Path
+        The result's folder.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or was written by a later version.
+    """
+    manifest = RunManifest.model_validate(stored)
+    return manifest if "variant" in stored else _with_facts(manifest, path)
+
+
+def _with_facts(manifest: RunManifest, path: Path) -> RunManifest:
+    """The manifest of a result of 0.1.0, which told some facts by the result's name alone."""
+    stem = path.name.removesuffix(SUFFIX)
+    variant = _v010.variant_in_name(stem, manifest.model_name)
+    grid, tissue = manifest.grid, manifest.tissue
+    width, height = manifest.slide_size
+    reached = (grid.width + 1) * grid.scale_x >= width and (
+        grid.height + 1
+    ) * grid.scale_y >= height
+    own = bool(tissue.get("edited") or tissue.get("kept"))
+    part = bool(grid.x or grid.y) or not reached
+    return manifest.model_copy(
+        update={
+            "variant": variant,
+            "own_tissue": own,
+            # A mark with no other reason is that of regions.
+            "restricted": part or bool(variant and not own and not manifest.overlap),
+        }
+    )
 
 
 def stored_fingerprint(path: Path) -> str:

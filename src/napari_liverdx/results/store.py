@@ -20,7 +20,13 @@ from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.results.arrays import child_array, read_array
 from napari_liverdx.results.embeddings import EmbeddingGrid
 from napari_liverdx.results.layout import TileState, add_ood_array, create_arrays
-from napari_liverdx.results.manifest import ResultGeometry, RunManifest, group_attributes
+from napari_liverdx.results.manifest import (
+    SUFFIX,
+    ResultGeometry,
+    RunManifest,
+    group_attributes,
+    read_manifest,
+)
 from napari_liverdx.results.review_log import Reviewed
 from napari_liverdx.results.slide_prediction import (
     SlidePrediction,
@@ -28,15 +34,9 @@ from napari_liverdx.results.slide_prediction import (
     write_slide_prediction,
 )
 
-__all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState", "result_path"]
+__all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState"]
 
-SUFFIX = ".liverdx.zarr"
 _BLOCK = 32
-
-
-def result_path(folder: Path, slide_name: str, model_name: str) -> Path:
-    """Where the result of a slide and a model lies within ``folder``."""
-    return folder / f"{slide_name}.{model_name}{SUFFIX}"
 
 
 class ResultStore(ResultGeometry, Reviewed):
@@ -137,7 +137,8 @@ class ResultStore(ResultGeometry, Reviewed):
             raise ResultError(f"{path}: no such result")
         try:
             group = zarr.open_group(path, mode="r+")
-            manifest = RunManifest.model_validate(dict(group.attrs)["liverdx"])
+            stored: Any = dict(group.attrs)["liverdx"]
+            manifest = read_manifest(stored, path)
             mask = child_array(group, "tissue")
             scale: Any = dict(mask.attrs)["level0_pixels_per_pixel"]
             tissue = TissueMask(np.asarray(mask[...]).astype(bool), *scale)

@@ -16,7 +16,7 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.measure import measure
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.device import choose_device
-from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.inference.plan import RunPlan, plan_of_result
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import load_model
@@ -269,23 +269,6 @@ class ClassChange:
     changed: int
 
 
-def _plan_of(store: ResultStore, card: ModelCard) -> RunPlan:
-    """The plan by which a stored result was made, for another version of its model."""
-    manifest = store.manifest
-    tiles = tuple(t for t in manifest.grid if store.state[t.row, t.col] != TileState.NO_TISSUE)
-    whole = store.path.name.endswith(f".{manifest.model_name}.liverdx.zarr")
-    return RunPlan(
-        manifest.grid,
-        tiles,
-        store.tissue,
-        Mpp(*manifest.mpp, manifest.mpp_source),
-        manifest.overlap,
-        card.subtiles,
-        choose_device(),
-        restricted=not whole,
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ComparisonRequest:
     """Where to compare which versions.
@@ -331,11 +314,11 @@ def compare_on_slide(
     card = read_card(request.trial)
     plan = request.before
     if isinstance(plan, ResultStore):
-        plan = _plan_of(plan, card)
+        plan = plan_of_result(plan, card)
     runs = ((request.model, request.folder), (str(request.trial), results_of(request.trial)))
     for number, (model, folder) in enumerate(runs):
         if number:
-            plan = _plan_of(stores[0], card)
+            plan = plan_of_result(stores[0], card)
         elif isinstance(request.before, ResultStore) and request.before.is_complete:
             stores.append(request.before)
             continue

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
 from napari_liverdx.slides.backend import WHITE, SlideBackend, SlideInfo
@@ -150,9 +151,10 @@ class Slide:
             If the file is gone.
         """
         digest = hashlib.sha256()
+        sizes = [(v.width, v.height) for v in self.levels]
         if not self.path.exists() or self.path.is_dir():
             digest.update(self.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
-            digest.update(repr([(v.width, v.height) for v in self.levels]).encode())
+            digest.update(level_sizes(sizes).encode())
             return digest.hexdigest()
         try:
             with self.path.open("rb") as file:
@@ -164,7 +166,7 @@ class Slide:
             raise SlideReadError(
                 f"{self.path}: the slide cannot be read any more: {error}"
             ) from error
-        digest.update(repr((size, [(v.width, v.height) for v in self.levels])).encode())
+        digest.update(sized_levels(size, sizes).encode())
         return digest.hexdigest()
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from napari_liverdx.training.distributed import (
     world,
 )
 from napari_liverdx.training.examples import as_logits, predict_examples
+from napari_liverdx.training.keys import run_key
 from napari_liverdx.training.losses import class_weights, mix, training_loss
 from napari_liverdx.training.state import TrainState, training_dtype
 
@@ -96,7 +96,7 @@ def fine_tune(
     device = device or torch.device("cpu")
     network.to(device, memory_format=torch.channels_last)
     state = TrainState.start(network, config, device)
-    state.key = _run_key(network, samples, train, val, size, config)
+    state.key = run_key(network, samples, train, val, size, config, world()[1])
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint, network, device)
     try:
@@ -135,24 +135,6 @@ def fine_tune(
 
 def _finished(state: TrainState, config: TrainConfig) -> bool:
     return state.epoch >= config.epochs or state.since_best >= config.patience
-
-
-def _run_key(
-    network: TileModel,
-    samples: TileDataset,
-    train: NDArray[np.intp],
-    val: NDArray[np.intp],
-    size: int,
-    config: TrainConfig,
-) -> str:
-    """What a checkpoint must agree on to be resumed."""
-    parts = (config.model_dump(), size, samples.names, samples.labels.tolist())
-    digest = hashlib.sha256(repr((*parts, train.tolist(), val.tolist(), world()[1])).encode())
-    # What training starts from: architecture and options, and the weights themselves.
-    digest.update(repr(network).encode())
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _check_split(samples: TileDataset, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.training.config import EpochResult, TrainConfig
+from napari_liverdx.training.keys import Key
 
 __all__ = ["TrainState", "training_dtype"]
 
@@ -38,7 +39,7 @@ class TrainState:
     best_loss: float = math.inf
     since_best: int = 0
     temperature: float = 1.0
-    key: str = ""
+    key: Key = field(default_factory=Key)
     scaler: torch.amp.GradScaler | None = None
     history: list[EpochResult] = field(default_factory=list)
 
@@ -101,7 +102,7 @@ class TrainState:
                 "mean": self.mean.state_dict(),
                 "optimiser": self.optimizer.state_dict(),
                 "best_weights": self.best_weights,
-                "key": self.key,
+                "key": self.key.id,
                 "scaler": None if self.scaler is None else self.scaler.state_dict(),
                 "history": [asdict(epoch) for epoch in self.history],
                 "numbers": [self.epoch, self.best_loss, self.since_best, self.temperature],
@@ -120,7 +121,7 @@ class TrainState:
         """
         try:
             stored = torch.load(path, map_location=device, weights_only=True)
-            if stored["key"] != self.key:
+            if not self.key.is_of(stored["key"]):
                 raise ValueError("its settings, data or split are others")
             network.load_state_dict(stored["network"])
             self.mean.load_state_dict(stored["mean"])

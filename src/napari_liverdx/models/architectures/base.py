@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,8 @@ class TileModel(nn.Module, ABC):
         Whether the encoder holds weights worth keeping; if not, all of it is trained at once.
     attributes : tuple of str
         Names of the yes-or-no properties in ``attribute_scores``.
+    made_of : mapping
+        Architecture and arguments by which the registry made it; empty if it did not.
     """
 
     subtiles: int = 1
@@ -59,6 +63,7 @@ class TileModel(nn.Module, ABC):
     pretrained: bool = True
     _gives_subtiles: bool = True
     attributes: tuple[str, ...] = ()
+    made_of: Mapping[str, Any] = MappingProxyType({})
     output: Literal["logits", "probabilities"] = "logits"
     channel_order: Literal["RGB", "BGR"] = "RGB"
     mean: Tensor

@@ -59,9 +59,13 @@ def build_model(
     if tile_size is not None and "tile_size" in inspect.signature(factory).parameters:
         arguments = {"tile_size": tile_size, **arguments}
     try:
-        return factory(n_classes, **arguments)
+        network = factory(n_classes, **arguments)
     except (TypeError, ValueError, RuntimeError, AttributeError, LookupError) as error:
         raise ModelFileError(f"architecture {architecture!r} with {arguments}: {error}") from error
+    first = {today: stored for stored, today in _STORED_ARGUMENTS.items()}
+    told = {first.get(k, k): v for k, v in arguments.items()}
+    network.made_of = {"architecture": architecture, "classes": n_classes, "arguments": told}
+    return network
 
 
 def _register_all() -> None:

@@ -260,7 +260,7 @@ def _groups(subject: _Subject) -> Iterator[Finding]:
             subject.groups[subject.part == a], subject.groups[subject.part == b]
         )
         if len(shared):
-            told = _listed([repr(str(g)) for g in shared[:_SHOWN]], len(shared))
+            told = _listed([f"'{g}'" for g in shared[:_SHOWN]], len(shared))
             yield Finding(
                 "shared groups",
                 "error",

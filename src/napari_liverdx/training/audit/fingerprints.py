@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
+from napari_liverdx._ids import canonical_json
+
 __all__ = ["Fingerprints", "NearPair", "fingerprint", "near_pairs", "turned"]
 
 SIDE = 32
@@ -91,7 +93,7 @@ def fingerprint(
     """
     height, width = picture.shape[:2]
     digest = hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16)
-    digest.update(repr(picture.shape).encode())
+    digest.update(canonical_json(picture.shape).encode())
     gray = Image.fromarray(picture).convert("L")
     small = np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX))
     flat = picture.reshape(-1, 3)

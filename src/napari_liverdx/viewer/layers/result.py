@@ -102,9 +102,7 @@ class ResultLayers:
     def title(self) -> str:
         """For people: the model and, if it is not the whole slide, which part."""
         manifest = self.store.manifest
-        base = self.store.path.name.removesuffix(".liverdx.zarr")
-        mark = base.rpartition(f".{manifest.model_name}")[2].lstrip(".")
-        return f"{manifest.model_name}{f' ({mark})' if mark else ''}"
+        return manifest.model_name + (f" ({manifest.variant})" if manifest.variant else "")
 
     def is_in(self, viewer: ViewerModel) -> bool:
         """Whether any of the probability layers is still in the viewer."""

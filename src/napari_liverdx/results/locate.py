@@ -1,0 +1,53 @@
+"""Where the result of a run lies, found by what its manifest says."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
+
+__all__ = ["find_result", "result_path"]
+
+_MANY = 4096
+
+
+def result_path(folder: Path, manifest: RunManifest) -> Path:
+    """Return the name that a new result gets within ``folder``."""
+    parts = (manifest.stem, manifest.model_name, manifest.variant)
+    return folder / (".".join(part for part in parts if part) + SUFFIX)
+
+
+def find_result(folder: Path, manifest: RunManifest) -> Path:
+    """Return where the result of a run lies in ``folder``, or would lie as a new one.
+
+    A result counts by its manifest, whatever it is called: it is of the same slide, model, grid,
+    resolution and mask. A copy of the slide under another file name has a result of its own.
+    """
+    named = result_path(folder, manifest)
+    if _is_of(named, manifest):
+        return named
+    others = (path for path in sorted(folder.glob(f"*{SUFFIX}")) if path != named)
+    return next((path for path in others if _is_of(path, manifest)), named)
+
+
+def _is_of(path: Path, manifest: RunManifest) -> bool:
+    try:
+        changed = (path / "zarr.json").stat().st_mtime_ns
+        stored = _stored(path, changed)
+    except OSError:
+        return False
+    if stored is None or stored.slide_name != manifest.slide_name:
+        return False
+    return not stored.differences(manifest)
+
+
+@lru_cache(maxsize=_MANY)
+def _stored(path: Path, changed: int) -> RunManifest | None:
+    """The manifest of a result as it was at a time; None where it cannot be read."""
+    try:
+        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        return read_manifest(attributes["liverdx"], path)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
