@@ -39,7 +39,7 @@ from napari_liverdx.slides.annotations import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
-from napari_liverdx.training.data._all import Samples
+from napari_liverdx.training.data.base import Samples
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.interactive.annotation_store import TaughtFolder
 from napari_liverdx.training.keys import run_key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
@@ -12,6 +12,10 @@ from rich.console import Console
 from napari_liverdx.cli import experiments, train
 from napari_liverdx.cli.options import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
+
+if TYPE_CHECKING:
+    from napari_liverdx.training.data.base import Samples
+    from napari_liverdx.training.keys import Key
 
 __all__ = ["register"]
 
@@ -45,7 +49,6 @@ def reproduce(
     Every step resumes: after a stop give the same command again.
     """
     from napari_liverdx.experiments.compare_config import load_comparison
-    from napari_liverdx.experiments.keys import reproduction_key
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_comparison(comparison)
@@ -100,9 +103,8 @@ def reproduce(
     out.rule("3 of 4: the model")
     model_file = out_folder / f"{recipe.card['name']}.safetensors"
     made_of = out_folder / "model.key"
-    key = reproduction_key(best.read_text(encoding="utf-8"), recipe.samples(data))
-    is_made = model_file.exists() and made_of.exists() and key.is_of(made_of.read_text())
-    if not is_made:
+    key = _model_key(best, recipe.samples(data))
+    if not (model_file.exists() and made_of.exists() and key.is_of(made_of.read_text())):
         train.train(str(best), data, model_file, device=device, allow_leaks=allow_leaks)
         made_of.write_text(key.id, encoding="utf-8")
 
@@ -115,3 +117,10 @@ def reproduce(
         split="test",
         device=device,
     )
+
+
+def _model_key(recipe: Path, samples: Samples) -> Key:
+    """What the final model is made of."""
+    from napari_liverdx.experiments.keys import reproduction_key
+
+    return reproduction_key(recipe.read_text(encoding="utf-8"), samples)
