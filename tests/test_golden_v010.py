@@ -28,7 +28,7 @@ from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_of_result, plan_run
 from napari_liverdx.inference.run import make_manifest, result_location
 from napari_liverdx.mil.bags import load_bags
-from napari_liverdx.mil.file import load_context
+from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.versions import versions_of
@@ -39,9 +39,9 @@ from napari_liverdx.slides.annotations import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
-from napari_liverdx.training.data.base import Samples
+from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds
-from napari_liverdx.training.interactive.annotation_store import TaughtFolder
+from napari_liverdx.training.interactive.annotation_store import AnnotationFolder
 from napari_liverdx.training.keys import run_key
 from napari_liverdx.training.loop import fine_tune
 from napari_liverdx.training.recipe import Recipe, load_recipe
@@ -119,9 +119,9 @@ def test_results_open_with_all_that_is_in_them(golden: Path) -> None:
     assert decisions[TileIndex(1, 2)].verdict is Verdict.ACCEPTED
     assert decisions[TileIndex(5, 3)].correct == "fat"
     assert decisions[TileIndex(6, 6)].correct == ""
-    call = store.slide_call
+    call = store.slide_prediction
     assert call is not None
-    assert call.context_sha256 == load_context(golden / "context.safetensors").sha256
+    assert call.context_sha256 == load_mil_model(golden / "context.safetensors").sha256
     assert store.refined()[0].shape == store.tile_probabilities.shape
 
 
@@ -269,11 +269,11 @@ def recipe(golden: Path) -> Recipe:
 
 
 @pytest.fixture
-def samples(golden: Path, recipe: Recipe) -> Samples:
+def samples(golden: Path, recipe: Recipe) -> TileDataset:
     return recipe.samples(golden / "pictures")
 
 
-def test_a_checkpoint_resumes(golden: Path, recipe: Recipe, samples: Samples) -> None:
+def test_a_checkpoint_resumes(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
     train, val = grouped_folds(samples, np.arange(len(samples)), 2, 0)[0]
     network, _ = recipe.network()
     key = run_key(network, samples, train, val, 32, recipe.train, 1)
@@ -292,7 +292,7 @@ def test_a_checkpoint_resumes(golden: Path, recipe: Recipe, samples: Samples) ->
     assert all(e.restored for e in resumed), "under its new key too"
 
 
-def test_folds_are_found_and_resume(golden: Path, recipe: Recipe, samples: Samples) -> None:
+def test_folds_are_found_and_resume(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
     parts = fold_parts(recipe, samples, 2)
     assert folds_key(recipe, samples, *parts).former == WROTE["training"]["folds_key"]
     folder = golden / "training" / "folds"
@@ -306,7 +306,7 @@ def test_folds_are_found_and_resume(golden: Path, recipe: Recipe, samples: Sampl
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_search_goes_on(golden: Path, recipe: Recipe, samples: Samples) -> None:
+def test_a_search_goes_on(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
     pytest.importorskip("optuna")
     told = WROTE["training"]
     # In the order in which the search was asked for them.
@@ -323,7 +323,7 @@ def test_a_search_goes_on(golden: Path, recipe: Recipe, samples: Samples) -> Non
     assert len(outcome.trials) == 3
 
 
-def test_a_reproduced_model_is_not_trained_again(recipe: Recipe, samples: Samples) -> None:
+def test_a_reproduced_model_is_not_trained_again(recipe: Recipe, samples: TileDataset) -> None:
     text = (GOLDEN / "recipe.yaml").read_text(encoding="utf-8")
     key = reproduction_key(text, samples)
     assert key.is_of(WROTE["training"]["reproduce_key"])
@@ -357,7 +357,7 @@ def test_models_and_bags_load(golden: Path) -> None:
     bags = load_bags(golden / "bags")
     assert [b.name for b in bags] == ["slide0", "slide1", "slide2", "slide3"]
     assert {b.tile_sha256 for b in bags} == {model.sha256}
-    context = load_context(golden / "context.safetensors")
+    context = load_mil_model(golden / "context.safetensors")
     context.check_tile_model(model.card.name, model.sha256)
 
 
@@ -368,12 +368,12 @@ def test_a_taught_version_keeps_its_lineage(golden: Path, monkeypatch: pytest.Mo
     assert taught.parent["sha256"] == model.sha256
     assert [v.number for v in versions_of(model.card, [golden / "tiny.safetensors"])] == [1, 2]
     fingerprint = WROTE["fingerprints"]["slide.tif"][:8]
-    assert set(taught.taught_on) == {fingerprint}
+    assert set(taught.trained_on) == {fingerprint}
 
 
 def test_annotations_are_found(golden: Path) -> None:
     with open_slide(golden / "slide.tif") as slide:
-        taught = TaughtFolder(golden / "models" / "teaching").of(slide)
+        taught = AnnotationFolder(golden / "models" / "teaching").of(slide)
     assert [r.name for r in taught.shapes] == ["liver", "liver", "fat", "fat"]
     assert [r.name for r in taught.tiles] == ["liver", "fat"]
     shapes = read_shapes_csv(golden / "annotations.csv", "fat").regions

@@ -14,7 +14,7 @@ from napari_liverdx.cli.options import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
-    from napari_liverdx.training.data.base import Samples
+    from napari_liverdx.training.data.base import TileDataset
     from napari_liverdx.training.keys import Key
 
 __all__ = ["register"]
@@ -119,7 +119,7 @@ def reproduce(
     )
 
 
-def _model_key(recipe: Path, samples: Samples) -> Key:
+def _model_key(recipe: Path, samples: TileDataset) -> Key:
     """What the final model is made of."""
     from napari_liverdx.experiments.keys import reproduction_key
 
