@@ -5,6 +5,8 @@ OUT ?= demo-output
 SAMPLE = $(OUT)/liver-sample.ome.tif
 # A real window on a virtual screen where there is no screen (macOS always has one).
 SCREEN = $(if $(DISPLAY)$(filter Darwin,$(shell uname)),,xvfb-run -a -s "-screen 0 1600x1000x24")
+# One worker for each processor, with one thread and one virtual screen of its own.
+TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
 .PHONY: demo test test-fast coverage check bench screenshots clean
 
@@ -40,15 +42,15 @@ check: $(VENV)/.test
 
 ## Everything that must hold.
 test: check
-	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest $(PYTEST)
+	$(TESTS) $(PYTEST)
 
 ## The inner loop: no window, no training.
 test-fast: $(VENV)/.test
-	QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not gui and not slow" $(PYTEST)
+	QT_QPA_PLATFORM=offscreen $(TESTS) -m "not gui and not slow" $(PYTEST)
 
 ## Which lines and branches the tests run.
 coverage: $(VENV)/.test
-	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python -m pytest --cov --cov-report=term --cov-report=html --timeout=900 $(PYTEST)
+	$(TESTS) --cov --cov-report=term --cov-report=html --timeout=900 $(PYTEST)
 
 ## Speed, as ratios against a peer in the same run.
 bench: $(VENV)/.test

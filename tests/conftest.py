@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,13 +25,17 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.data.masks import MaskDataset
+from tests.support.budget import Budget
 from tests.support.folders import RECIPE, write_folders
 from tests.support.leaks import open_slides, own_threads
 from tests.support.models import make_card
 from tests.support.paths import CMU, REPOSITORY
 from tests.support.results import square_result
+from tests.support.screen import end_screen, prepare_screen
 from tests.support.slides import write_pyramid
 from tests.support.teaching import TILE
+
+SCREEN = pytest.StashKey[subprocess.Popen[bytes] | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,14 +44,24 @@ def pytest_configure(config: pytest.Config) -> None:
     # A deadline is a timing assertion: on a busy machine it fails without a fault.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
+    if seconds := os.environ.get("LIVERDX_BUDGET"):
+        config.pluginmanager.register(Budget(float(seconds)))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip GPU tests where there is no GPU."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip GPU tests where there is no GPU; give windows a screen."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no CUDA on this machine"))
+    windows = any(item.get_closest_marker("gui") for item in items)
+    if not config.option.collectonly:
+        config.stash[SCREEN] = prepare_screen(config, windows)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    end_screen(config.stash.get(SCREEN, None))
 
 
 @pytest.fixture(scope="session")
