@@ -124,7 +124,7 @@ def fixed_tiles(samples: TileDataset, chosen: NDArray[np.intp]) -> Tiles:
     """Every fixed tile at 224 px; its label is the class with the largest target."""
     pixels, labels, sample = [], [], []
     for i in chosen:
-        for example in samples.fixed(int(i), 224, 7):
+        for example in samples.eval_tiles(int(i), 224, 7):
             pixels.append(torch.from_numpy(example.tile.copy()).permute(2, 0, 1))
             labels.append(int(example.target.argmax()))
             sample.append(int(i))

@@ -28,7 +28,7 @@ from napari_liverdx.inference.grad_cam import CamLayer, raw_grad_cam
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.zoo import load_model
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.recipe import load_recipe, recipe_split
 
 out = Console()
@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
     model, recipe = load_model(given.model), load_recipe("liver-steatosis")
     samples = recipe.samples(given.data)
-    if not isinstance(samples, MaskDataset):
+    if not isinstance(samples, FatMaskDataset):
         raise SystemExit("the data must hold masks of fat")
     split = recipe_split(recipe, samples)
     taught = split.train[: given.most]
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def tiles(
-    samples: MaskDataset, folder: Path, chosen: NDArray[np.intp], size: int
+    samples: FatMaskDataset, folder: Path, chosen: NDArray[np.intp], size: int
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]]:
     """Group, tile and mask of the four corners of pictures with fat."""
     for index in map(int, chosen):
@@ -74,7 +74,7 @@ def tiles(
             mask = np.asarray(image.convert("L")) > 0
         height, width = mask.shape
         corners = [(top, left) for top in (0, height - size) for left in (0, width - size)]
-        for example, (top, left) in zip(samples.fixed(index, size, 1), corners, strict=True):
+        for example, (top, left) in zip(samples.eval_tiles(index, size, 1), corners, strict=True):
             fat = mask[top : top + size, left : left + size]
             # Under this share the labels call a tile free of fat.
             if fat.mean() >= 0.02:
@@ -82,7 +82,7 @@ def tiles(
 
 
 def measure(
-    model: LoadedModel, samples: MaskDataset, folder: Path, chosen: NDArray[np.intp]
+    model: LoadedModel, samples: FatMaskDataset, folder: Path, chosen: NDArray[np.intp]
 ) -> dict[str, object]:
     """Scores of every map over the tiles of a part."""
     fat_class = model.card.scheme.index("fat")

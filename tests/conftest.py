@@ -24,7 +24,7 @@ from napari_liverdx.slides.listing import find_slides
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from tests.support.budget import Budget
 from tests.support.folders import RECIPE, write_folders
 from tests.support.leaks import open_slides, own_threads
@@ -242,5 +242,5 @@ def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
 
 
 @pytest.fixture
-def masked_samples(masked_tiles: Path) -> MaskDataset:
-    return MaskDataset(masked_tiles)
+def masked_samples(masked_tiles: Path) -> FatMaskDataset:
+    return FatMaskDataset(masked_tiles)

@@ -12,7 +12,7 @@ import torch
 from napari_liverdx.experiments.crossval import cross_validate, fold_parts
 from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.recipe import Recipe
 from tests.support.folders import RECIPE
 from tests.support.training import small_recipe
@@ -31,7 +31,7 @@ def test_folds_of_another_split_are_not_reused(class_folders: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_cross_validation_resumes_by_fold(masked_samples: MaskDataset, tmp_path: Path) -> None:
+def test_cross_validation_resumes_by_fold(masked_samples: FatMaskDataset, tmp_path: Path) -> None:
     work = tmp_path / "work"
     first = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
     assert len(first) == 4

@@ -20,7 +20,7 @@ from napari_liverdx.training.calibrate import (
     score_pictures,
     weighted_quantile,
 )
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from tests.support.predictions import grouped_draw
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_describe_model_fills_the_card(tmp_path: Path, sample: Slide, tiny: Load
         Image.fromarray((pixels.min(2) > 215).astype(np.uint8)).save(root / "masks" / f"t{i}.png")
         lines.append(f"t{i},g{i // 2},A")
     (root / "tiles.csv").write_text("\n".join(lines) + "\n")
-    samples = MaskDataset(root)
+    samples = FatMaskDataset(root)
     card, tensors = describe_model(tiny, samples, np.arange(4), np.arange(4, 8), CPU)
     assert card.ood["held_out_groups"] == 2
     assert card.conformal["tile"]["samples"] == 4

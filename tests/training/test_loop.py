@@ -13,7 +13,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.loop import EpochResult, TrainConfig, fine_tune, prefetch
 from tests.support.training import CONFIG, small_classifier
@@ -56,7 +56,7 @@ def test_batches_made_ahead_come_in_order_and_all() -> None:
 
 
 @pytest.mark.slow
-def test_fine_tuning_learns_and_freezes(masked_samples: MaskDataset) -> None:
+def test_fine_tuning_learns_and_freezes(masked_samples: FatMaskDataset) -> None:
     model = small_classifier()
     start = {k: v.clone() for k, v in model.state_dict().items()}
     train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
@@ -73,7 +73,7 @@ def test_fine_tuning_learns_and_freezes(masked_samples: MaskDataset) -> None:
 
 @pytest.mark.slow
 def test_a_resumed_training_equals_an_uninterrupted_one(
-    masked_samples: MaskDataset, tmp_path: Path
+    masked_samples: FatMaskDataset, tmp_path: Path
 ) -> None:
     train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
 
@@ -117,7 +117,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
         list(steps(small_classifier(), path))
 
 
-def test_a_leaky_split_is_refused(masked_samples: MaskDataset) -> None:
+def test_a_leaky_split_is_refused(masked_samples: FatMaskDataset) -> None:
     with pytest.raises(DataError, match="stands in training and validation"):
         next(
             fine_tune(

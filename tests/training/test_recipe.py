@@ -10,7 +10,7 @@ import torch
 
 from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.models.zoo import find_model
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.loop import TrainConfig
 from napari_liverdx.training.recipe import Recipe, load_recipe, train_final
 from tests.support.folders import RECIPE
@@ -54,7 +54,7 @@ def test_recipes_are_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_livernet_trains_as_what_it_is(masked_samples: MaskDataset) -> None:
+def test_livernet_trains_as_what_it_is(masked_samples: FatMaskDataset) -> None:
     """Its probabilities and its channel order must reach loss and card."""
     card = {
         "name": "liver-net",

@@ -104,7 +104,7 @@ def domain_check(
     _, val = _parts(settings, samples)
     cpu = torch.device("cpu")
     held_out = look_at(loaded, samples, val, cpu)
-    tiles = [e.tile for i in val for e in samples.fixed(int(i), loaded.card.tile_size, 1)]
+    tiles = [e.tile for i in val for e in samples.eval_tiles(int(i), loaded.card.tile_size, 1)]
     alarms = false_alarms_by_halves(score_pictures(loaded, tiles, cpu), held_out.groups)
     parts: dict[str, CalibrationPredictions | None] = {"other half of the held-out groups": None}
     if settings.data.second_sources:
@@ -213,7 +213,7 @@ def _of_recipe(
             [
                 e.tile
                 for i in _spread(list(index), most)
-                for e in samples.fixed(int(np.intp(i)), model.card.tile_size, 1)
+                for e in samples.eval_tiles(int(np.intp(i)), model.card.tile_size, 1)
             ],
         )
         for name, index in chosen.items()

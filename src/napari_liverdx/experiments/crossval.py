@@ -170,7 +170,7 @@ def _test(
     examples: list[Example] = []
     index: list[int] = []
     for i in chosen:
-        tiles = samples.fixed(int(i), card.tile_size, network.subtiles)
+        tiles = samples.eval_tiles(int(i), card.tile_size, network.subtiles)
         examples += tiles
         index += [int(i)] * len(tiles)
     if not examples:

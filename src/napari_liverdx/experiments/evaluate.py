@@ -159,7 +159,7 @@ def evaluate_model(
         examples: list[Example] = []
         owners: list[int] = []
         for i in index[start : start + _AT_ONCE]:
-            tiles = samples.fixed(int(i), size, network.subtiles)
+            tiles = samples.eval_tiles(int(i), size, network.subtiles)
             examples += tiles
             owners += [int(i)] * len(tiles)
         said = predict_examples(network, examples, device)
@@ -224,7 +224,7 @@ def _worst(model: LoadedModel, samples: TileDataset, p: Predictions) -> tuple[Wo
             continue
         i = int(p.index[place])
         number = int(np.count_nonzero(p.index[:place] == i))
-        tile = samples.fixed(i, model.card.tile_size, model.network.subtiles)[number].tile
+        tile = samples.eval_tiles(i, model.card.tile_size, model.network.subtiles)[number].tile
         found.append(
             WorstTile(
                 samples.names[i],

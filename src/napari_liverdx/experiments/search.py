@@ -309,7 +309,7 @@ def _predict(
     size = recipe.model_card().tile_size
     examples, index = [], []
     for i in chosen:
-        tiles = samples.fixed(int(i), size, network.subtiles)
+        tiles = samples.eval_tiles(int(i), size, network.subtiles)
         examples += tiles
         index += [int(i)] * len(tiles)
     scores, targets, _ = predict_dataset(network, examples, device)

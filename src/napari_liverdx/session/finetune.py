@@ -194,7 +194,7 @@ def run_finetuning(
         If the model cannot be loaded.
     """
 
-    def watch(step: int, steps: int) -> bool:
+    def on_batch(step: int, steps: int) -> bool:
         batches[:] = [BatchDone(step, steps)]
         return not stop.is_set()
 
@@ -212,7 +212,7 @@ def run_finetuning(
             return
         request.trial.parent.mkdir(parents=True, exist_ok=True)
         for step in finetune(
-            model, samples, split, request.trial, device, config=config, watch=watch
+            model, samples, split, request.trial, device, config=config, on_batch=on_batch
         ):
             if isinstance(step, FinetuneResult):
                 # They were made with the trial before.

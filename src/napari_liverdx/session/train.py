@@ -144,7 +144,7 @@ def run_training(
     sizes = len(split.train), len(split.val)
     yield TrainingStarted(*sizes, recipe.train.epochs, str(choice), report)
 
-    def watch(step: int, steps: int) -> bool:
+    def on_batch(step: int, steps: int) -> bool:
         batches[:] = [BatchDone(step, steps)]
         return not stop.is_set()
 
@@ -155,7 +155,7 @@ def run_training(
         torch.device(choice.device),
         command=_command(request),
         checkpoint=checkpoint,
-        watch=watch,
+        on_batch=on_batch,
     ):
         if isinstance(step, EpochResult):
             yield step

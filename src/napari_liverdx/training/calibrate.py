@@ -101,7 +101,7 @@ def look_at(
         found = [
             (int(i), e)
             for i in part
-            for e in samples.fixed(int(i), model.card.tile_size, network.subtiles)
+            for e in samples.eval_tiles(int(i), model.card.tile_size, network.subtiles)
         ]
         tiles = torch.from_numpy(np.stack([e.tile for _, e in found])).permute(0, 3, 1, 2)
         output = network(tiles.to(device))

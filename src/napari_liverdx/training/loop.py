@@ -31,10 +31,10 @@ from napari_liverdx.training.keys import run_key
 from napari_liverdx.training.losses import class_weights, mix, training_loss
 from napari_liverdx.training.state import TrainState, training_dtype
 
-__all__ = ["EpochResult", "TrainConfig", "Watch", "fine_tune", "predict_dataset", "prefetch"]
+__all__ = ["EpochResult", "OnBatch", "TrainConfig", "fine_tune", "predict_dataset", "prefetch"]
 
 T = TypeVar("T")
-Watch = Callable[[int, int], bool]
+OnBatch = Callable[[int, int], bool]
 
 
 def fine_tune(
@@ -47,7 +47,7 @@ def fine_tune(
     config: TrainConfig,
     device: torch.device | None = None,
     checkpoint: Path | None = None,
-    watch: Watch | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[EpochResult]:
     """Train ``network`` in place; stop it by closing the generator.
 
@@ -73,7 +73,7 @@ def fine_tune(
         CPU by default.
     checkpoint : Path, optional
         File that keeps the state between epochs.
-    watch : callable, optional
+    on_batch : callable, optional
         Called after each batch with its number, from 1, and how many there are; training ends at
         once when it answers False, and the epoch under way counts for nothing.
 
@@ -103,9 +103,9 @@ def fine_tune(
         yield from list(state.history)
         if _finished(state, config):
             return
-        held_out = [e for i in val for e in samples.fixed(int(i), size, network.subtiles)]
+        held_out = [e for i in val for e in samples.eval_tiles(int(i), size, network.subtiles)]
         while not _finished(state, config):
-            loss = _train_epoch(network, samples, train, size, config, state, device, watch)
+            loss = _train_epoch(network, samples, train, size, config, state, device, on_batch)
             if loss is None:
                 return
             average_buffers(network, state.mean)
@@ -162,7 +162,7 @@ def _train_epoch(
     config: TrainConfig,
     state: TrainState,
     device: torch.device,
-    watch: Watch | None,
+    on_batch: OnBatch | None,
 ) -> float | None:
     frozen = state.epoch < config.warmup_epochs and network.pretrained
     network.train()
@@ -192,7 +192,7 @@ def _train_epoch(
         _step(network, loss, state)
         state.average(network, config.ema_decay)
         total += loss.item()
-        if watch is not None and not watch(step + 1, steps):
+        if on_batch is not None and not on_batch(step + 1, steps):
             return None
     return total / steps
 
@@ -237,7 +237,7 @@ def _batches(
         0, max(1, len(order) // config.batch_size) * config.batch_size, config.batch_size
     ):
         chosen = train[order[start : start + config.batch_size]][rank::n_processes]
-        drawn = [samples.draw(int(i), size, subtiles, rng) for i in chosen]
+        drawn = [samples.sample_train(int(i), size, subtiles, rng) for i in chosen]
         batch = _collate(drawn)
         grids = dihedral([g for g in (batch.tiles, batch.subtiles) if g is not None], generator)
         x = jitter_stain(grids[0], generator, sigma=config.stain_sigma)
@@ -264,7 +264,7 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
 
 
 def _n_classes(samples: TileDataset, network: TileModel, train: NDArray[np.intp], size: int) -> int:
-    return len(samples.fixed(int(train[0]), size, network.subtiles)[0].target)
+    return len(samples.eval_tiles(int(train[0]), size, network.subtiles)[0].target)
 
 
 def _freeze_encoder(network: TileModel, share: float) -> None:

@@ -26,8 +26,8 @@ from napari_liverdx.training.data.config import DataConfig
 from napari_liverdx.training.data.splits import Split, assigned_split, grouped_folds, of_sources
 from napari_liverdx.training.loop import (
     EpochResult,
+    OnBatch,
     TrainConfig,
-    Watch,
     fine_tune,
 )
 
@@ -49,7 +49,7 @@ class Recipe(BaseModel):
     card : dict
         Fields of the `ModelCard` that are known beforehand.
     data : settings of the data
-        ``kind`` is ``"masks"`` (see `MaskDataset`) or ``"folders"`` (see `FolderDataset`);
+        ``kind`` is ``"masks"`` (see `FatMaskDataset`) or ``"folders"`` (see `FolderDataset`);
         ``val_folds`` says that one of so many parts chooses the epoch and the temperature.
     train : TrainConfig
     start : str
@@ -216,7 +216,7 @@ def _trains_subtiles(
 ) -> bool:
     """Whether the cell scores of a model were taught; labels of whole tiles do not."""
     size = recipe.model_card().tile_size
-    example = samples.fixed(int(train[0]), size, network.subtiles)[0]
+    example = samples.eval_tiles(int(train[0]), size, network.subtiles)[0]
     return example.subtiles is not None and recipe.train.subtile_weight > 0
 
 
@@ -241,7 +241,7 @@ def train_final(
     metrics: dict[str, Interval] | None = None,
     command: str = "",
     checkpoint: Path | None = None,
-    watch: Watch | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[EpochResult | tuple[TileModel, ModelCard]]:
     """Train on all samples of the training sources but one grouped part for validation.
 
@@ -250,7 +250,7 @@ def train_final(
     EpochResult
         After each epoch.
     (TileModel, ModelCard)
-        At the end; not if ``watch`` ended the training.
+        At the end; not if ``on_batch`` ended the training.
     """
     network, start = recipe.network()
     split = recipe_split(recipe, samples)
@@ -265,7 +265,7 @@ def train_final(
         config=recipe.train,
         device=device,
         checkpoint=checkpoint,
-        watch=watch,
+        on_batch=on_batch,
     ):
         yield epoch
     if epoch is None or not (epoch.stopped_early or epoch.epoch >= recipe.train.epochs):

@@ -15,7 +15,7 @@ from napari_liverdx.training.audit.fingerprints import turned
 from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
 from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.data.table import TableDataset
 from tests.support.pictures import add_picture, jpeg, parts_of
@@ -176,7 +176,7 @@ def test_patients_of_the_fatty_liver_set_are_kept_apart(data_root: Path, tmp_pat
 
 @pytest.mark.slow
 def test_steatosis_tiles_do_not_leak(data_root: Path) -> None:
-    samples = MaskDataset(data_root / "liver_steatosis")
+    samples = FatMaskDataset(data_root / "liver_steatosis")
     report = audit(samples, folds(samples))
     assert not report.is_leaky
     assert len(report.pairs) == 0

@@ -24,7 +24,7 @@ def test_a_table_with_its_own_names(pictures: Path) -> None:
     assert samples.sizes.tolist() == [[40, 32]] * 12
     stored = np.asarray(Image.open(pictures / samples.names[3]))
     assert np.array_equal(samples.picture(3), stored)
-    (example,) = samples.fixed(3, 24, 7)
+    (example,) = samples.eval_tiles(3, 24, 7)
     assert example.tile.shape == (24, 24, 3)
     assert example.target.tolist() == [1, 0]
     split = assigned_split(samples, 2, 0)

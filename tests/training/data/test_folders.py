@@ -31,7 +31,7 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     samples = FolderDataset(tmp_path, group_pattern=r"^(p\d+)_")
     assert samples.classes == ("cancer", "normal")
     assert sorted(set(samples.groups)) == ["p0", "p1"]
-    example = samples.draw(5, 32, 7, np.random.default_rng(0))
+    example = samples.sample_train(5, 32, 7, np.random.default_rng(0))
     assert example.tile.shape == (32, 32, 3)
     assert example.target.tolist() == [0, 1]
     assert example.subtiles is None

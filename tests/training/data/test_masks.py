@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.data.masks import LabelRule, MaskDataset, blank_pixels
+from napari_liverdx.training.data.masks import FatMaskDataset, LabelRule, blank_pixels
 
 
 def test_label_rule_passes_from_class_to_class() -> None:
@@ -39,11 +39,11 @@ def test_glass_is_blank_and_vacuoles_and_slits_are_not() -> None:
     assert not blank_pixels(image, fat)[:95, :70].any()
 
 
-def test_masked_samples_follow_their_masks(masked_samples: MaskDataset) -> None:
+def test_masked_samples_follow_their_masks(masked_samples: FatMaskDataset) -> None:
     assert len(masked_samples) == 16
     assert set(masked_samples.sources) == {"A", "T"}
     for i in range(len(masked_samples)):
-        for example in masked_samples.fixed(i, 224, 7):
+        for example in masked_samples.eval_tiles(i, 224, 7):
             assert example.tile.shape == (224, 224, 3)
             assert example.target.sum() == pytest.approx(1, abs=1e-5)
             assert example.subtiles is not None
@@ -52,11 +52,12 @@ def test_masked_samples_follow_their_masks(masked_samples: MaskDataset) -> None:
     assert (masked_samples.labels[:12] == 2).sum() >= 10, "the sample is fatty"
 
 
-def test_truth_does_not_depend_on_the_model(masked_samples: MaskDataset) -> None:
+def test_truth_does_not_depend_on_the_model(masked_samples: FatMaskDataset) -> None:
     """Models with other cells are tested on the same labels."""
     for i in range(len(masked_samples)):
         targets = [
-            [e.target for e in masked_samples.fixed(i, 128, subtiles)] for subtiles in (1, 4, 7, 14)
+            [e.target for e in masked_samples.eval_tiles(i, 128, subtiles)]
+            for subtiles in (1, 4, 7, 14)
         ]
         for other in targets[1:]:
             assert np.array_equal(targets[0], other)
@@ -64,16 +65,16 @@ def test_truth_does_not_depend_on_the_model(masked_samples: MaskDataset) -> None
 
 def test_bad_data_is_named(tmp_path: Path, masked_tiles: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
-        MaskDataset(tmp_path / "nowhere")
+        FatMaskDataset(tmp_path / "nowhere")
     (masked_tiles / "masks" / "t3.png").unlink()
     with pytest.raises(DataError, match="no picture for tile 't3'"):
-        MaskDataset(masked_tiles)
+        FatMaskDataset(masked_tiles)
     Image.new("L", (10, 10)).save(masked_tiles / "masks" / "t3.png")
     with pytest.raises(DataError, match="same size"):
-        MaskDataset(masked_tiles)
+        FatMaskDataset(masked_tiles)
     (masked_tiles / "masks" / "t3.png").write_bytes(b"junk")
     with pytest.raises(DataError, match="damaged"):
-        MaskDataset(masked_tiles)
+        FatMaskDataset(masked_tiles)
     (masked_tiles / "tiles.csv").write_text("tile,source\na,b\n")
     with pytest.raises(DataError, match="column group"):
-        MaskDataset(masked_tiles)
+        FatMaskDataset(masked_tiles)

@@ -51,7 +51,7 @@ def test_tiles_are_exactly_those_of_a_run(slides: Path, sample: Slide) -> None:
         index = samples.names.index("small.tif (224, 448)")
         whole = sample.read_region(0, 1900, 500, 1120, 896)
         assert np.array_equal(samples.picture(index), whole[448:672, 224:448])
-        (example,) = samples.fixed(index, 224, 7)
+        (example,) = samples.eval_tiles(index, 224, 7)
         assert np.array_equal(example.tile, whole[448:672, 224:448])
         assert example.target.tolist() == [0, 1]
 
@@ -86,9 +86,9 @@ def test_drawn_tiles_stay_in_their_region(slides: Path, sample: Slide) -> None:
             corners.add(place)
             assert slide.label_of(Rect(*place), RULE) == samples.labels[index]
     assert len(corners) > 40
-    one = samples.draw(3, 128, 7, np.random.default_rng(5))
+    one = samples.sample_train(3, 128, 7, np.random.default_rng(5))
     copy = pickle.loads(pickle.dumps(samples))  # noqa: S301
-    again = copy.draw(3, 128, 7, np.random.default_rng(5))
+    again = copy.sample_train(3, 128, 7, np.random.default_rng(5))
     assert one.tile.shape == (128, 128, 3)
     assert np.array_equal(one.tile, again.tile)
 

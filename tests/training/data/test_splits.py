@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import MaskDataset
+from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.data.splits import (
     assigned_split,
     folds_of,
@@ -80,7 +80,7 @@ def test_groups_are_joined_through_pairs() -> None:
     assert joined_groups(groups, np.empty((0, 2), int)).tolist() == groups.tolist()
 
 
-def test_folds_never_split_a_group(masked_samples: MaskDataset) -> None:
+def test_folds_never_split_a_group(masked_samples: FatMaskDataset) -> None:
     seen: list[int] = []
     for rest, part in grouped_folds(masked_samples, np.arange(16), 4, 0):
         assert not set(masked_samples.groups[rest]) & set(masked_samples.groups[part])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from napari_liverdx.training.data.base import Example, TileDataset
 from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import LabelRule, MaskDataset, blank_pixels
+from napari_liverdx.training.data.masks import FatMaskDataset, LabelRule, blank_pixels
 from napari_liverdx.training.data.slides import SlideDataset
 from napari_liverdx.training.data.table import TableDataset
 
 __all__ = [
     "Example",
+    "FatMaskDataset",
     "FolderDataset",
     "LabelRule",
-    "MaskDataset",
     "SlideDataset",
     "TableDataset",
     "TileDataset",

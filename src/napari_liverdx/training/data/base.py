@@ -108,11 +108,13 @@ class TileDataset(ABC):
         """Picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
 
     @abstractmethod
-    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
+    def sample_train(
+        self, index: int, size: int, subtiles: int, rng: np.random.Generator
+    ) -> Example:
         """A random tile of ``size`` pixels from picture ``index``."""
 
     @abstractmethod
-    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
+    def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The tiles on which picture ``index`` is tested, always the same."""
 
 

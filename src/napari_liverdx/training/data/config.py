@@ -12,8 +12,8 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations import Units
 from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.training.data._all import (
+    FatMaskDataset,
     FolderDataset,
-    MaskDataset,
     SlideDataset,
     TableDataset,
     TileDataset,
@@ -31,7 +31,7 @@ class DataConfig(BaseModel):
     Attributes
     ----------
     kind : {"masks", "folders", "table", "slides"}
-        See `MaskDataset`, `FolderDataset`, `TableDataset` and `SlideDataset`.
+        See `FatMaskDataset`, `FolderDataset`, `TableDataset` and `SlideDataset`.
     train_sources, second_sources : tuple of str
         Sources to train on, and to test on only; all and none by default.
     group_pattern : str, optional
@@ -107,7 +107,7 @@ class DataConfig(BaseModel):
             )
         patterns = {"group_pattern": self.group_pattern, "source_pattern": self.source_pattern}
         if self.kind == "masks":
-            return MaskDataset(source)
+            return FatMaskDataset(source)
         if self.kind == "folders":
             return FolderDataset(
                 source,

@@ -57,7 +57,9 @@ class ImageDataset(TileDataset):
         known = None if self.attributes is None else self.attributes[index]
         return Example(tile, target, None, known)
 
-    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
+    def sample_train(
+        self, index: int, size: int, subtiles: int, rng: np.random.Generator
+    ) -> Example:
         """The picture, cropped at random to 70 to 100 % of its side."""
         width, height = self._size(index)
         share = rng.uniform(0.7, 1)
@@ -65,7 +67,7 @@ class ImageDataset(TileDataset):
         left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
         return self._example(index, size, (left, top, left + w, top + h))
 
-    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
+    def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The whole picture."""
         return [self._example(index, size, None)]
 

@@ -14,7 +14,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
 from napari_liverdx.training.data.base import IMAGES, Example, TileDataset, read_rgb, split_name
 
-__all__ = ["LabelRule", "MaskDataset", "blank_pixels"]
+__all__ = ["FatMaskDataset", "LabelRule", "blank_pixels"]
 
 _NARROWEST_BLANK = 40
 
@@ -103,7 +103,7 @@ def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(opened[inner, inner] & clean & ~fat)
 
 
-class MaskDataset(TileDataset):
+class FatMaskDataset(TileDataset):
     """Pictures with a binary mask each, listed in ``tiles.csv``.
 
     Parameters
@@ -190,14 +190,16 @@ class MaskDataset(TileDataset):
             for mask in masks
         ]
 
-    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
+    def sample_train(
+        self, index: int, size: int, subtiles: int, rng: np.random.Generator
+    ) -> Example:
         """A random tile at 0.8 to 1.25 times the scale."""
         height, width = self._images[index].shape[:2]
         side = min(size * np.exp(rng.uniform(np.log(0.8), np.log(1.25))), height, width)
         left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
         return self.example(index, (left, top, left + side, top + side), size, subtiles)
 
-    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
+    def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
         """Tiles in the four corners; they overlap where the picture is under two tiles wide."""
         height, width = self._images[index].shape[:2]
         lefts = sorted({0, max(0, width - size)})

@@ -149,7 +149,7 @@ class SlideDataset(TileDataset):
         read_tile(self._slide(place.slide), self.slides[place.slide].grid, place.tile, out)
         return out
 
-    def fixed(self, index: int, size: int, subtiles: int) -> list[Example]:
+    def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
         """The tile on its place in the grid."""
         tile = self.picture(index)
         if size != self.tile_size:
@@ -157,7 +157,9 @@ class SlideDataset(TileDataset):
             tile = np.asarray(resized)
         return [Example(tile, self._target(index), None)]
 
-    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
+    def sample_train(
+        self, index: int, size: int, subtiles: int, rng: np.random.Generator
+    ) -> Example:
         """The tile, moved and scaled at random within the regions of its class."""
         place = self._places[index]
         slide = self.slides[place.slide]

@@ -319,7 +319,9 @@ class AnnotationDataset(SlideDataset):
             return super().picture(index)
         return self.look(index, self._exact[index], self.tile_size)
 
-    def draw(self, index: int, size: int, subtiles: int, rng: np.random.Generator) -> Example:
+    def sample_train(
+        self, index: int, size: int, subtiles: int, rng: np.random.Generator
+    ) -> Example:
         """The tile, moved and scaled at random where a shape is around it."""
         where = self.drawn_place(index, rng)
         tile = self.look(index, where, size)
@@ -329,7 +331,7 @@ class AnnotationDataset(SlideDataset):
         return Example(tile, self.target(index), target)
 
     def drawn_place(self, index: int, rng: np.random.Generator) -> Place:
-        """Where `draw` looks."""
+        """Where `sample_train` looks."""
         if index in self._exact:
             return self._exact[index]
         return super().drawn_place(index, rng)

@@ -28,7 +28,7 @@ from napari_liverdx.training.examples import predict_examples
 from napari_liverdx.training.interactive.corrections import AnnotationDataset
 from napari_liverdx.training.interactive.head import EncodingProgress, finetune_head
 from napari_liverdx.training.interactive.split import AnnotationSplit
-from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch, fine_tune
+from napari_liverdx.training.loop import EpochResult, OnBatch, TrainConfig, fine_tune
 
 __all__ = [
     "ClassTest",
@@ -132,7 +132,7 @@ def finetune(
     device: torch.device,
     *,
     config: TrainConfig | None = None,
-    watch: Watch | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[EncodingProgress | EpochResult | FinetuneResult]:
     """Tune a copy of a model, save it, and test both on what was held out.
 
@@ -150,7 +150,7 @@ def finetune(
         Where to run.
     config : TrainConfig, optional
         `finetune_config` by default.
-    watch : callable, optional
+    on_batch : callable, optional
         See `fine_tune`.
 
     Yields
@@ -158,7 +158,7 @@ def finetune(
     Looked, EpochResult
         While it goes on.
     Lesson
-        At the end; not if ``watch`` ended the training.
+        At the end; not if ``on_batch`` ended the training.
     """
     config = config or finetune_config()
     # Those that choose lie among those that teach; that they are no test is said in the card.
@@ -167,7 +167,7 @@ def finetune(
     samples.groups = groups.astype(np.str_)
     network = copy.deepcopy(model.network)
     epoch: EpochResult | None = None
-    for step in _tune(model, network, samples, split, config, device, watch):
+    for step in _tune(model, network, samples, split, config, device, on_batch):
         yield step
         epoch = step if isinstance(step, EpochResult) else epoch
     if epoch is None or not (epoch.stopped_early or epoch.epoch >= config.epochs):
@@ -190,14 +190,16 @@ def _tune(
     split: AnnotationSplit,
     config: TrainConfig,
     device: torch.device,
-    watch: Watch | None,
+    on_batch: OnBatch | None,
 ) -> Iterator[EncodingProgress | EpochResult]:
     parts = (split.train, split.choose)
     if isinstance(network, CnnRnnClassifier):
-        return finetune_head(model, network, samples, *parts, config, device, watch)
+        return finetune_head(model, network, samples, *parts, config, device, on_batch)
     # Other architectures do not show what lies between their encoder and their heads.
     size = model.card.tile_size
-    return fine_tune(network, samples, *parts, size=size, config=config, device=device, watch=watch)
+    return fine_tune(
+        network, samples, *parts, size=size, config=config, device=device, on_batch=on_batch
+    )
 
 
 def _test(
@@ -208,7 +210,7 @@ def _test(
     device: torch.device,
 ) -> HeldOutTest:
     size = before.card.tile_size
-    examples = [samples.fixed(int(i), size, 1)[0] for i in split.held_out]
+    examples = [samples.eval_tiles(int(i), size, 1)[0] for i in split.held_out]
     labels = samples.labels[split.held_out]
     slides = samples.slide_of[split.held_out]
     groups = slides.astype(np.str_) if split.by == "slide" else samples.groups[split.held_out]

@@ -20,7 +20,7 @@ from napari_liverdx.models.calibration import fit_temperature
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.training.augment import jitter_stain
 from napari_liverdx.training.interactive.corrections import AnnotationDataset
-from napari_liverdx.training.loop import EpochResult, TrainConfig, Watch
+from napari_liverdx.training.loop import EpochResult, OnBatch, TrainConfig
 from napari_liverdx.training.losses import training_loss
 from napari_liverdx.training.state import TrainState
 
@@ -60,7 +60,7 @@ def finetune_head(
     val: NDArray[np.intp],
     config: TrainConfig,
     device: torch.device,
-    watch: Watch | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Iterator[EncodingProgress | EpochResult]:
     """Train all of ``network`` but its encoder, in place.
 
@@ -83,7 +83,7 @@ def finetune_head(
         Settings; ``tiles_per_epoch`` and the encoder's are of no effect.
     device : torch.device
         Where to run.
-    watch : callable, optional
+    on_batch : callable, optional
         See `fine_tune`.
 
     Yields
@@ -106,7 +106,7 @@ def finetune_head(
         batch = chosen[start : start + config.batch_size]
         parts.append(_look(model, teacher, samples, batch, config, device, rng))
         yield EncodingProgress(start + len(batch), total)
-        if watch is not None and not watch(0, 1):
+        if on_batch is not None and not on_batch(0, 1):
             return
     bank = _joined(parts)
     held = _look_plainly(teacher, samples, val, device)
@@ -114,7 +114,7 @@ def finetune_head(
     state = TrainState.start(network, config, device)
     try:
         while state.epoch < config.epochs and state.since_best < config.patience:
-            loss = _epoch(network, bank, config, state, watch)
+            loss = _epoch(network, bank, config, state, on_batch)
             if loss is None:
                 return
             yield _judged(state, held, loss, config)
@@ -219,7 +219,7 @@ def _epoch(
     bank: _CachedFeatures,
     config: TrainConfig,
     state: TrainState,
-    watch: Watch | None,
+    on_batch: OnBatch | None,
 ) -> float | None:
     network.train()
     network.encoder.eval()
@@ -250,7 +250,7 @@ def _epoch(
         state.optimizer.step()
         state.average(network, config.ema_decay)
         total += loss.item()
-        if watch is not None and not watch(step + 1, steps):
+        if on_batch is not None and not on_batch(step + 1, steps):
             return None
     return total / steps
 
