@@ -43,6 +43,33 @@ def test_resumed_run_gives_the_same_reading(
     assert whole.manifest.ood == resumed.manifest.ood
 
 
+class Counted(np.ndarray):
+    """Counts how often values are read."""
+
+    reads = 0
+
+    def __getitem__(self, key: object) -> object:
+        Counted.reads += 1
+        return np.asarray(self)[key]
+
+
+def test_a_run_does_not_read_all_scores_again_for_each_batch(
+    tmp_path: Path, small_slide: Path, knowing: LoadedModel
+) -> None:
+    with open_slide(small_slide) as slide:
+        plan = make_plan(slide, knowing, batch_size=1)
+        manifest = make_manifest(plan, slide, knowing)
+        store = ResultStore.create(tmp_path / "x.liverdx.zarr", manifest, plan.tissue, plan.tiles)
+        store.ood = store.ood.view(Counted)
+        Counted.reads = 0
+        steps = list(analyze(plan, slide, knowing, store))
+    assert len(steps) > 4
+    assert Counted.reads <= 4, "at the start, when written and at the end"
+    tiles = [step.ood.tiles for step in steps if step.ood is not None]
+    assert tiles == sorted(tiles)
+    assert tiles[-1] == len(plan.tiles)
+
+
 def test_probe_looks_at_a_few_tiles_of_the_run(small_slide: Path, knowing: LoadedModel) -> None:
     with open_slide(small_slide) as slide:
         plan = make_plan(slide, knowing)

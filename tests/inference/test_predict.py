@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,17 @@ def test_batches_shrink_when_memory_runs_out(opened_slide: Slide, tiny: LoadedMo
     starving = LoadedModel(tiny.card, Hungry(tiny.network, 0), tiny.sha256, tiny.path)
     with pytest.raises(PlanError, match="not enough memory"):
         collect(make_plan(opened_slide, tiny), opened_slide, starving)
+
+
+def test_memory_is_made_free_once_the_failure_is_let_go(
+    opened_slide: Slide, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an exception is handled its traceback holds the tensors of the batch that failed."""
+    handled: list[BaseException | None] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: handled.append(sys.exc_info()[1]))
+    model = LoadedModel(tiny.card, Hungry(tiny.network, 3), tiny.sha256, tiny.path)
+    collect(make_plan(opened_slide, tiny, batch_size=8), opened_slide, model)
+    assert handled == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ __all__ = [
     "SlideReadError",
     "StorageFullError",
     "TileReadError",
+    "existing_path",
     "first_problem",
     "storage_errors",
 ]
@@ -85,6 +86,36 @@ def first_problem(error: ValidationError) -> str:
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
+def existing_path(path: str | Path, error: type[LiverDxError]) -> Path | None:
+    """Return a path with ``~`` expanded; None if nothing is there.
+
+    Raises
+    ------
+    LiverDxError
+        Of the given kind, where the system cannot even look: a null character, a name too long,
+        no permission, nobody of the name that follows ``~``.
+    """
+    try:
+        found = Path(path).expanduser()
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RuntimeError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise error(f"{_printable(path)}: cannot be looked up ({reason}); check the path") from (
+            problem
+        )
+    return found
+
+
+def _printable(path: str | Path) -> str:
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+_LONGEST = 200
+"""Characters of a path that a message shows: one too long to be looked up is too long to read."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -108,4 +139,11 @@ def storage_errors(path: Path, kept: str) -> Iterator[None]:
             ) from error
         raise ResultError(
             f"{path}: cannot be written ({error.strerror or error}); {kept}"
+        ) from error
+    except ValueError as error:
+        # What the system says of a null character is no OSError.
+        if "\0" not in str(path):
+            raise
+        raise ResultError(
+            f"{_printable(path)}: cannot be written (a null character in the path); {kept}"
         ) from error

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaln, gammaln
 
-__all__ = ["NO_STATISTICS", "OodAssessment", "OodRule", "OodState", "assess_ood"]
+__all__ = ["NO_STATISTICS", "OodAssessment", "OodCount", "OodRule", "OodState", "assess_ood"]
 
 NO_STATISTICS = "no domain statistics in this model: whether it knows such slides cannot be told"
 
@@ -129,6 +129,31 @@ class OodAssessment:
         return f"{self.state.sentence} ({self.numbers})" if self.tiles else self.state.sentence
 
 
+@dataclass(frozen=True, slots=True)
+class OodCount:
+    """How many tiles of a slide were looked at so far, and how many of them lie outside.
+
+    Attributes
+    ----------
+    tiles, outside : int
+        As in `OodAssessment`.
+    """
+
+    tiles: int = 0
+    outside: int = 0
+
+    def plus(self, scores: NDArray[np.floating]) -> OodCount:
+        """Return the count with further tiles; NaN where a tile has no score."""
+        known = np.isfinite(scores)
+        outside = int((scores[known] > 1).sum())
+        return OodCount(self.tiles + int(known.sum()), self.outside + outside)
+
+    def assess(self, rule: OodRule) -> OodAssessment:
+        """Return the statement about the slide by a model's rule."""
+        state = rule.judge(self.outside, self.tiles)
+        return OodAssessment(self.tiles, self.outside, rule.rate, state)
+
+
 def assess_ood(scores: NDArray[np.floating], rule: OodRule) -> OodAssessment:
     """The statement about a slide.
 
@@ -139,6 +164,4 @@ def assess_ood(scores: NDArray[np.floating], rule: OodRule) -> OodAssessment:
     rule : OodRule
         Of the model.
     """
-    known = np.isfinite(scores)
-    tiles, outside = int(known.sum()), int((scores[known] > 1).sum())
-    return OodAssessment(tiles, outside, rule.rate, rule.judge(outside, tiles))
+    return OodCount().plus(scores).assess(rule)

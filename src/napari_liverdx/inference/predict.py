@@ -112,7 +112,7 @@ def predict(
     slide : Slide
         The slide to read.
     model : LoadedModel
-        Name or path of the model, or the loaded model.
+        The model, as `napari_liverdx.models.zoo.load_model` gives it.
     tiles : sequence of TileIndex, optional
         Part of the plan's tiles, for example those a resumed run still lacks.
 
@@ -196,13 +196,13 @@ class _Runner:
         start = 0
         while start < len(tiles):
             part = tiles[start : start + self.limit]
-            try:
-                output, distance = self._forward(part)
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._shrink(len(part), error)
+            found = self._forward_if_it_fits(part)
+            if found is None:
+                # Only here, with the error and what its traceback held let go, is the memory of
+                # the failed batch free again.
+                self._shrink(len(part))
                 continue
+            output, distance = found
             parts.append(output)
             if distance is not None:
                 ood.append(distance.float().cpu().numpy())
@@ -219,6 +219,22 @@ class _Runner:
         dense = np.concatenate([self._probabilities(c) for c in subtiles])
         return scores, dense, embeddings, distances
 
+    def _forward_if_it_fits(
+        self, tiles: torch.Tensor
+    ) -> tuple[TileOutput, torch.Tensor | None] | None:
+        """Return what the network gives; None if memory ran out and fewer tiles may fit."""
+        try:
+            return self._forward(tiles)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(tiles) == 1:
+                raise PlanError(
+                    f"not enough memory on {self.device} for a single tile; close other programs "
+                    "or use --device cpu"
+                ) from error
+            return None
+
     @torch.inference_mode()
     def _forward(self, tiles: torch.Tensor) -> tuple[TileOutput, torch.Tensor | None]:
         # Rows of pixels seen as channels-last need no copy.
@@ -230,15 +246,10 @@ class _Runner:
     def _probabilities(self, scores: torch.Tensor) -> NDArray[np.float32]:
         return np.asarray(self.model.probabilities(scores).float().cpu().numpy())
 
-    def _shrink(self, tried: int, error: RuntimeError) -> None:
-        if tried == 1:
-            raise PlanError(
-                f"not enough memory on {self.device} for a single tile; close other programs or "
-                "use --device cpu"
-            ) from error
+    def _shrink(self, tried: int) -> None:
         self.limit = tried // 2
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        # Nothing happens where CUDA is not in use.
+        torch.cuda.empty_cache()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

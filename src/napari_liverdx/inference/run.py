@@ -16,11 +16,12 @@ import torch
 from napari_liverdx._ids import digest
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.core.ood import OodAssessment
+from napari_liverdx.core.ood import OodAssessment, OodCount
 from napari_liverdx.inference.ood import ood_record, read_result
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.arrays import sole_writer
 from napari_liverdx.results.locate import find_result
 from napari_liverdx.results.manifest import RunManifest, grid_facts
@@ -164,13 +165,18 @@ def _analyze(
     read = model_time = write = 0.0
     done = failed = 0
     failure = ""
+    # Counted on from batch to batch: reading the whole array each time would be quadratic.
+    rule = ood_rule(model.card)
+    unusual = OodCount()
+    if rule is not None:
+        unusual = unusual.plus(store.ood[store.state == TileState.DONE])
 
     def progress() -> RunProgress:
         seconds = time.perf_counter() - start
         speed = (done + failed) / seconds if done + failed else 0.0
         eta = (len(todo) - done - failed) / speed if speed else float("nan")
         counts = (before + done, failed, len(plan.tiles))
-        ood = read_result(store, model.card)
+        ood = None if rule is None else unusual.assess(rule)
         return RunProgress(*counts, speed, eta, read, model_time, write, failure, ood)
 
     yield progress()
@@ -188,6 +194,8 @@ def _analyze(
             )
             done += len(batch.tiles)
             failed += len(batch.failed)
+            if batch.ood is not None:
+                unusual = unusual.plus(batch.ood)
             failure = batch.failed[-1][1] if batch.failed else failure
             if stored - flushed > FLUSH_SECONDS:
                 store.flush()

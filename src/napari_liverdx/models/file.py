@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx._files import atomic_write
+from napari_liverdx.core.errors import ModelFileError, storage_errors
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import ModelCard
@@ -118,10 +118,11 @@ def rewrite_model_file(
 
 def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
     data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
-    partial = path.with_name(path.name + ".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with (
+        storage_errors(path, "what was there before is kept"),
+        atomic_write(path, make_folder=True) as partial,
+    ):
+        partial.write_bytes(data)
 
 
 def read_card(path: Path) -> ModelCard:

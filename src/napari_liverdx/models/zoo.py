@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from napari_liverdx.core.errors import ModelFileError
+from napari_liverdx.core.errors import ModelFileError, existing_path
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel, load_model_file, read_card
 
@@ -49,11 +49,14 @@ def find_model(name_or_path: str | Path) -> Path:
         If there is none; the message lists the names that exist.
     """
     for folder in (_PACKAGED, user_model_folder()):
-        candidate = folder / f"{name_or_path}{_SUFFIX}"
-        if candidate.exists():
+        candidate = existing_path(folder / f"{name_or_path}{_SUFFIX}", ModelFileError)
+        if candidate is not None:
             return candidate
+    path = existing_path(name_or_path, ModelFileError)
+    if path is not None:
+        return path
     path = Path(name_or_path).expanduser()
-    if path.exists() or path.suffix == _SUFFIX or len(path.parts) > 1:
+    if path.suffix == _SUFFIX or len(path.parts) > 1:
         return path
     raise ModelFileError(
         f"no model called {str(name_or_path)!r}; there are {', '.join(available_models())}. "

@@ -13,7 +13,12 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from napari_liverdx.core.errors import ResultError, ResultMismatchError, storage_errors
+from napari_liverdx.core.errors import (
+    ResultError,
+    ResultMismatchError,
+    existing_path,
+    storage_errors,
+)
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.subtile_map import SubtileMap
 from napari_liverdx.core.tissue import TissueMask
@@ -133,8 +138,8 @@ class ResultStore(ResultGeometry, Reviewed):
         ResultError
             If it is missing, damaged or not a result of this program.
         """
-        if not path.exists():
-            raise ResultError(f"{path}: no such result")
+        if existing_path(path, ResultError) is None:
+            raise ResultError(f"{path}: no such result; check the path")
         try:
             group = zarr.open_group(path, mode="r+")
             stored: Any = dict(group.attrs)["liverdx"]
@@ -164,7 +169,7 @@ class ResultStore(ResultGeometry, Reviewed):
         ResultError
             If it cannot be read or made.
         """
-        if not path.exists():
+        if existing_path(path, ResultError) is None:
             return cls.create(path, manifest, tissue, tiles)
         store = cls.open(path)
         differences = store.manifest.differences(manifest)

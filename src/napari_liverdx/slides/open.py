@@ -5,7 +5,12 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
+from napari_liverdx.core.errors import (
+    LiverDxError,
+    NotASlideError,
+    SlideReadError,
+    existing_path,
+)
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.formats import FORMATS
@@ -40,9 +45,10 @@ def open_slide(
     NotASlideError
         If it is not a histology image in a format listed above.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
+    found = existing_path(path, SlideReadError)
+    if found is None:
         raise SlideReadError(f"{path}: no such file; check the path")
+    path = found
     if path.is_dir():
         raise NotASlideError(f"{path}: this is a folder; give the slide file itself")
     if path.stat().st_size == 0:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_liverdx._version import __version__
-from napari_liverdx.core.errors import DataError, ModelFileError, first_problem
+from napari_liverdx.core.errors import DataError, ModelFileError, existing_path, first_problem
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
 from napari_liverdx.models.architectures.registry import build_model
@@ -147,7 +147,7 @@ def read_settings(name_or_path: str, kind: str) -> tuple[Path, dict[str, Any]]:
     DataError
         If it cannot be read or parsed.
     """
-    path = Path(name_or_path)
+    path = existing_path(name_or_path, DataError) or Path(name_or_path)
     if path.suffix not in (".toml", ".yaml", ".yml"):
         path = Path(str(files("napari_liverdx") / kind / f"{name_or_path}.toml"))
         if not path.exists():
@@ -161,7 +161,7 @@ def read_settings(name_or_path: str, kind: str) -> tuple[Path, dict[str, Any]]:
         fields = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         what = "TOML" if path.suffix == ".toml" else "YAML"
         raise DataError(f"{path}: not valid {what} ({error})") from error
     if not isinstance(fields, dict):

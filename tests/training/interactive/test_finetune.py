@@ -70,6 +70,8 @@ def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> No
         samples = AnnotationDataset([taught(slide)], card)
         split = split_annotations(samples)
         out = tmp_path / "out.safetensors"
+        groups = samples.groups.copy()
         steps = list(finetune(model, samples, split, out, torch.device("cpu"), config=config))
+        assert samples.groups.tolist() == groups.tolist(), "the samples stay as they were given"
     assert isinstance(steps[-1], FinetuneResult)
     assert load_model_file(out).card.subtiles == 1

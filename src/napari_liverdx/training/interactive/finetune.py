@@ -161,10 +161,6 @@ def finetune(
         At the end; not if ``on_batch`` ended the training.
     """
     config = config or finetune_config()
-    # Those that choose lie among those that teach; that they are no test is said in the card.
-    groups = samples.groups.astype(object)
-    groups[split.choose] += " chooses"
-    samples.groups = groups.astype(np.str_)
     network = copy.deepcopy(model.network)
     epoch: EpochResult | None = None
     for step in _tune(model, network, samples, split, config, device, on_batch):
@@ -197,9 +193,23 @@ def _tune(
         return finetune_head(model, network, samples, *parts, config, device, on_batch)
     # Other architectures do not show what lies between their encoder and their heads.
     size = model.card.tile_size
+    apart = _with_validation_apart(samples, split)
     return fine_tune(
-        network, samples, *parts, size=size, config=config, device=device, on_batch=on_batch
+        network, apart, *parts, size=size, config=config, device=device, on_batch=on_batch
     )
+
+
+def _with_validation_apart(samples: AnnotationDataset, split: AnnotationSplit) -> AnnotationDataset:
+    """Return the same samples with the validation tiles in groups of their own.
+
+    They lie among those that train, and the training loop refuses a group in both parts; that
+    they are no test is said in the card. The given samples stay as they are.
+    """
+    groups = samples.groups.astype(object)
+    groups[split.choose] += " (validation)"
+    apart = copy.copy(samples)
+    apart.groups = groups.astype(np.str_)
+    return apart
 
 
 def _test(
