@@ -547,7 +547,7 @@ def markdown(parts: dict[str, Any]) -> str:
     lines = [
         "# Context across the slide: the tables",
         "",
-        f"Made by `{COMMAND}`. What they mean: [slide-context.md](../../slide-context.md).",
+        f"Made by `{COMMAND}`. What they mean: [slide-level-model.md](../../slide-level-model.md).",
         "",
         f"Synthetic slides of {SIDE} × {SIDE} tiles, laid out from real tiles of specimens that no "
         f"method learned from; {FOLDS} grouped folds. Intervals: 95 %, bootstrap of {DRAWS} draws "
