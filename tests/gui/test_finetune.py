@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,11 @@ from napari.components import ViewerModel
 from napari_liverdx.models.file import read_card, rewrite_model_file
 from napari_liverdx.models.versions import trial_path
 from napari_liverdx.models.zoo import available_models
-from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.main.model_panel import CardDialog
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
-from tests.support.finetune_page import compared, draw, names, tuned
+from tests.support.finetune_page import draw, names, tuned
 from tests.support.window import analyze, click, notes, wait
 
 pytestmark = pytest.mark.gui
@@ -41,6 +39,7 @@ def test_fine_tune_compare_and_keep(
     assert "Tiny, version 2" in finetune_page.trial_note.text()
     assert "tiny-v2" not in available_models(), "an undecided version cannot be chosen"
 
+    old_result = dock.controller.results.store.path
     click(finetune_page.both_button)
     wait(tuned(finetune_page))
     ((old, new),) = finetune_page.control.pairs
@@ -61,6 +60,8 @@ def test_fine_tune_compare_and_keep(
     )
     assert change == pytest.approx(after - before, abs=0.0011)
 
+    compared = finetune_page.control.maps.after.path
+    assert compared.parent == old_result.parent
     click(finetune_page.keep_button)
     assert dock.state.model == "tiny-v2"
     assert "Tiny, version 2" in names(dock.model_panel.choice)
@@ -68,6 +69,7 @@ def test_fine_tune_compare_and_keep(
     assert new not in viewer.layers
     assert old in viewer.layers
     kept = dock.controller.results
+    assert kept.store.path == compared
     assert kept.store.manifest.model_name == "tiny-v2"
     assert kept.store.path.parent == dock.state.out_folder
     assert kept.probabilities["fat"] in viewer.layers
@@ -86,43 +88,6 @@ def test_fine_tune_compare_and_keep(
     click(dock.run_panel.analyze_button)
     wait(lambda: dock.state.status is RunStatus.FINISHED)
     assert dock.state.progress.tiles_per_second == 0, "no tile was analysed again"
-
-
-def test_a_result_of_a_deleted_version_is_not_taken_for_the_kept_one(
-    dock: LiverDxDock, finetune_page: FinetunePage
-) -> None:
-    """Version 2 was kept, used and deleted once; the new version 2 gets its own result."""
-    compared(dock, finetune_page)
-    folder = dock.state.out_folder
-    made = finetune_page.control.maps.after.path
-    stale = folder / made.name
-    shutil.copytree(folder / made.name.replace("tiny-v2", "tiny"), stale)
-    sha256 = finetune_page.control.maps.after.manifest.model_sha256
-    with notes() as told:
-        click(finetune_page.keep_button)
-    assert any("another model of that name" in t for t in told)
-    assert ResultStore.open(stale).manifest.model_sha256 == sha256
-    assert dock.controller.results.store.manifest.model_sha256 == sha256
-    (aside,) = folder.glob("*.earlier-1.liverdx.zarr")
-    assert ResultStore.open(aside).manifest.model_sha256 != sha256
-
-
-def test_results_that_cannot_be_moved_are_told_and_kept(
-    dock: LiverDxDock, finetune_page: FinetunePage, own_models: Path, tmp_path: Path
-) -> None:
-    compared(dock, finetune_page)
-    name = finetune_page.control.maps.after.path.name
-    blocked = tmp_path / "a file"
-    blocked.write_text("")
-    dock.state.out_folder = blocked
-    with notes() as told:
-        click(finetune_page.keep_button)
-    assert dock.state.model == "tiny-v2"
-    (problem,) = (t for t in told if "cannot be moved" in t)
-    assert "tiny-v2.results" in problem
-    assert (own_models / "teaching" / "tiny-v2.results" / name).is_dir()
-    assert "cannot be moved" in finetune_page.message.text()
-    assert not trial_path(dock.state.card).parent.exists()
 
 
 def test_another_model_ends_what_runs(
@@ -200,11 +165,13 @@ def test_cancel_and_discard_leave_nothing(
     click(finetune_page.both_button)
     wait(tuned(finetune_page))
     assert len(finetune_page.control.pairs) == 1
+    before, after = finetune_page.control.maps.before.path, finetune_page.control.maps.after.path
     count = len(viewer.layers)
     click(finetune_page.discard_button)
     assert len(viewer.layers) == count - 1
     assert "Discarded" in finetune_page.message.text()
     assert not list(own_models.rglob("*.safetensors"))
-    assert not list(own_models.rglob("*.zarr"))
+    assert before.exists()
+    assert not after.exists()
     assert not finetune_page.comparison.isVisible()
     assert "version 2" not in " ".join(names(dock.model_panel.choice))

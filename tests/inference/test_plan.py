@@ -64,7 +64,7 @@ def test_other_tissue_lies_elsewhere_and_is_recorded(small_slide: Path, tiny: Lo
             return result_location(Path("x"), plan(tissue), slide, tiny).name
 
         found = some_map()
-        plain = f"{slide.name}.tiny.liverdx.zarr"
+        plain = f"{slide.name}.tiny-{tiny.sha256[:6]}.liverdx.zarr"
         assert place(found) == place(found.keeping({TissueLabel.BLUR})) == plain
         kept = found.keeping({TissueLabel.PEN})
         edited = dataclasses.replace(found, labels=np.minimum(found.labels, 1), edited=True)

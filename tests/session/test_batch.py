@@ -24,7 +24,8 @@ from napari_liverdx.session.batch import (
 from napari_liverdx.slides.listing import ListedSlideFile
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
-from tests.support.cohort import RESULT, cohort_table, last_states
+from tests.support.cohort import cohort_table, last_states, result_of
+from tests.support.paths import one
 from tests.support.slides import corrupt_tile
 
 
@@ -42,7 +43,7 @@ def test_each_slide_fails_alone_and_nothing_is_done_twice(
     facts = json.loads((tmp_path / "out" / "cohort.json").read_text())
     assert facts["thresholds"] == {"fat": 0.3}
     assert facts["states"] == {"done": 2, "failed": 2}
-    store = tmp_path / "out" / RESULT
+    store = result_of(tmp_path / "out")
     before = ResultStore.open(store).manifest
 
     given = [
@@ -66,8 +67,8 @@ def test_same_names_do_not_overwrite_each_other(request_all: BatchRequest, tmp_p
     good = tuple(s for s in request_all.slides if s.path.name == "liver.tif")
     last_states(replace(request_all, slides=good))
     first = {r["folder"]: r["result"] for r in cohort_table(tmp_path / "out")}
-    assert first["a"] == RESULT
-    assert first["b"] != RESULT
+    assert first["a"] == result_of(tmp_path / "out").name
+    assert first["b"] != first["a"]
     for folder, result in first.items():
         manifest = ResultStore.open(tmp_path / "out" / result).manifest
         slide = next(s.path for s in good if s.path.parent.name == folder)
@@ -85,7 +86,7 @@ def test_another_threshold_is_measured_without_a_run(
     assert good.slides[0].path.parent.name == "a"
     last_states(good)
     low = float(cohort_table(tmp_path / "out")[0]["fat_mm2"])
-    result = tmp_path / "out" / RESULT
+    result = result_of(tmp_path / "out")
     assert ViewState.load(result).thresholds == {"fat": 0.3}
     states, _ = last_states(replace(good, thresholds={"fat": 0.9}))
     assert set(states.values()) == {"resumed"}
@@ -97,9 +98,9 @@ def test_what_a_person_did_with_a_result_is_left(request_all: BatchRequest, tmp_
     good = replace(request_all, slides=request_all.slides[:1])
     last_states(good)
     out = tmp_path / "out"
-    ViewState(thresholds={"fat": 0.65}, error_rate=0.1, opacity=0.2).save(out / RESULT)
-    view = (out / RESULT / "view.json").read_bytes()
-    page, measurements = out / "liver.tiny.html", out / "liver.tiny.csv"
+    ViewState(thresholds={"fat": 0.65}, error_rate=0.1, opacity=0.2).save(result_of(out))
+    view = (result_of(out) / "view.json").read_bytes()
+    page, measurements = one(out, "liver.tiny-*.html"), one(out, "liver.tiny-*.csv")
     page.write_text("with my regions")
     measurements.write_text("mine")
     rows = cohort_table(out)
@@ -107,14 +108,14 @@ def test_what_a_person_did_with_a_result_is_left(request_all: BatchRequest, tmp_
     assert "its report left as it is" in steps[-1].message
     assert page.read_text() == "with my regions"
     assert measurements.read_text() == "mine"
-    assert (out / RESULT / "view.json").read_bytes() == view
+    assert (result_of(out) / "view.json").read_bytes() == view
     assert [{**r, "state": ""} for r in cohort_table(out)] == [{**r, "state": ""} for r in rows]
     page.unlink()
-    (out / RESULT / "view.json").unlink()
+    (result_of(out) / "view.json").unlink()
     last_states(replace(good, thresholds={"fat": 0.4}))
     assert "0.40" in page.read_text(encoding="utf-8")
     assert measurements.read_text() == "mine"
-    assert ViewState.load(out / RESULT).thresholds == {"fat": 0.4}
+    assert ViewState.load(result_of(out)).thresholds == {"fat": 0.4}
 
 
 def test_an_unexpected_problem_names_no_folder(
@@ -152,7 +153,7 @@ def test_a_stop_keeps_everything_and_the_rest_follows(
     assert summary.was_stopped
     assert summary.not_reached == ("liver.tif",)
     assert [r["state"] for r in cohort_table(tmp_path / "out")] == ["stopped", "waiting"]
-    kept = ResultStore.open(tmp_path / "out" / RESULT)
+    kept = ResultStore.open(result_of(tmp_path / "out"))
     done = kept.count(TileState.DONE)
     assert done == 1
     first = kept.state.copy()
@@ -162,7 +163,7 @@ def test_a_stop_keeps_everything_and_the_rest_follows(
         if isinstance(e, SlideChanged) and e.index == 0 and e.step.message.startswith(f"{done} of")
     ]
     assert progress, "it went on from the tiles that were done"
-    whole = ResultStore.open(tmp_path / "out" / RESULT)
+    whole = ResultStore.open(result_of(tmp_path / "out"))
     assert whole.is_complete
     assert (whole.state[first == TileState.DONE] == TileState.DONE).all()
 

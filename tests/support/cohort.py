@@ -8,8 +8,12 @@ import threading
 from pathlib import Path
 
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, BatchSummary, run_batch
+from tests.support.paths import one
 
-RESULT = "liver.tiny.liverdx.zarr"
+
+def result_of(folder: Path) -> Path:
+    """The result of the slide liver.tif in a batch's folder."""
+    return one(folder, "liver.tiny-*.liverdx.zarr")
 
 
 def last_states(request: BatchRequest) -> tuple[dict[str, str], BatchSummary]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from qtpy.QtWidgets import QComboBox
 
-from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.teaching import REGIONS, TILE
-from tests.support.window import analyze, click, wait
+from tests.support.window import click, wait
 
 
 def draw(page: FinetunePage, regions: tuple = REGIONS) -> None:
@@ -34,15 +33,3 @@ def names(combo: QComboBox) -> list[str]:
 
 def tuned(page: FinetunePage) -> Callable[[], bool]:
     return lambda: not page.control.work and not page.control.workers.are_busy
-
-
-def compared(dock: LiverDxDock, page: FinetunePage) -> None:
-    """A trial, and its result on the slide."""
-    page.control.n_epochs = 1
-    draw(page)
-    analyze(dock)
-    click(page.tune_button)
-    wait(tuned(page))
-    click(page.both_button)
-    wait(tuned(page))
-    assert page.control.pairs

@@ -24,6 +24,7 @@ from napari_liverdx.models.card import ModelCard
 
 __all__ = [
     "LoadedModel",
+    "file_sha256",
     "fill_network",
     "load_model_file",
     "read_card",
@@ -224,6 +225,21 @@ def _load(path: Path) -> tuple[bytes, dict[str, Tensor]]:
             f"{path}: the weights are damaged or cut off ({error}); copy the file again from its "
             "source"
         ) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a model file, by which its results know it.
+
+    Raises
+    ------
+    ModelFileError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelFileError(f"{path}: the model file cannot be read ({error.strerror})") from error
 
 
 def fill_network(path: Path, network: nn.Module, architecture: str) -> str:

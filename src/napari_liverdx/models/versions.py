@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -155,9 +156,12 @@ def accept_trial(card: ModelCard) -> Path:
             os.replace(trial, path)
     except OSError as error:
         raise ModelFileError(f"{path}: the version cannot be kept ({error.strerror})") from error
+    with contextlib.suppress(OSError):
+        # Results that an earlier version of the program put there stay.
+        trial.parent.rmdir()
     return path
 
 
 def discard_trial(card: ModelCard) -> None:
-    """Remove the undecided version and all results made with it; without one nothing happens."""
+    """Remove the undecided version and its folder; without one nothing happens."""
     shutil.rmtree(trial_path(card).parent, ignore_errors=True)

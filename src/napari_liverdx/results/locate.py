@@ -8,14 +8,20 @@ from pathlib import Path
 
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
 
-__all__ = ["find_result", "result_path"]
+__all__ = ["find_result", "result_path", "results_of_model"]
 
 _MANY = 4096
+_DIGITS = 6
 
 
 def result_path(folder: Path, manifest: RunManifest) -> Path:
-    """Return the name that a new result gets within ``folder``."""
-    parts = (manifest.stem, manifest.model_name, manifest.variant)
+    """Return the name that a new result gets within ``folder``.
+
+    It tells the model by name and by the start of its hash: another model of that name, an earlier
+    version with the same number for example, has results of its own.
+    """
+    model = f"{manifest.model_name}-{manifest.model_sha256[:_DIGITS]}"
+    parts = (manifest.stem, model, manifest.variant)
     return folder / (".".join(part for part in parts if part) + SUFFIX)
 
 
@@ -32,15 +38,28 @@ def find_result(folder: Path, manifest: RunManifest) -> Path:
     return next((path for path in others if _is_of(path, manifest)), named)
 
 
+def results_of_model(folder: Path, sha256: str) -> list[Path]:
+    """Return the results in ``folder`` that a model made, whatever they are called."""
+    found = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        stored = _stored_now(path)
+        if stored is not None and stored.model_sha256 == sha256:
+            found.append(path)
+    return found
+
+
 def _is_of(path: Path, manifest: RunManifest) -> bool:
-    try:
-        changed = (path / "zarr.json").stat().st_mtime_ns
-        stored = _stored(path, changed)
-    except OSError:
-        return False
+    stored = _stored_now(path)
     if stored is None or stored.slide_name != manifest.slide_name:
         return False
     return not stored.differences(manifest)
+
+
+def _stored_now(path: Path) -> RunManifest | None:
+    try:
+        return _stored(path, (path / "zarr.json").stat().st_mtime_ns)
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=_MANY)

@@ -17,7 +17,7 @@ from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import ResultError, storage_errors
 from napari_liverdx.core.grid import TileGrid, TileIndex
 
-__all__ = ["Decision", "DecisionLog", "Reviewed", "Verdict", "write_decisions"]
+__all__ = ["Decision", "DecisionLog", "Reviewed", "Verdict", "has_review", "write_decisions"]
 
 _FILE = "review.json"
 _PLACE = ("row", "col", "x", "y", "width", "height")
@@ -138,6 +138,11 @@ class DecisionLog(Mapping[TileIndex, Decision]):
             atomic_write(file) as partial,
         ):
             partial.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def has_review(path: Path) -> bool:
+    """Return whether a person reviewed the result in the folder ``path``."""
+    return (path / _FILE).exists()
 
 
 class Reviewed:

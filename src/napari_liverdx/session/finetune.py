@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -23,6 +22,7 @@ from napari_liverdx.models.zoo import load_model
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.run import Started, run
 from napari_liverdx.session.train import BatchDone
+from napari_liverdx.session.trial import remove_results
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.config import EpochResult
@@ -46,7 +46,6 @@ __all__ = [
     "FinetuneStarted",
     "changes",
     "compare_on_slide",
-    "results_of",
     "run_finetuning",
     "summarise",
 ]
@@ -93,6 +92,9 @@ class FinetuneRequest:
     trial : Path
         Model file to write.
     epochs : int
+        At most.
+    obsolete : tuple of Path
+        Results of the trial before, removed once there is a new one.
     """
 
     model: str
@@ -100,6 +102,7 @@ class FinetuneRequest:
     kept: tuple[SlideAnnotations, ...]
     trial: Path
     epochs: int = 20
+    obsolete: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +218,7 @@ def run_finetuning(
             model, samples, split, request.trial, device, config=config, on_batch=on_batch
         ):
             if isinstance(step, FinetuneResult):
-                # They were made with the trial before.
-                shutil.rmtree(results_of(request.trial), ignore_errors=True)
+                remove_results(request.obsolete)
             yield step
 
 
@@ -281,9 +283,9 @@ class ComparisonRequest:
     model : str
         The earlier version.
     folder : Path
-        Folder for its result.
+        Folder for the results of both.
     trial : Path
-        Model file of the taught version; its result lies beside it.
+        Model file of the taught version.
     """
 
     slide: Slide
@@ -315,14 +317,13 @@ def compare_on_slide(
     plan = request.before
     if isinstance(plan, ResultStore):
         plan = plan_of_result(plan, card)
-    runs = ((request.model, request.folder), (str(request.trial), results_of(request.trial)))
-    for number, (model, folder) in enumerate(runs):
+    for number, model in enumerate((request.model, str(request.trial))):
         if number:
             plan = plan_of_result(stores[0], card)
         elif isinstance(request.before, ResultStore) and request.before.is_complete:
             stores.append(request.before)
             continue
-        for event in run(0, plan, request.slide, model, folder, stop):
+        for event in run(0, plan, request.slide, model, request.folder, stop):
             if isinstance(event, Started):
                 stores.append(event.store)
             else:
@@ -331,11 +332,6 @@ def compare_on_slide(
         if stop.is_set():
             return
     yield BothMaps(*stores)
-
-
-def results_of(trial: Path) -> Path:
-    """Folder of the results of an undecided version."""
-    return trial.parent / "results"
 
 
 def changes(maps: BothMaps, thresholds: dict[str, float]) -> tuple[ClassChange, ...]:

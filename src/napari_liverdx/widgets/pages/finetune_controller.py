@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -16,8 +15,6 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import read_card
 from napari_liverdx.models.versions import (
     Version,
-    accept_trial,
-    discard_trial,
     trial_path,
     versions_of,
 )
@@ -31,18 +28,16 @@ from napari_liverdx.session.finetune import (
     FinetuneStarted,
     changes,
     compare_on_slide,
-    results_of,
     run_finetuning,
 )
 from napari_liverdx.session.plan import resolve
-from napari_liverdx.session.promote import promote_results
 from napari_liverdx.session.train import BatchDone
+from napari_liverdx.session.trial import accept, discard, trial_results
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.interactive.finetune import FinetuneResult
 from napari_liverdx.training.interactive.head import EncodingProgress
 from napari_liverdx.viewer.layers.versions import show_both, take_away
 from napari_liverdx.widgets.pages.annotations import AnnotationManager
-from napari_liverdx.widgets.pages.kept_results import let_go, show_kept
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
@@ -178,7 +173,8 @@ class FinetuneController(QObject):
         self._take_maps_away()
         self.epochs, self.batches, self.outcome, self.share = [], [], None, 0.0
         model = str(find_model(self.control.state.model))
-        request = FinetuneRequest(model, opened, kept, trial_path(card), self.n_epochs)
+        obsolete = trial_results(card, self.control.state.out_folder, self._shown())
+        request = FinetuneRequest(model, opened, kept, trial_path(card), self.n_epochs, obsolete)
         self._begin("tune", "Finding the tiles …")
         work = run_finetuning(request, self.stop.renew(), self.batches)
         self._start(work, self._on_taught, self._on_tuned)
@@ -341,46 +337,37 @@ class FinetuneController(QObject):
         card, trial = self.control.state.card, self.trial
         if card is None or self._work or trial is None or self.control.state.status.is_active:
             return
-        results = results_of(trial_path(card))
+        folder, reference = self.control.state.out_folder, self.control.layer
         try:
-            path = accept_trial(card)
+            path = accept(card, folder, self._shown())
         except LiverDxError as error:
             show_error(str(error))
             return
-        folder, reference = self.control.state.out_folder, self.control.layer
-        name = path.name.removesuffix(".safetensors")
-        shown = None if self.maps is None else self.maps.after
+        made = None if self.maps is None else self.maps.after
         self._take_maps_away()
-        told: list[str] = []
-        # With another number it is another file, and its results would not be resumed.
-        own = folder is not None and results.is_dir() and name == trial.name
-        if own and folder is not None:
-            told = promote_results(results, folder, name, partial(let_go, self.control.findings))
-        if not own or not results.exists():
-            shutil.rmtree(results.parent, ignore_errors=True)
         self.outcome = None
-        self.control.choose_model(name)
-        if shown is not None and folder is not None and reference is not None:
-            made, sha256 = folder / shown.path.name, shown.manifest.model_sha256
-            show_kept(self.control.findings, made, sha256, reference)
+        self.control.choose_model(path.name.removesuffix(".safetensors"))
+        if made is not None and made.path.exists() and reference is not None:
+            self.control.findings.show(made, reference)
+            self.control.findings.refresh(force=True)
         show_info(f"Kept as {path.name}")
         self._say(f"Kept as {read_card(path).title}, which is used from now on.")
-        if told:
-            text = ". ".join(told)
-            show_warning(text)
-            self._say(f"{self.message} {text}.", "warning")
         self.changed.emit()
 
     def discard(self) -> None:
-        """Remove the taught model and everything made with it."""
+        """Remove the taught model and the results it made."""
         card = self.control.state.card
         if card is None or self._work:
             return
         self._take_maps_away()
-        discard_trial(card)
+        discard(card, self.control.state.out_folder, self._shown())
         self.outcome = None
         self._say("Discarded; the model is as it was.")
         self.changed.emit()
+
+    def _shown(self) -> tuple[Path, ...]:
+        """The results that are open."""
+        return tuple(r.store.path for r in self.control.findings.open_results)
 
     def use(self, name: str) -> None:
         """Choose a version."""
