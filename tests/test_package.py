@@ -64,13 +64,14 @@ def test_modules_stay_small() -> None:
     assert not long
 
 
-def snippets() -> list[str]:
-    tokens = MarkdownIt().parse((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+def snippets(page: Path) -> list[str]:
+    tokens = MarkdownIt().parse(page.read_text(encoding="utf-8"))
     return [t.content for t in tokens if t.type == "fence" and t.info.strip() == "python"]
 
 
-def test_readme_snippets_run(tmp_path: Path) -> None:
-    code = "\n".join(snippets())
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_snippets_run(page: str, tmp_path: Path) -> None:
+    code = "\n".join(snippets(REPOSITORY / page))
     assert code
     script = tmp_path / "snippets.py"
     script.write_text(code, encoding="utf-8")

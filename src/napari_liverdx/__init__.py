@@ -1,4 +1,4 @@
-"""Read liver tissue: whole-slide classification with a CNN and a recurrent network.
+"""Classify liver tissue: whole-slide classification with a CNN and a recurrent network.
 
 For research use, not for diagnosis.
 """
@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 from napari_liverdx._version import __version__
 
 _LAZY = {
+    "Result": "napari_liverdx.session.result",
+    "analyze_slide": "napari_liverdx.api",
+    "explain": "napari_liverdx.api",
+    "open_result": "napari_liverdx.session.result",
     "Mpp": "napari_liverdx.core.resolution",
     "open_slide": "napari_liverdx.slides.open",
     "Slide": "napari_liverdx.slides.slide",
@@ -25,6 +29,7 @@ _LAZY = {
 __all__ = ["__version__", *_LAZY]
 
 if TYPE_CHECKING:
+    from napari_liverdx.api import analyze_slide, explain
     from napari_liverdx.core.measure import measure
     from napari_liverdx.core.resolution import Mpp
     from napari_liverdx.core.tissue import find_tissue
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from napari_liverdx.inference.predict import predict
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.results.store import ResultStore
+    from napari_liverdx.session.result import Result, open_result
     from napari_liverdx.slides.open import open_slide
     from napari_liverdx.slides.slide import Slide
 

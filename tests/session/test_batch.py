@@ -121,10 +121,10 @@ def test_what_a_person_did_with_a_result_is_left(request_all: BatchRequest, tmp_
 def test_an_unexpected_problem_names_no_folder(
     request_all: BatchRequest, mixed_slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(slide: Slide) -> None:
+    def broken(slide: Slide, *_: object, **__: object) -> None:
         raise ValueError(f"{slide.path} and {tmp_path}/other/x.bin make no sense")
 
-    monkeypatch.setattr("napari_liverdx.session.batch_slide.inspect_slide", broken)
+    monkeypatch.setattr("napari_liverdx.session.batch_slide.plan_slide", broken)
     last_states(replace(request_all, slides=request_all.slides[:1]))
     (row,) = cohort_table(tmp_path / "out")
     assert row["problem"].startswith("Unexpected problem: ValueError")

@@ -20,6 +20,7 @@ from napari_liverdx.cli.options import (
     DeviceOption,
     ErrorRateOption,
     KeepArtifactsOption,
+    MilModelOption,
     ModelOption,
     OverlapOption,
     PrecisionOption,
@@ -61,10 +62,7 @@ def batch(
         bool, typer.Option("--recursive", "-r", help="Look into folders within the folder too.")
     ] = False,
     error_rate: ErrorRateOption = None,
-    context: Annotated[
-        Path | None,
-        typer.Option(help="Slide context that refines the tiles and calls each slide."),
-    ] = None,
+    mil_model: MilModelOption = None,
     overlap: OverlapOption = 0.0,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
@@ -77,10 +75,10 @@ def batch(
         ),
     ] = False,
 ) -> None:
-    """Analyse many slides one after another and keep a table of all (cohort.csv).
+    """Analyze many slides one after another and keep a table of all (cohort.csv).
 
-    A slide that cannot be analysed fails alone; the command then ends with status 1. Given again,
-    it analyses what is left and measures what is done. Ctrl+C stops it with everything kept
+    A slide that cannot be analyzed fails alone; the command then ends with status 1. Given again,
+    it analyzes what is left and measures what is done. Ctrl+C stops it with everything kept
     (status 130); a second Ctrl+C ends it at once.
     """
     from napari_liverdx.inference.device import choose_device
@@ -95,7 +93,7 @@ def batch(
         mpp,
         thresholds_of(threshold or [], loaded_model(model).card.scheme),
         error_rate,
-        context,
+        mil_model,
         overlap,
         choose_device(device, precision),
         batch_size,
@@ -190,7 +188,7 @@ def _say_cohort(rows: Sequence[CohortRow], card: ModelCard) -> None:
         table.add_column(f"{tissue_class.title} %", justify="right")
     table.add_column("training data")
     if any(row.slide_prediction for row in rows):
-        table.add_column("slide call")
+        table.add_column("slide-level prediction")
     for row in rows:
         found = [row.measure_of(c.name) for c in shown]
         values = ["" if m is None else f"{m.percent:.1f}" for m in found]

@@ -1,10 +1,10 @@
-"""The command that hands results on to other programs."""
+"""``liverdx export``: a result in other programs' formats."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,11 +13,6 @@ from napari_liverdx.cli.options import (
     ThresholdOption,
     thresholds_of,
 )
-from napari_liverdx.core.errors import PlanError
-
-if TYPE_CHECKING:
-    from napari_liverdx.results.store import ResultStore
-    from napari_liverdx.slides.slide import Overview
 
 __all__ = ["register"]
 
@@ -64,40 +59,26 @@ def export(
         bool, typer.Option("--fractional", help="DICOM: segments hold probabilities.")
     ] = False,
 ) -> None:
-    """Hand a result on: GeoJSON for QuPath, CSV, OME-TIFF, OME-Zarr, DICOM."""
+    """Export a result: GeoJSON for QuPath, CSV, OME-TIFF, OME-Zarr, DICOM."""
+    from napari_liverdx.api import open_result
     from napari_liverdx.exports.registry import EXPORTS, export_path
-    from napari_liverdx.exports.registry import export as write
-    from napari_liverdx.results.store import ResultStore
 
-    store = ResultStore.open(result)
-    thresholds = thresholds_of(threshold or [], store.manifest.scheme)
+    opened = open_result(result, slide=slide)
+    thresholds = thresholds_of(threshold or [], opened.manifest.scheme)
     names = list(EXPORTS) if Format.ALL in formats else [f.value for f in formats]
-    overview = None if slide is None or "dicom" not in names else _overview(store, slide)
     as_folder = len(names) > 1 or Format.ALL in formats
     for name in dict.fromkeys(names):
         path = out_path
         if as_folder or (out_path.is_dir() and name not in ("ome-zarr", "dicom")):
-            path = export_path(store, name, out_path, hide_name=hide_name)
-        write(
-            store,
+            path = export_path(opened.store, name, out_path, hide_name=hide_name)
+        opened.export(
             name,
             path,
             thresholds=thresholds,
-            overview=overview,
-            hide_name=hide_name,
+            with_overview=slide is not None and name == "dicom",
+            pseudonymize=hide_name,
             as_bytes=as_bytes,
             fractional=fractional,
         )
         out.print(f"{name:9} {path}", highlight=False, soft_wrap=True)
-    out.print(store.manifest.notice, style="dim", highlight=False)
-
-
-def _overview(store: ResultStore, slide: Path) -> Overview:
-    from napari_liverdx.session.export import export_picture
-    from napari_liverdx.slides.open import open_slide
-
-    with open_slide(slide) as opened:
-        picture = export_picture(store, opened)
-    if picture is None:
-        raise PlanError(f"{slide}: not the slide of this result; give the one it was made of")
-    return picture
+    out.print(opened.manifest.notice, style="dim", highlight=False)

@@ -28,7 +28,9 @@ __all__ = [
     "DeviceOption",
     "ErrorRateOption",
     "KeepArtifactsOption",
+    "MilModelOption",
     "ModelOption",
+    "MppOption",
     "OverlapOption",
     "PrecisionOption",
     "ThresholdOption",
@@ -40,21 +42,37 @@ __all__ = [
 ]
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name or path.")]
+MppOption = Annotated[
+    float | None,
+    typer.Option(help="Pixel size at level 0 in µm/px, if the slide states none or a wrong one."),
+]
+MilModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--context",
+        help="Slide-level (MIL) model that refines the tiles and predicts the slide's class.",
+    ),
+]
 ThresholdOption = Annotated[
     list[str] | None,
     typer.Option("--threshold", "-t", help="CLASS=PROBABILITY, repeatable."),
 ]
 ErrorRateOption = Annotated[
     float | None,
-    typer.Option(help="Count cells apart of which the model cannot be sure at this rate."),
+    typer.Option(
+        help="Report map pixels as uncertain (conformal prediction sets) at this error rate, "
+        "for example 0.1."
+    ),
 ]
-OverlapOption = Annotated[float, typer.Option(help="Share that neighbouring tiles overlap.")]
+OverlapOption = Annotated[
+    float, typer.Option(help="Share of a tile that neighbors have in common.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
 BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
 KeepArtifactsOption = Annotated[
     bool,
-    typer.Option("--keep-artefacts", help="Analyse pen marks, folds and blurred tissue too."),
+    typer.Option("--keep-artefacts", help="Analyze pen marks, folds and blurred tissue too."),
 ]
 
 ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."

@@ -16,16 +16,13 @@ from napari_liverdx.cli.options import (
     ThresholdOption,
     thresholds_of,
 )
-from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_liverdx.core.measure import ClassMeasure
     from napari_liverdx.core.ood import OodAssessment
-    from napari_liverdx.models.card import ModelCard
-    from napari_liverdx.results.store import ResultStore
-    from napari_liverdx.slides.slide import Slide
+    from napari_liverdx.session.result import Result
 
 __all__ = [
     "HideNameOption",
@@ -65,7 +62,7 @@ HideNameOption = Annotated[
     typer.Option("--hide-name", help="Write a code in place of the slide's file name."),
 ]
 TopOption = Annotated[
-    int | None, typer.Option(min=0, help="Most suspicious tiles to show of each class.")
+    int | None, typer.Option(min=0, help="Highest-probability tiles to show of each class.")
 ]
 
 
@@ -96,52 +93,23 @@ def report(
 
     Thresholds are those it was last looked at with, unless others are given.
     """
-    from napari_liverdx.models.zoo import load_model
-    from napari_liverdx.results.store import ResultStore
-    from napari_liverdx.results.view_state import ViewState
+    from napari_liverdx.api import open_result
 
-    store = ResultStore.open(result)
-    loaded = load_model(model or store.manifest.model_name)
-    if loaded.sha256 != store.manifest.model_sha256:
-        raise PlanError(
-            f"{result}: was made with another file than {loaded.path.name}; give the model it was "
-            "made with (--model)"
-        )
-    kept = ViewState.load(store.path).thresholds
-    thresholds = {**kept, **thresholds_of(threshold or [], store.manifest.scheme)}
-    opened = _slide_of(store, slide)
-    try:
-        if opened is None:
+    opened = open_result(result, slide=slide, model=model)
+    given = thresholds_of(threshold or [], opened.manifest.scheme)
+    with opened.opened_slide() as found:
+        if found is None:
             out.print("slide   not found; the report has no pictures of it (--slide)")
-        print_result(
-            store,
-            opened,
-            loaded.card,
-            thresholds,
-            error_rate,
-            map_kind=map_kind,
-            pdf=pdf,
-            hide_name=hide_name,
-            top=top,
-            folder=out_folder,
-        )
-    finally:
-        if opened is not None:
-            opened.close()
-
-
-def _slide_of(store: ResultStore, given: Path | None) -> Slide | None:
-    """The slide of a result: the given one, or where `find_slide` finds it."""
-    from napari_liverdx.results.find_slide import find_slide
-    from napari_liverdx.slides.open import open_slide
-
-    if given is None:
-        return find_slide(store)
-    opened = open_slide(given, mpp=store.mpp)
-    if opened.fingerprint() != store.manifest.slide_fingerprint:
-        opened.close()
-        raise PlanError(f"{given}: not the slide of this result; give the one it was made of")
-    return opened
+    print_result(
+        opened,
+        {**opened.thresholds, **given},
+        error_rate,
+        map_kind=map_kind,
+        pdf=pdf,
+        hide_name=hide_name,
+        top=top,
+        folder=out_folder,
+    )
 
 
 def print_ood(reading: OodAssessment | None, when: str) -> None:
@@ -155,9 +123,7 @@ def print_ood(reading: OodAssessment | None, when: str) -> None:
 
 
 def print_result(
-    store: ResultStore,
-    slide: Slide | None,
-    card: ModelCard,
+    result: Result,
     thresholds: Mapping[str, float],
     error_rate: float | None,
     *,
@@ -171,48 +137,31 @@ def print_result(
 
     Parameters
     ----------
-    store : ResultStore
+    result : Result
         The result.
-    slide : Slide or None
-        The slide it was made of.
-    card : ModelCard
-        Of the model it was made with.
-    thresholds : mapping of str to float
-        Per pathological class.
-    error_rate : float or None
-        See `napari_liverdx.models.conformal`.
-    map_kind, pdf, hide_name, top, folder
-        See `napari_liverdx.reports.write.save_report`.
+    thresholds, error_rate, map_kind
+        See `napari_liverdx.session.result.Result.measure`.
+    pdf, hide_name, top, folder
+        See `napari_liverdx.session.result.Result.report`.
     """
-    from napari_liverdx.inference.ood import read_result
-    from napari_liverdx.models.conformal import conformal_quantile
-    from napari_liverdx.reports.write import TOP_TILES, report_paths, save_report
+    from napari_liverdx.reports.write import TOP_TILES
     from napari_liverdx.results.measurement_map import MapKind
-    from napari_liverdx.session.measure import Measurer
 
-    print_ood(read_result(store, card), "whole run")
-    measured_on = MapKind[map_kind.name]
-    quantile = conformal_quantile(card, error_rate, "cell")
-    measures = Measurer(store).take(measured_on, thresholds, quantile).measures
-    out.print(_table(measures, error_rate))
-    formats = ("html", "csv", "pdf") if pdf else ("html", "csv")
-    save_report(
-        slide,
-        store,
-        measures,
-        card,
-        error_rate,
-        formats=formats,
-        map_kind=measured_on,
+    print_ood(result.ood, "whole run")
+    findings = result.measure(thresholds, error_rate, MapKind[map_kind.name])
+    out.print(_table(findings.measures, error_rate))
+    paths = result.report(
+        folder,
+        findings,
+        formats=("html", "csv", "pdf") if pdf else ("html", "csv"),
+        error_rate=error_rate,
         top=TOP_TILES if top is None else top,
-        hide_name=hide_name,
-        folder=folder,
+        pseudonymize=hide_name,
     )
-    paths = report_paths(store, formats, folder, hide_name=hide_name)
-    written = [("result", store.path), ("table", paths["csv"]), ("report", paths["html"])]
+    written = [("result", result.path), ("table", paths["csv"]), ("report", paths["html"])]
     for what, path in [*written, *((k, p) for k, p in paths.items() if k == "pdf")]:
         out.print(f"{what:7} {path}", highlight=False, soft_wrap=True)
-    out.print(store.manifest.notice, style="dim", highlight=False)
+    out.print(result.manifest.notice, style="dim", highlight=False)
 
 
 def _table(measures: tuple[ClassMeasure, ...], error_rate: float | None) -> Table:

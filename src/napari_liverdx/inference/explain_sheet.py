@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, color_values
+from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.explain import Explanation, sentences
 
 __all__ = [
     "Picture",
     "Scale",
+    "check_picture",
     "difference_limit",
     "explanation_pictures",
     "explanation_sheet",
     "scales_of",
+    "write_explanation",
 ]
 
 _VEIL = 0.5
@@ -229,3 +232,33 @@ def _wrapped(
         else:
             parts[-1] = longer
     return parts
+
+
+def check_picture(path: Path) -> None:
+    """Make sure that a picture's name ends in ``.png``.
+
+    Raises
+    ------
+    PlanError
+        If it does not.
+    """
+    if path.suffix.lower() != ".png":
+        raise PlanError(f"{path}: the picture is a PNG; let its name end in .png")
+
+
+def write_explanation(path: Path, explanation: Explanation) -> None:
+    """Write an explanation as a picture, PNG; its folder is made where it is missing.
+
+    Raises
+    ------
+    PlanError
+        If the name is not that of a PNG, or it cannot be written.
+    """
+    check_picture(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(explanation_sheet(explanation)).save(path)
+    except OSError as error:
+        raise PlanError(
+            f"{path}: the picture cannot be written ({error.strerror}); choose another place"
+        ) from error

@@ -14,10 +14,9 @@ from typing import Any
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.core.tissue import ARTIFACTS
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.ood import read_result
-from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.run import RunProgress, result_location
 from napari_liverdx.mil.file import LoadedMilModel
 from napari_liverdx.mil.train import apply_mil_model
@@ -31,7 +30,8 @@ from napari_liverdx.results.privacy import without_folders
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.measure import Measurer
-from napari_liverdx.session.run import Started, inspect_slide, run
+from napari_liverdx.session.plan import plan_slide
+from napari_liverdx.session.run import Started, run
 from napari_liverdx.slides.listing import ListedSlideFile
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
@@ -210,14 +210,21 @@ def _steps(
         if stop.is_set():
             yield step.to(SlideState.STOPPED, "Stopped before its first tile")
             return
-        events = run(0, plan, slide, request.model, request.out_folder, stop, target)
+        events = run(
+            0,
+            plan,
+            slide,
+            tools.model,
+            request.out_folder,
+            stop,
+            target,
+            keep_embeddings=tools.context is not None,
+        )
         with closing(events):
             for event in events:
                 if isinstance(event, Started):
                     store = event.store
                     step = replace(step, result=store.path)
-                    if tools.context is not None:
-                        store.keep_embeddings()
                     if resumed := _is_whole(store, plan):
                         break
                     yield (step := step.to(SlideState.RUNNING, "Starting…"))
@@ -249,17 +256,14 @@ def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
             f"no µm/px: {slide.info.mpp_note}; give it for this slide in the list, or for all "
             "that state none (about 0.25 for a 40x scan, 0.5 for 20x)"
         )
-    request, found = tools.request, inspect_slide(slide).tissue_map
-    if found is None:
-        raise SlideReadError(f"{slide.path}: its tissue could not be sought")
-    return plan_run(
-        slide.levels,
-        slide.mpp,
-        found.keeping(ARTIFACTS if request.keep_artifacts else frozenset()),
+    request = tools.request
+    return plan_slide(
+        slide,
         tools.model.card,
         overlap=request.overlap,
         device=request.device,
         batch_size=request.batch_size,
+        keep_artifacts=request.keep_artifacts,
     )
 
 

@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.tissue import ARTIFACTS
+from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.plan import RunPlan, plan_run
+from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.state import SessionState
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.slides.tissue import slide_tissue_map
 
-__all__ = ["blocking_reason", "resolve"]
+__all__ = ["blocking_reason", "plan_slide", "resolve"]
 
 
 def blocking_reason(state: SessionState) -> str:
@@ -55,4 +60,45 @@ def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None =
         regions=regions,
         overlap=state.overlap,
         device=state.device,
+    )
+
+
+def plan_slide(
+    slide: Slide,
+    card: ModelCard,
+    *,
+    regions: Sequence[NDArray[np.float64]] | None = None,
+    overlap: float = 0.0,
+    device: DeviceChoice | None = None,
+    batch_size: int | None = None,
+    keep_artifacts: bool = False,
+) -> RunPlan:
+    """Detect a slide's tissue and plan its analysis.
+
+    Parameters
+    ----------
+    slide : Slide
+        With its resolution.
+    card : ModelCard
+        Card of the model.
+    regions, overlap, device, batch_size
+        See `napari_liverdx.inference.plan.plan_run`.
+    keep_artifacts : bool
+        Whether pen marks, folds and blurred tissue are analyzed too.
+
+    Raises
+    ------
+    LiverDxError
+        If the slide cannot be read, or as `napari_liverdx.inference.plan.plan_run`.
+    """
+    tissue = slide_tissue_map(slide).keeping(ARTIFACTS if keep_artifacts else frozenset())
+    return plan_run(
+        slide.levels,
+        slide.mpp,
+        tissue,
+        card,
+        regions=regions,
+        overlap=overlap,
+        device=device,
+        batch_size=batch_size,
     )

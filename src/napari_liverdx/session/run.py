@@ -38,6 +38,7 @@ class Started:
     """A run has its plan and its store."""
 
     run_number: int
+    slide: Slide
     plan: RunPlan
     store: ResultStore
     model: LoadedModel
@@ -106,10 +107,12 @@ def run(
     run_number: int,
     plan: RunPlan,
     slide: Slide,
-    model: str,
+    model: str | LoadedModel,
     out_folder: Path,
     stop: threading.Event,
     target: Path | None = None,
+    *,
+    keep_embeddings: bool = False,
 ) -> Generator[Started | Progressed, None, None]:
     """Load the model, open or resume the result, and analyse.
 
@@ -124,14 +127,16 @@ def run(
         The decided run.
     slide : Slide
         The slide to read.
-    model : str
-        Name or path.
+    model : str or LoadedModel
+        Name, path, or the model itself.
     out_folder : Path
         Folder for the result.
     stop : threading.Event
         Set it to end the run.
     target : Path, optional
         The result itself, where it must not have the name it would be given in ``out_folder``.
+    keep_embeddings : bool
+        Whether the result keeps the tiles' embeddings, for a slide-level model.
 
     Yields
     ------
@@ -145,11 +150,13 @@ def run(
     LiverDxError
         Whatever stands in the way; finished tiles are kept.
     """
-    loaded = loaded_model(model)
+    loaded = loaded_model(model) if isinstance(model, str) else model
     target = target or result_location(out_folder, plan, slide, loaded)
     manifest = make_manifest(plan, slide, loaded)
     store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
-    yield Started(run_number, plan, store, loaded)
+    if keep_embeddings:
+        store.keep_embeddings()
+    yield Started(run_number, slide, plan, store, loaded)
     with closing(analyze(plan, slide, loaded, store)) as steps:
         for progress in steps:
             yield Progressed(run_number, progress)
