@@ -211,7 +211,6 @@ def _steps(
             yield step.to(SlideState.STOPPED, "Stopped before its first tile")
             return
         events = run(
-            0,
             plan,
             slide,
             tools.model,

@@ -323,7 +323,7 @@ def compare_on_slide(
         elif isinstance(request.before, ResultStore) and request.before.is_complete:
             stores.append(request.before)
             continue
-        for event in run(0, plan, request.slide, model, request.folder, stop):
+        for event in run(plan, request.slide, model, request.folder, stop):
             if isinstance(event, Started):
                 stores.append(event.store)
             else:

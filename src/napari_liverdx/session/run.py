@@ -37,7 +37,6 @@ __all__ = [
 class Started:
     """A run has its plan and its store."""
 
-    run_number: int
     slide: Slide
     plan: RunPlan
     store: ResultStore
@@ -48,7 +47,6 @@ class Started:
 class Progressed:
     """A batch is done."""
 
-    run_number: int
     progress: RunProgress
 
 
@@ -104,7 +102,6 @@ def probe_slide_ood(
 
 
 def run(
-    run_number: int,
     plan: RunPlan,
     slide: Slide,
     model: str | LoadedModel,
@@ -121,8 +118,6 @@ def run(
 
     Parameters
     ----------
-    run_number : int
-        Returned with every event.
     plan : RunPlan
         The decided run.
     slide : Slide
@@ -156,9 +151,9 @@ def run(
     store = ResultStore.open_or_create(target, manifest, plan.tissue, plan.tiles)
     if keep_embeddings:
         store.keep_embeddings()
-    yield Started(run_number, slide, plan, store, loaded)
+    yield Started(slide, plan, store, loaded)
     with closing(analyze(plan, slide, loaded, store)) as steps:
         for progress in steps:
-            yield Progressed(run_number, progress)
+            yield Progressed(progress)
             if stop.is_set():
                 return

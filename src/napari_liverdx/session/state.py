@@ -99,8 +99,6 @@ class SessionState(EventedModel):
         Where results go; None until a slide is chosen.
     status : RunStatus
     progress : RunProgress or None
-    run_number : int
-        Counts runs; events of earlier runs are dropped by it.
     message : str
         Last thing to tell the user.
     thresholds : dict of str to float
@@ -129,7 +127,6 @@ class SessionState(EventedModel):
     out_folder: Path | None = None
     status: RunStatus = RunStatus.IDLE
     progress: RunProgress | None = None
-    run_number: int = 0
     message: str = ""
     thresholds: dict[str, float] = Field(default_factory=dict)
     first_threshold: float = DEFAULT_THRESHOLD

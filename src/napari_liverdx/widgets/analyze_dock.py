@@ -37,6 +37,7 @@ from napari_liverdx.widgets.pages.review_page import ReviewPage
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column
+from napari_liverdx.widgets.parts.qt_host import QtHost
 from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ class LiverDxDock(ReleasableDock):
             first_threshold=chosen.threshold,
             view=ViewState(opacity=chosen.opacity, colormap=chosen.colormap_name),
         )
-        self.controller = DockController(napari_viewer, self.state, self)
+        self.controller = DockController(napari_viewer, self.state, QtHost(self))
         self.notice = NoticeBar()
         self.slide_panel = SlidePanel()
         self.model_panel = ModelPanel()
         self.tissue_panel = TissuePanel()
-        self.tissue = TissueController(self.controller, self.tissue_panel)
+        self.tissue = TissueController(self.controller)
         self.run_panel = RunPanel()
         self.findings_panel = FindingsPanel()
         self._build()
@@ -157,6 +158,7 @@ class LiverDxDock(ReleasableDock):
         self.findings_panel.report_requested.connect(self._save_report)
         self.findings_panel.result_chosen.connect(self._choose_result)
         self.findings_panel.open_requested.connect(self._ask_result)
+        self._connect_tissue()
         look = self.findings_panel.look
         look.shown.connect(lambda on: control.findings.set_view(visible=on))
         look.opacity_chosen.connect(lambda value: control.findings.set_view(opacity=value))
@@ -165,6 +167,16 @@ class LiverDxDock(ReleasableDock):
         control.findings.viewed.connect(lambda: look.show_view(self.state.view))
         look.show_view(self.state.view)
         control.keys.bind("H", "Show or hide the overlay", control.findings.toggle)
+
+    def _connect_tissue(self) -> None:
+        tissue, panel = self.tissue, self.tissue_panel
+        panel.shown.connect(tissue.show)
+        panel.edit_toggled.connect(tissue.edit)
+        panel.brush_chosen.connect(tissue.choose_brush)
+        panel.reset_requested.connect(tissue.reset)
+        panel.kept.connect(tissue.keep)
+        tissue.read_anew.connect(panel.show_map)
+        tissue.layer_changed.connect(panel.show_layer)
 
     def _connect_state(self) -> None:
         events = self.state.events

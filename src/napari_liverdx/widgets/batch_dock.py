@@ -33,6 +33,7 @@ from napari_liverdx.widgets.parts.panel import (
     scroll_column,
     set_tone,
 )
+from napari_liverdx.widgets.parts.qt_host import QtHost
 from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
@@ -61,7 +62,7 @@ class BatchDock(ReleasableDock):
         super().__init__()
         self.viewer = napari_viewer
         self.stop = CancelToken()
-        self.workers = Workers(self.stop)
+        self.workers = Workers(QtHost(self), self.stop)
         self.model = BatchModel(self)
         self.card: ModelCard | None = None
         self.chosen_model = ""

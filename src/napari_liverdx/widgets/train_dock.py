@@ -41,6 +41,7 @@ from napari_liverdx.widgets.parts.panel import (
     scroll_column,
     set_tone,
 )
+from napari_liverdx.widgets.parts.qt_host import QtHost
 from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
@@ -67,7 +68,7 @@ class TrainDock(ReleasableDock):
         super().__init__()
         self.viewer = napari_viewer
         self.stop = CancelToken()
-        self.workers = Workers(self.stop)
+        self.workers = Workers(QtHost(self), self.stop)
         self.epochs: list[EpochResult] = []
         self.saved: TrainingSaved | None = None
         self._total = 1

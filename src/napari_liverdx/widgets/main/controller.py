@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Shapes
-from napari.utils.notifications import show_error, show_warning
-from qtpy.QtCore import QObject, QTimer, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError, ModelFileError
 from napari_liverdx.core.resolution import Mpp
@@ -41,7 +40,9 @@ from napari_liverdx.viewer.layers.visibility import Stage
 from napari_liverdx.widgets.main.ood_probe import OodProbe
 from napari_liverdx.widgets.main.reopen import Reopener
 from napari_liverdx.widgets.main.results_controller import FindingsController
+from napari_liverdx.widgets.parts.host import Host
 from napari_liverdx.widgets.parts.keys import Keys
+from napari_liverdx.widgets.parts.ticket import Ticket, Tickets
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers, once
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ __all__ = ["DockController"]
 REGIONS = "Regions to analyse"
 
 
-class DockController(QObject):
+class DockController:
     """The dock's logic: listens to the viewer, starts and stops workers, fills layers.
 
     Parameters
@@ -61,27 +62,27 @@ class DockController(QObject):
         The viewer.
     state : SessionState
         State of the dock.
-    parent : QObject
-        Qt parent.
+    host : Host
+        Time, threads and notifications.
     """
 
     about_to_run = Signal()
 
-    def __init__(self, viewer: ViewerModel, state: SessionState, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, viewer: ViewerModel, state: SessionState, host: Host) -> None:
+        self.host = host
         self.viewer = viewer
         self.state = state
         self.layer: Image | None = None
         self.slide: Slide | None = None
         self.stop = CancelToken()
-        self.workers = Workers(self.stop)
+        self.workers = Workers(host, self.stop)
         self.keys = Keys(viewer)
         self._stage = Stage(viewer)
-        self.findings = FindingsController(viewer, state, self.workers, self)
+        self.findings = FindingsController(viewer, state, self.workers, host)
         self.reopener = Reopener(self)
         self.closed = False
         self._folder_chosen = False
-        self._looks = 0
+        self._runs, self._looks = Tickets(), Tickets()
         self._probe = OodProbe(state, self.workers)
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -96,7 +97,7 @@ class DockController(QObject):
         try:
             data, meta, _ = slide_layer_data(open_slide(path))
         except LiverDxError as error:
-            show_error(str(error))
+            self.host.show_error(str(error))
             return
         layer = Image(data, **meta)
         self.viewer.add_layer(layer)
@@ -115,7 +116,7 @@ class DockController(QObject):
         try:
             self.slide = None if layer is None else slide_of_layer(layer)
         except LiverDxError as error:
-            show_error(str(error))
+            self.host.show_error(str(error))
             return
         self.layer = layer
         if layer is not None and layer in self.viewer.layers:
@@ -143,7 +144,7 @@ class DockController(QObject):
         try:
             self.take_mpp(Mpp.square(value, "given by user"))
         except LiverDxError as error:
-            show_error(str(error))
+            self.host.show_error(str(error))
 
     def take_mpp(self, mpp: Mpp) -> None:
         """Use a resolution from now on; nothing changes where it is the slide's already."""
@@ -164,16 +165,15 @@ class DockController(QObject):
         if slide is None:
             return
         self.state.slide = slide_facts(slide)
-        self._looks += 1
-        number = self._looks
+        ticket = self._looks.take()
 
         def found(facts: Any) -> None:
-            if number == self._looks:
+            if ticket.holds:
                 self.state.slide = facts
                 self._probe.start(self.slide)
 
         def failed(problem: str) -> None:
-            if number == self._looks:
+            if ticket.holds:
                 self._failed(problem)
 
         self.workers.start(once(inspect_slide, slide), found, failed)
@@ -189,7 +189,7 @@ class DockController(QObject):
         try:
             card = read_card(find_model(name))
         except ModelFileError as error:
-            show_error(str(error))
+            self.host.show_error(str(error))
             return False
         self.findings.drop()
         self.state.choose_card(name, card)
@@ -217,20 +217,19 @@ class DockController(QObject):
             self._failed(str(error))
             return
         for warning in plan.warnings:
-            show_warning(warning)
+            self.host.show_warning(warning)
         # From here on the run itself tells.
         self._probe.stop()
-        self.state.run_number += 1
+        ticket = self._runs.take()
         self.state.progress = None
         self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
         stop = self.stop.renew()
-        number = self.state.run_number
-        events = run(number, plan, slide, self.state.model, folder, stop)
+        events = run(plan, slide, self.state.model, folder, stop)
         self.workers.start(
             events,
-            self._on_event,
-            lambda problem: self._on_error(number, problem),
-            lambda: self._on_end(number),
+            lambda event: self._on_event(ticket, event),
+            lambda problem: self._on_error(ticket, problem),
+            lambda: self._on_end(ticket),
         )
         self.findings.follow()
 
@@ -262,8 +261,8 @@ class DockController(QObject):
             self.stop.throw()
             self.state.status, self.state.message = RunStatus.STOPPING, "Stopping…"
 
-    def _on_event(self, event: Started | Progressed) -> None:
-        if event.run_number != self.state.run_number or self.layer is None:
+    def _on_event(self, ticket: Ticket, event: Started | Progressed) -> None:
+        if not ticket.holds or self.layer is None:
             return
         if isinstance(event, Started):
             self.findings.show(event.store, self.layer)
@@ -272,8 +271,8 @@ class DockController(QObject):
             self.state.progress = event.progress
         self.findings.note()
 
-    def _on_end(self, number: int) -> None:
-        if number != self.state.run_number:
+    def _on_end(self, ticket: Ticket) -> None:
+        if not ticket.holds:
             return
         self.findings.settle()
         stopped = self.stop.event.is_set()
@@ -290,15 +289,15 @@ class DockController(QObject):
             text += f". {progress.failed} tiles could not be read and are left out"
         return text
 
-    def _on_error(self, number: int, problem: str) -> None:
-        if number != self.state.run_number:
+    def _on_error(self, ticket: Ticket, problem: str) -> None:
+        if not ticket.holds:
             return
         self.findings.settle()
         self._failed(problem)
 
     def _failed(self, problem: str) -> None:
         self.state.status, self.state.message = RunStatus.FAILED, problem
-        show_error(problem)
+        self.host.show_error(problem)
 
     @property
     def results(self) -> ResultLayers | None:
@@ -317,11 +316,11 @@ class DockController(QObject):
         # What was found on a slide goes with it; the stored results stay.
         orphans = self.findings.of_layer(layer)
         if orphans:
-            QTimer.singleShot(0, partial(self.findings.put_away, orphans))
+            self.host.run_later(0, partial(self.findings.put_away, orphans))
         if layer is self.layer:
             self.stop.throw()
-            self.state.run_number += 1
-            self._looks += 1
+            self._runs.void()
+            self._looks.void()
             self._probe.forget()
             self.findings.rest()
             self.layer, self.slide = None, None
@@ -337,8 +336,8 @@ class DockController(QObject):
         self.stop.throw()
         self._probe.stop()
         self.findings.close()
-        self.state.run_number += 1
-        self._looks += 1
+        self._runs.void()
+        self._looks.void()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.layer, self.slide = None, None
 

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
-from napari.utils.notifications import show_error, show_warning
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD
@@ -20,6 +19,7 @@ from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.result_reader import find_layer, open_slide_layer, placeholder_layer
 from napari_liverdx.widgets.main.results_controller import FindingsController
+from napari_liverdx.widgets.parts.host import Host
 
 __all__ = ["Reopener"]
 
@@ -30,6 +30,7 @@ class SlideHolder(Protocol):
     viewer: ViewerModel
     state: SessionState
     findings: FindingsController
+    host: Host
     closed: bool
 
     def slide_layers(self) -> list[Image]: ...
@@ -68,17 +69,17 @@ class Reopener:
         """
         control = self._control
         if control.state.status.is_active:
-            show_warning("A run is under way; open results when it has finished")
+            control.host.show_warning("A run is under way; open results when it has finished")
             return False
         try:
             store = ResultStore.open(path)
             layer = open_slide_layer(control.viewer, store, slide)
         except LiverDxError as error:
-            show_error(str(error))
+            control.host.show_error(str(error))
             return False
         view = ViewState.load(path)
         if layer is None:
-            show_warning(
+            control.host.show_warning(
                 f"{store.manifest.slide_name} was not found beside the result; open it to see "
                 "tissue and to review tiles"
             )

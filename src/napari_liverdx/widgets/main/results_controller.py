@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QElapsedTimer, QObject, QTimer, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.models.conformal import conformal_quantile
@@ -25,7 +25,7 @@ from napari_liverdx.session.state import SessionState
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.layers.base import SLIDE_KEY
 from napari_liverdx.viewer.layers.result import ResultLayers
-from napari_liverdx.widgets.parts.panel import halt
+from napari_liverdx.widgets.parts.host import Host
 from napari_liverdx.widgets.parts.workers import Workers, once
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _SAVE_MS = 800
 _LOG = logging.getLogger(__name__)
 
 
-class FindingsController(QObject):
+class FindingsController:
     """Shows one result and keeps layers, table and thresholds together.
 
     Results stay on a shelf while their layers are in the viewer, so that several slides and
@@ -56,8 +56,8 @@ class FindingsController(QObject):
         State of the dock.
     workers : Workers
         Where slow work runs.
-    parent : QObject
-        Qt parent.
+    host : Host
+        Time and notifications.
     """
 
     changed = Signal()
@@ -65,9 +65,8 @@ class FindingsController(QObject):
     viewed = Signal()
 
     def __init__(
-        self, viewer: ViewerModel, state: SessionState, workers: Workers, parent: QObject
+        self, viewer: ViewerModel, state: SessionState, workers: Workers, host: Host
     ) -> None:
-        super().__init__(parent)
         self.viewer = viewer
         self.state = state
         self.results: ResultLayers | None = None
@@ -76,14 +75,10 @@ class FindingsController(QObject):
         self._measurer: Measurer | None = None
         self._regions: tuple[NamedPolygon, ...] = ()
         self._workers = workers
+        self._host = host
         self._dirty = False
-        self._timer = QTimer(self)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.refresh)
-        self._saving = QTimer(self)
-        self._saving.setSingleShot(True)
-        self._saving.setInterval(_SAVE_MS)
-        self._saving.timeout.connect(self.save_view)
+        self._timer = host.timer(_REFRESH_MS, self.refresh, repeats=True)
+        self._saving = host.timer(_SAVE_MS, self.save_view)
 
     # -- which result --
 
@@ -115,7 +110,7 @@ class FindingsController(QObject):
         self._dirty = True
         self.changed.emit()
         self.viewed.emit()
-        QTimer.singleShot(0, self._measure)
+        self._host.run_later(0, self._measure)
 
     def of_layer(self, reference: Image | None) -> list[ResultLayers]:
         """Results on the shelf of one slide, newest last."""
@@ -168,7 +163,7 @@ class FindingsController(QObject):
 
     def save_view(self) -> None:
         """Keep with the shown result how it is looked at."""
-        halt(self._saving)
+        self._saving.stop()
         results = self.results
         if results is None:
             return
@@ -210,21 +205,21 @@ class FindingsController(QObject):
 
     def rest(self) -> None:
         """Stop following."""
-        halt(self._timer)
+        self._timer.stop()
 
     def refresh(self, *, force: bool = False) -> None:
         """Draw and measure what is new."""
         if self.results is None or not (self._dirty or force):
             return
-        clock = QElapsedTimer()
-        clock.start()
+        began = time.perf_counter()
         self.results.refresh(tiles=force)
         if self._measurer is not None:
             self._measurer.forget()
         self._dirty = True
         self._measure()
         # On large maps redraw less often, so that the viewer keeps most of its time.
-        self._timer.setInterval(max(_REFRESH_MS, 8 * clock.elapsed()))
+        spent_ms = round(1000 * (time.perf_counter() - began))
+        self._timer.interval = max(_REFRESH_MS, 8 * spent_ms)
 
     # -- what is measured --
 
@@ -235,8 +230,8 @@ class FindingsController(QObject):
             self.results.set_threshold(name, value)
             self._saving.start()
             self._dirty = True
-            if not self._timer.isActive():
-                QTimer.singleShot(0, self._measure)
+            if not self._timer.is_running:
+                self._host.run_later(0, self._measure)
 
     def set_error_rate(self, rate: float) -> None:
         """Count what the model cannot be sure of apart; 0 switches it off."""
@@ -356,10 +351,9 @@ class FindingsController(QObject):
     def _say(self, text: str) -> None:
         self.state.message = text
 
-    @staticmethod
-    def _not_written(say: Callable[[str], object]) -> Callable[[str], None]:
+    def _not_written(self, say: Callable[[str], object]) -> Callable[[str], None]:
         def tell(problem: str) -> None:
             say("Nothing was written")
-            show_error(problem)
+            self._host.show_error(problem)
 
         return tell

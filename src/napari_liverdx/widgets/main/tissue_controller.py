@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from qtpy.QtCore import QObject, QTimer
+from psygnal import Signal
 
 from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel
 from napari_liverdx.viewer.layers.tissue import (
@@ -17,8 +17,6 @@ from napari_liverdx.viewer.layers.tissue import (
     tissue_layer,
     was_edited,
 )
-from napari_liverdx.widgets.main.tissue_panel import TissuePanel
-from napari_liverdx.widgets.parts.panel import halt
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
@@ -26,41 +24,36 @@ if TYPE_CHECKING:
 __all__ = ["TissueController"]
 
 
-class TissueController(QObject):
+class TissueController:
     """The tissue of the chosen slide: found, shown, edited, and read when a run starts.
 
     Each slide keeps a layer of its own; without one, what was found is analysed.
+
+    Signals: ``read_anew(TissueMap | None, float | None)`` with what is analysed and the area of a
+    level-0 pixel in µm², where it is known; ``layer_changed(bool, TissueLabel | None)`` with
+    whether the layer is seen and what its brush paints, if anything.
 
     Parameters
     ----------
     control : DockController
         The dock's logic.
-    panel : TissuePanel
-        What it shows itself in.
     """
 
-    def __init__(self, control: DockController, panel: TissuePanel) -> None:
-        super().__init__(control)
+    read_anew = Signal(object, object)
+    layer_changed = Signal(bool, object)
+
+    def __init__(self, control: DockController) -> None:
         self.control = control
         self.viewer = control.viewer
         self.state = control.state
-        self.panel = panel
         self.kept: frozenset[TissueLabel] = frozenset()
         self.layer: Labels | None = None
         # One reading for the many events of a stroke.
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(30)
-        self._timer.timeout.connect(self.read)
+        self._timer = control.host.timer(30, self.read)
         self.state.events.slide.connect(self._on_slide)
         # Last, so that the viewer is done with one layer before another goes.
         self.viewer.layers.events.removed.connect(self._on_removed, position="last")
         control.about_to_run.connect(self.read)
-        panel.shown.connect(self.show)
-        panel.edit_toggled.connect(self.edit)
-        panel.brush_chosen.connect(self.choose_brush)
-        panel.reset_requested.connect(self.reset)
-        panel.kept.connect(self.keep)
 
     # -- intentions --
 
@@ -107,7 +100,7 @@ class TissueController(QObject):
 
     def read(self) -> None:
         """Take the tissue as it is now for the next run."""
-        halt(self._timer)
+        self._timer.stop()
         facts = self.state.slide
         if facts is None or facts.tissue_map is None:
             self.state.tissue = None
@@ -116,7 +109,7 @@ class TissueController(QObject):
         else:
             self.state.tissue = map_of_layer(self.layer, self.kept)
         mpp = None if facts is None else facts.mpp
-        self.panel.show_map(self.state.tissue, None if mpp is None else mpp.x * mpp.y)
+        self.read_anew.emit(self.state.tissue, None if mpp is None else mpp.x * mpp.y)
         self._show_layer()
 
     # -- what changed --
@@ -175,7 +168,7 @@ class TissueController(QObject):
             erases = self.layer.mode == "erase" or self.layer.selected_label == 0
             brush = TissueLabel.GLASS if erases else TissueLabel.TISSUE
         visible = self.layer is not None and bool(self.layer.visible)
-        self.panel.show_layer(visible=visible, brush=brush)
+        self.layer_changed.emit(visible, brush)
 
     def _on_removed(self, event: Any) -> None:
         gone = event.value
@@ -191,7 +184,7 @@ class TissueController(QObject):
 
     def release(self) -> None:
         """Let go of the viewer; layers stay."""
-        halt(self._timer)
+        self._timer.stop()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.state.events.slide.disconnect(self._on_slide)

@@ -108,7 +108,7 @@ class TissuePanel(Panel):
         self.note.setText("Edited by hand; Analyze uses it as it is now" if edited else "")
         self.note.setVisible(edited)
 
-    def show_layer(self, *, visible: bool, brush: TissueLabel | None) -> None:
+    def show_layer(self, visible: bool, brush: TissueLabel | None) -> None:
         """Follow the tissue layer: whether it is seen, and what its brush paints, if anything."""
         self.show_box.setChecked(visible)
         self.edit_button.setChecked(brush is not None)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, QTimer, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.geometry import Region
@@ -23,7 +22,7 @@ from napari_liverdx.training.interactive.annotation_store import (
 from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
 from napari_liverdx.viewer.layers.annotation import AnnotationLayer
 from napari_liverdx.viewer.layers.slide_source import slide_of_layer
-from napari_liverdx.widgets.parts.panel import halt
+from napari_liverdx.widgets.parts.ticket import Tickets
 from napari_liverdx.widgets.parts.workers import once
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ __all__ = ["AnnotationManager"]
 _REST_MS = 250
 
 
-class AnnotationManager(QObject):
+class AnnotationManager:
     """The layers one teaches on, and what they and the review hold.
 
     Signals: ``changed()`` when something was drawn, undone or chosen; ``counted()`` when
@@ -44,8 +43,6 @@ class AnnotationManager(QObject):
     ----------
     control : DockController
         The dock's logic.
-    parent : QObject
-        Qt parent.
 
     Attributes
     ----------
@@ -62,20 +59,16 @@ class AnnotationManager(QObject):
     changed = Signal()
     counted = Signal()
 
-    def __init__(self, control: DockController, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, control: DockController) -> None:
         self._control = control
         self._layers: list[AnnotationLayer] = []
         self._unsaved: list[AnnotationLayer] = []
-        self._counts = 0
+        self._counts = Tickets()
         self.summary: AnnotationSummary | None = None
         self.problem = ""
         self.with_kept = True
         self.notes: tuple[str, ...] = ()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REST_MS)
-        self._timer.timeout.connect(self.count)
+        self._timer = control.host.timer(_REST_MS, self.count)
         control.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -120,7 +113,7 @@ class AnnotationManager(QObject):
             folder = self.folder
             taught = folder.of(slide) if folder.knows(slide) else None
         except LiverDxError as error:
-            show_error(str(error))
+            self._control.host.show_error(str(error))
             return False
         if taught is not None and taught.shapes:
             viewer = self._control.viewer
@@ -169,7 +162,7 @@ class AnnotationManager(QObject):
                 slide = slide_of_layer(teaching.reference)
                 self.folder.keep(slide, teaching.regions())
             except LiverDxError as error:
-                show_error(str(error))
+                self._control.host.show_error(str(error))
 
     def _keep_corrections(self, card: ModelCard) -> None:
         results, slide = self._control.findings.results, self._control.slide
@@ -237,20 +230,19 @@ class AnnotationManager(QObject):
 
     def count(self) -> None:
         """Count what was taught, in the background."""
-        halt(self._timer)
+        self._timer.stop()
         card = self._control.state.card
         if card is None or self._control.closed:
             return
-        self._counts += 1
-        number = self._counts
+        ticket = self._counts.take()
 
         def found(summary: Any) -> None:
-            if number == self._counts:
+            if ticket.holds:
                 self.summary, self.problem = summary, ""
                 self.counted.emit()
 
         def failed(problem: str) -> None:
-            if number == self._counts:
+            if ticket.holds:
                 self.summary, self.problem = None, problem
                 self.counted.emit()
 
@@ -267,8 +259,8 @@ class AnnotationManager(QObject):
 
     def close(self) -> None:
         """Keep what was drawn and let go of the viewer."""
-        self._counts += 1
-        halt(self._timer)
+        self._counts.void()
+        self._timer.stop()
         self.save()
         self._control.viewer.layers.events.removed.disconnect(self._on_removed)
         for teaching in self._layers:

@@ -6,12 +6,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, QTimer, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.session.compare import Comparison, Side, compare
-from napari_liverdx.viewer.layers.linked_canvas import LinkedCanvas
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.swipe import (
     A_COLOR,
@@ -20,9 +18,9 @@ from napari_liverdx.viewer.layers.swipe import (
     difference_layer,
     side_layer,
 )
-from napari_liverdx.widgets.parts.panel import halt
 
 if TYPE_CHECKING:
+    from napari_liverdx.viewer.layers.linked_canvas import LinkedCanvas
     from napari_liverdx.widgets.main.controller import DockController
 
 __all__ = ["CompareController", "Mode"]
@@ -39,7 +37,7 @@ class Mode(StrEnum):
     SECOND = "Second canvas"
 
 
-class CompareController(QObject):
+class CompareController:
     """Holds what is compared and draws it.
 
     Signals: ``compared(Comparison | None)``, ``swiped(float)`` when the line was dragged on the
@@ -49,8 +47,6 @@ class CompareController(QObject):
     ----------
     control : DockController
         The dock's logic.
-    parent : QObject
-        Qt parent.
 
     Attributes
     ----------
@@ -66,8 +62,7 @@ class CompareController(QObject):
     swiped = Signal(float)
     ended = Signal()
 
-    def __init__(self, control: DockController, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, control: DockController) -> None:
         self._control = control
         self.mode = Mode.OFF
         self.chosen: list[ResultLayers | None] = [None, None]
@@ -77,10 +72,7 @@ class CompareController(QObject):
         self._difference: Labels | None = None
         self._linked: LinkedCanvas | None = None
         self._first = None
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(_LATER_MS)
-        self._later.timeout.connect(self.update)
+        self._later = control.host.timer(_LATER_MS, self.update)
         control.viewer.layers.events.removed.connect(self._on_removed)
 
     # -- what is compared --
@@ -139,6 +131,9 @@ class CompareController(QObject):
         if mode is Mode.SWIPE:
             self._swipe = Swipe(viewer, layer, *sides, self.swiped.emit)
         elif mode is Mode.SECOND:
+            # A canvas needs a window, and its import a Qt binding.
+            from napari_liverdx.viewer.layers.linked_canvas import LinkedCanvas
+
             self._first = side_layer(sides[0], layer, "A", A_COLOR)
             viewer.add_layer(self._first)
             viewer.layers.selection.active = layer
@@ -160,7 +155,7 @@ class CompareController(QObject):
         try:
             comparison = compare(*sides)
         except LiverDxError as error:
-            show_error(str(error))
+            self._control.host.show_error(str(error))
             self.compared.emit(None)
             return None
         if self.mode is Mode.DIFFERENCE:
@@ -176,7 +171,7 @@ class CompareController(QObject):
 
     def clear(self) -> None:
         """Take what is drawn away and show the results' own maps again."""
-        halt(self._later)
+        self._later.stop()
         was = self.mode
         self.mode = Mode.OFF
         if was is Mode.OFF:
@@ -197,7 +192,7 @@ class CompareController(QObject):
     def _on_removed(self, event: Any) -> None:
         # Taken away by hand, not by this comparison, which is off while it clears.
         if self.mode is not Mode.OFF and COMPARE_KEY in event.value.metadata:
-            QTimer.singleShot(0, self._end)
+            self._control.host.run_later(0, self._end)
 
     def _end(self) -> None:
         if self.mode is not Mode.OFF:

@@ -79,7 +79,7 @@ class ComparePage(Tab):
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
-        self.control = CompareController(controller, self)
+        self.control = CompareController(controller)
         self.boxes = (_SideBox("A", A_COLOR), _SideBox("B", B_COLOR))
         self.fill(self._build_sides(), self._build_figures())
         self._connect()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.inference.explain import Explanation, tile_at
@@ -17,6 +17,7 @@ from napari_liverdx.session.explain import (
     grid_to_explain,
 )
 from napari_liverdx.viewer.layers.explain import ExplainLayers
+from napari_liverdx.widgets.parts.ticket import Tickets
 from napari_liverdx.widgets.parts.workers import once
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ExplainController"]
 
 
-class ExplainController(QObject):
+class ExplainController:
     """Turns places on the slide into explanations.
 
     One request is at work at a time, the newest waits, those between are forgotten; an answer
@@ -40,20 +41,17 @@ class ExplainController(QObject):
     ----------
     controller : DockController
         The dock's logic.
-    parent : QObject
-        Qt parent.
     """
 
     asked = Signal(str)
     answered = Signal(object)
     failed = Signal(str)
 
-    def __init__(self, controller: DockController, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, controller: DockController) -> None:
         self._controller = controller
         self.layers = ExplainLayers(controller.viewer)
         self.answer: Explained | None = None
-        self._number = 0
+        self._asked = Tickets()
         self._at_work = False
         self._waiting: ExplainRequest | None = None
         self._last: ExplainRequest | None = None
@@ -106,8 +104,8 @@ class ExplainController(QObject):
             self._ask(replace(self._last, class_name=name))
 
     def _ask(self, request: ExplainRequest) -> None:
-        self._number += 1
-        self._last = self._waiting = replace(request, number=self._number)
+        number = self._asked.take().number
+        self._last = self._waiting = replace(request, number=number)
         self.asked.emit(f"Explaining tile {request.tile.row}, {request.tile.col}…")
         self._next()
 
@@ -130,7 +128,7 @@ class ExplainController(QObject):
         self._on_end()
 
     def _on_answer(self, answer: Explained) -> None:
-        if answer.number != self._number or self._released:
+        if answer.number != self._asked.newest or self._released:
             return
         self.answer = answer
         self._draw_maps()
@@ -161,7 +159,7 @@ class ExplainController(QObject):
     def forget(self) -> None:
         """Show nothing any more: the slide or the model is another one."""
         had = self._last is not None
-        self._number += 1
+        self._asked.void()
         self._waiting = self._last = self._of_layer = self.answer = None
         self.layers.remove()
         if had:

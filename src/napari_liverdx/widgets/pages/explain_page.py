@@ -47,7 +47,7 @@ class ExplainPage(Tab):
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
-        self.control = ExplainController(controller, self)
+        self.control = ExplainController(controller)
         self.fill(self._build_choice(), self._build_answer())
         self._connect()
         controller.keys.bind("E", "Explain the tile under the pointer", self.explain_under_pointer)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtCore import QObject, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.models.card import ModelCard
@@ -38,6 +37,7 @@ from napari_liverdx.training.interactive.finetune import FinetuneResult
 from napari_liverdx.training.interactive.head import EncodingProgress
 from napari_liverdx.viewer.layers.versions import show_both, take_away
 from napari_liverdx.widgets.pages.annotations import AnnotationManager
+from napari_liverdx.widgets.parts.ticket import Tickets
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ __all__ = ["FinetuneController"]
 EPOCHS = 20
 
 
-class FinetuneController(QObject):
+class FinetuneController:
     """Tunes the chosen model with what was taught, and keeps its versions.
 
     Signals: ``changed()`` when a run began or ended or a version was decided on; ``progressed()``
@@ -58,8 +58,6 @@ class FinetuneController(QObject):
     ----------
     control : DockController
         The dock's logic.
-    parent : QObject
-        Qt parent.
 
     Attributes
     ----------
@@ -83,12 +81,11 @@ class FinetuneController(QObject):
     changed = Signal()
     progressed = Signal()
 
-    def __init__(self, control: DockController, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, control: DockController) -> None:
         self.control = control
-        self.material = AnnotationManager(control, self)
+        self.material = AnnotationManager(control)
         self.stop = CancelToken()
-        self.workers = Workers(self.stop)
+        self.workers = Workers(control.host, self.stop)
         self.n_epochs = EPOCHS
         self.epochs: list[EpochResult] = []
         self.batches: list[BatchDone] = []
@@ -99,7 +96,7 @@ class FinetuneController(QObject):
         self.rows: tuple[ClassChange, ...] = ()
         self.pairs: list[tuple[Image, Image]] = []
         self._reference: Image | None = None
-        self._work, self._run = "", 0
+        self._work, self._runs = "", Tickets()
         self._closed = False
 
     # -- state --
@@ -152,7 +149,7 @@ class FinetuneController(QObject):
         """Another model was chosen: what runs is about the one before, and ends."""
         if self._work:
             # What it still says is dropped; nothing else starts before it has ended.
-            self._run += 1
+            self._runs.void()
             self.stop.throw()
             self.batches, self.share = [], 0.0
             self._say("Another model was chosen; stopping what ran for the one before …")
@@ -168,7 +165,7 @@ class FinetuneController(QObject):
         try:
             opened, kept = self.material.collect()
         except LiverDxError as error:
-            show_error(str(error))
+            self.control.host.show_error(str(error))
             return
         self._take_maps_away()
         self.epochs, self.batches, self.outcome, self.share = [], [], None, 0.0
@@ -187,7 +184,6 @@ class FinetuneController(QObject):
             self.progressed.emit()
 
     def _begin(self, work: str, message: str) -> None:
-        self._run += 1
         self._work = work
         self._say(message)
         self.changed.emit()
@@ -196,19 +192,19 @@ class FinetuneController(QObject):
         self, work: Iterator[Any], received: Callable[[Any], None], ended: Callable[[], None]
     ) -> None:
         """Run in the background; once another model is chosen only the end still counts."""
-        number = self._run
+        ticket = self._runs.take()
 
         def take(event: Any) -> None:
-            if not self._closed and number == self._run:
+            if not self._closed and ticket.holds:
                 received(event)
 
         def end() -> None:
             if not self._closed:
-                (ended if number == self._run else self._on_dropped)()
+                (ended if ticket.holds else self._on_dropped)()
 
         def fail(problem: str) -> None:
             if not self._closed:
-                self._failed(problem) if number == self._run else self._on_dropped()
+                self._failed(problem) if ticket.holds else self._on_dropped()
 
         self.workers.start(work, take, fail, end)
 
@@ -251,7 +247,7 @@ class FinetuneController(QObject):
             return
         self._work = ""
         self._say(problem, "error")
-        show_error(problem)
+        self.control.host.show_error(problem)
         self.changed.emit()
 
     def _say(self, text: str, tone: str = "plain") -> None:
@@ -267,7 +263,7 @@ class FinetuneController(QObject):
             return
         if self.control.state.status.is_active:
             # Both could write into the same result.
-            show_warning("An analysis is running; see both when it has ended")
+            self.control.host.show_warning("An analysis is running; see both when it has ended")
             return
         results = self.control.findings.results
         store = None if results is None else results.store
@@ -341,7 +337,7 @@ class FinetuneController(QObject):
         try:
             path = accept(card, folder, self._shown())
         except LiverDxError as error:
-            show_error(str(error))
+            self.control.host.show_error(str(error))
             return
         made = None if self.maps is None else self.maps.after
         self._take_maps_away()
@@ -350,7 +346,7 @@ class FinetuneController(QObject):
         if made is not None and made.path.exists() and reference is not None:
             self.control.findings.show(made, reference)
             self.control.findings.refresh(force=True)
-        show_info(f"Kept as {path.name}")
+        self.control.host.show_info(f"Kept as {path.name}")
         self._say(f"Kept as {read_card(path).title}, which is used from now on.")
         self.changed.emit()
 

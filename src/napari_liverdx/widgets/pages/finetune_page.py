@@ -48,7 +48,7 @@ class FinetunePage(Tab):
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
-        self.control = FinetuneController(controller, self)
+        self.control = FinetuneController(controller)
         self.versions = VersionsPanel()
         self._released = False
         self._clock = QTimer(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,41 +20,13 @@ from qtpy.QtWidgets import (
 
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Verdict
+from napari_liverdx.widgets.pages.review_card import THUMBNAIL, VERDICT_COLORS, Card
 
-__all__ = ["THUMBNAIL", "VERDICT_COLORS", "Card", "Gallery"]
-
-THUMBNAIL = 96
-"""Side of a thumbnail in pixels."""
-
-VERDICT_COLORS = {Verdict.ACCEPTED: "#009e73", Verdict.REJECTED: "#d55e00"}
-"""Okabe & Ito 2008: told apart with every kind of colour vision."""
+__all__ = ["Gallery"]
 
 _PAD = 4
 _CAPTION = 18
 _CARD, _PICTURE = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What stands on a thumbnail.
-
-    Attributes
-    ----------
-    tile : TileIndex
-    caption : str
-        A few letters under the picture.
-    color : str
-        Of the class that was called.
-    tip : str
-        All that is known, for the tooltip.
-    verdict : Verdict or None
-    """
-
-    tile: TileIndex
-    caption: str
-    color: str
-    tip: str
-    verdict: Verdict | None = None
 
 
 class Gallery(QListWidget):

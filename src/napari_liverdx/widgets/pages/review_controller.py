@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QObject, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.grid import TileIndex
@@ -19,7 +18,7 @@ from napari_liverdx.session.review import Order, Review, predicted_class, rank_t
 from napari_liverdx.slides.tiles import Thumbnail, read_thumbnails
 from napari_liverdx.viewer.layers.camera import fly_to
 from napari_liverdx.viewer.layers.review import ReviewLayer
-from napari_liverdx.widgets.pages.gallery import THUMBNAIL, VERDICT_COLORS, Card
+from napari_liverdx.widgets.pages.review_card import THUMBNAIL, VERDICT_COLORS, Card
 
 if TYPE_CHECKING:
     from napari_liverdx.viewer.layers.result import ResultLayers
@@ -31,7 +30,7 @@ _STEP = 48
 """Thumbnails that are shown at first and added by "More"."""
 
 
-class ReviewController(QObject):
+class ReviewController:
     """Keeps the list of tiles, their pictures and the decisions on them.
 
     Signals: ``listed(list)`` of `Card` when the list changed, ``pictured(Thumbnail)``,
@@ -42,8 +41,6 @@ class ReviewController(QObject):
     ----------
     control : DockController
         The dock's logic.
-    parent : QObject
-        Qt parent.
 
     Attributes
     ----------
@@ -56,8 +53,7 @@ class ReviewController(QObject):
     changed = Signal(object)
     moved = Signal(object)
 
-    def __init__(self, control: DockController, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, control: DockController) -> None:
         self._control = control
         self.order = Order.HIGHEST_PROBABILITY
         self.undecided_only = False
@@ -86,7 +82,7 @@ class ReviewController(QObject):
             try:
                 self._start(results)
             except LiverDxError as error:
-                show_error(str(error))
+                self._control.host.show_error(str(error))
         self.list_tiles()
 
     def _start(self, results: ResultLayers) -> None:
@@ -147,7 +143,7 @@ class ReviewController(QObject):
 
         grid = self.review.store.manifest.grid
         work = read_thumbnails(slide, grid, tiles, 2 * THUMBNAIL, stop)
-        self._control.workers.start(work, received, show_error)
+        self._control.workers.start(work, received, self._control.host.show_error)
 
     def card(self, tile: TileIndex) -> Card:
         """What stands on a tile's thumbnail."""
@@ -229,7 +225,7 @@ class ReviewController(QObject):
         try:
             what(self.review, self.current)
         except LiverDxError as error:
-            show_error(str(error))
+            self._control.host.show_error(str(error))
 
     def _step(self, what: Any) -> None:
         if self.review is None:
@@ -237,7 +233,7 @@ class ReviewController(QObject):
         try:
             tile = what(self.review)
         except LiverDxError as error:
-            show_error(str(error))
+            self._control.host.show_error(str(error))
             return
         if tile is not None:
             self.choose(tile)
@@ -265,7 +261,7 @@ class ReviewController(QObject):
         try:
             write_decisions(path, store.decisions, store.manifest.grid)
         except LiverDxError as error:
-            show_error(str(error))
+            self._control.host.show_error(str(error))
             return False
         return True
 

@@ -25,8 +25,9 @@ from napari_liverdx.session.review import Order
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.slides.tiles import Thumbnail
 from napari_liverdx.widgets.main.page import Tab
-from napari_liverdx.widgets.pages.gallery import Card, Gallery
+from napari_liverdx.widgets.pages.gallery import Gallery
 from napari_liverdx.widgets.pages.overview_panel import OverviewPanel
+from napari_liverdx.widgets.pages.review_card import Card
 from napari_liverdx.widgets.pages.review_controller import ReviewController
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 
@@ -47,7 +48,7 @@ class ReviewPage(Tab):
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
-        self.control = ReviewController(controller, self)
+        self.control = ReviewController(controller)
         self._stale = True
         self.overview = OverviewPanel(controller)
         tiles = self._build_tiles()

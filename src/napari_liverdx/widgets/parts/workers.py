@@ -1,18 +1,17 @@
-"""Generators in worker threads, for the dock."""
+"""Generators that work in the background, for the docks."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from napari.qt.threading import thread_worker
-from qtpy.QtCore import QObject, Signal
+from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.widgets.parts.host import Host
 
 __all__ = ["CancelToken", "Workers", "once"]
 
@@ -35,32 +34,33 @@ class CancelToken:
         self.event.set()
 
 
-class _Bridge(QObject):
-    """Carries values from a worker thread to the thread it was made in."""
-
-    value = Signal(object)
-
-
 class Workers:
     """The workers of one dock.
 
-    A worker pumps a generator to its end even when napari asks it to quit: the stop switch ends
-    the generator instead, so that what it holds open is written and closed.
+    A generator is always taken to its end, also when the program wants to quit: the stop switch
+    ends it instead, so that what it holds open is written and closed.
+
+    Signals: ``idle()`` when the last one has left.
 
     Parameters
     ----------
+    host : Host
+        Runs them.
     stop : CancelToken
-        Thrown when napari quits its workers.
+        Thrown when the program wants to quit.
     """
 
-    def __init__(self, stop: CancelToken) -> None:
+    idle = Signal()
+
+    def __init__(self, host: Host, stop: CancelToken) -> None:
+        self._host = host
         self._stop = stop
-        self._active: list[Any] = []
+        self._active = 0
 
     @property
     def are_busy(self) -> bool:
         """Whether any is at work."""
-        return bool(self._active)
+        return self._active > 0
 
     def start(
         self,
@@ -69,42 +69,32 @@ class Workers:
         failed: Callable[[str], object],
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """Run a generator in a worker thread; its values, its error and its end come back here."""
-        problems: list[_Problem] = []
-        # Taken out by the worker: nothing must hold the generator once it is done.
-        job = [work]
-        bridge = _Bridge()
-
-        def pump() -> None:
-            for value in _guarded(job.pop()):
-                # The window, and the bridge with it, may be gone already.
-                with suppress(RuntimeError):
-                    bridge.value.emit(value)
-                if worker.abort_requested:
-                    self._stop.throw()
+        """Run a generator in the background; its values, its error and its end come back here."""
 
         def take(value: Any) -> None:
             if isinstance(value, _Problem):
-                problems.append(value)
                 failed(value.text)
+            elif isinstance(value, _End):
+                ended()
             else:
                 received(value)
 
-        def gone() -> None:
-            with suppress(ValueError):
-                self._active.remove(worker)
+        def left() -> None:
+            self._active -= 1
+            if not self._active:
+                self.idle.emit()
 
-        bridge.value.connect(take)
-        worker = thread_worker(pump)()
-        worker.returned.connect(lambda _: None if problems else ended())
-        worker.finished.connect(gone)
-        self._active.append(worker)
-        worker.start()
+        self._active += 1
+        self._host.run_in_background(_guarded(work), take, left, self._stop.throw)
 
 
 @dataclass(frozen=True)
 class _Problem:
     text: str
+
+
+class _End:
+    """Said after the last value of work that went well."""
 
 
 def _guarded(work: Iterator[Any]) -> Iterator[Any]:
@@ -121,6 +111,8 @@ def _guarded(work: Iterator[Any]) -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001
         _LOG.exception("unexpected error in a worker")
         yield _Problem(f"Unexpected problem: {error!r}")
+    else:
+        yield _End()
 
 
 def once(work: Callable[..., Any], *arguments: Any) -> Iterator[Any]:

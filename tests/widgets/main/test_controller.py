@@ -1,0 +1,223 @@
+"""The dock's logic without a window: open, run, cancel, damage, removal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.session.state import RunStatus
+from napari_liverdx.slides.slide import Slide
+from napari_liverdx.widgets.main.controller import DockController
+from tests.support.control import analyze_and_settle, open_and_settle
+from tests.support.host import StepHost
+from tests.support.models import make_card
+from tests.support.paths import CMU
+from tests.support.slides import corrupt_tile, write_pyramid
+
+
+def test_a_run_fills_layers_and_measures(
+    viewer: ViewerModel, control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FINISHED
+    assert control.state.message.startswith("Finished")
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["small", "Tiles · small", "Liver with fat · small"]
+    assert len(control.state.measures) == 3
+    store = ResultStore.open(small_slide.parent / "results" / "small.tiny.liverdx.zarr")
+    assert store.is_complete
+    assert (viewer.layers["Liver with fat · small"].data == store.probabilities[2]).all()
+
+
+def test_cancel_keeps_the_tiles_and_the_next_run_goes_on(
+    viewer: ViewerModel, control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    assert control.state.status is RunStatus.RUNNING
+    host.run_until(lambda: (p := control.state.progress) is not None and 0 < p.done < p.total)
+    control.cancel()
+    assert control.state.status is RunStatus.STOPPING
+    host.settle()
+    progress = control.state.progress
+    assert progress is not None
+    assert control.state.status is RunStatus.STOPPED
+    assert 0 < progress.done < progress.total
+    assert f"Stopped after {progress.done}" in control.state.message
+    assert control.results is not None
+    kept = ResultStore.open(control.results.store.path)
+    assert kept.count(TileState.DONE) == progress.done
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FINISHED
+    assert control.state.progress.done == progress.total
+    assert sum(layer.name.startswith("Liver with fat") for layer in viewer.layers) == 1
+
+
+def test_layers_and_table_follow_while_it_runs(
+    viewer: ViewerModel, control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.run_until(lambda: any(m.area_mm2 > 0 for m in control.state.measures))
+    assert control.state.status is RunStatus.RUNNING
+    assert viewer.layers["Liver with fat · small"].data.max() > 0
+    host.settle()
+
+
+def test_an_event_of_a_run_that_is_over_is_dropped(
+    viewer: ViewerModel, control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.step()
+    viewer.layers.remove("small")
+    host.settle()
+    assert control.state.slide is None
+    assert control.state.progress is None
+    assert control.state.status is RunStatus.IDLE
+    assert control.state.message == ""
+    assert [layer.name for layer in viewer.layers] == []
+
+
+def test_bad_slides_are_told(control: DockController, host: StepHost, tmp_path: Path) -> None:
+    text = tmp_path / "text.svs"
+    text.write_text("no picture")
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(CMU.read_bytes()[:500_000])
+    for path, words in ((text, "not an image"), (cut, "truncated"), (tmp_path / "no", "no such")):
+        control.open_path(path)
+        assert words in host.told[-1]
+        assert str(path) in host.told[-1]
+    assert len(control.viewer.layers) == 0
+
+
+def test_bad_model_keeps_the_good_one(
+    control: DockController, host: StepHost, tmp_path: Path, tiny_file: Path
+) -> None:
+    bad = tmp_path / "bad.pt"
+    bad.write_bytes(b"\x80\x04junk")
+    assert not control.choose_model(str(bad))
+    assert "pickle" in host.told[-1]
+    assert control.state.model == str(tiny_file)
+
+
+def test_no_tissue_is_told(control: DockController, host: StepHost, tmp_path: Path) -> None:
+    path = tmp_path / "glass.tif"
+    write_pyramid(path, np.full((600, 700, 3), 243, np.uint8))
+    open_and_settle(control, host, path)
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FAILED
+    assert "no tissue" in host.told[-1]
+    assert "no tissue" in control.state.message
+
+
+def test_a_missing_resolution_is_taken_from_the_user(
+    viewer: ViewerModel, control: DockController, host: StepHost, tmp_path: Path, sample: Slide
+) -> None:
+    path = tmp_path / "no-mpp.tif"
+    write_pyramid(path, sample.read_region(0, 1900, 500, 700, 600), mpp=None)
+    open_and_settle(control, host, path)
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FAILED
+    assert "µm per pixel" in control.state.message
+    control.set_mpp(50)
+    assert "µm" in host.told[-1]
+    control.set_mpp(0.5)
+    host.settle()
+    assert control.state.status is RunStatus.IDLE
+    assert tuple(viewer.layers["no-mpp"].scale) == (0.5, 0.5)
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FINISHED
+    assert control.results is not None
+    assert control.results.store.manifest.mpp_source == "given by user"
+
+
+def test_corrupt_tile_is_counted(
+    control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    corrupt_tile(small_slide, 3 * 9 + 4)
+    open_and_settle(control, host, small_slide)
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FINISHED
+    assert "could not be read" in control.state.message
+    assert control.state.progress.failed >= 1
+
+
+def test_result_of_another_model_is_left_alone(
+    control: DockController, host: StepHost, small_slide: Path, tiny_file: Path, tmp_path: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    analyze_and_settle(control, host)
+    other = tmp_path / "tiny2.safetensors"
+    save_model_file(other, load_model_file(tiny_file).network, make_card(version="2"))
+    control.choose_model(str(other))
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FAILED
+    assert "another run" in host.told[-1]
+    # A run of another extent has a place of its own.
+    control.choose_model(str(tiny_file))
+    control.state.overlap = 2 / 7
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FINISHED
+
+
+def test_unwritable_folder_is_told(
+    control: DockController, host: StepHost, small_slide: Path, tmp_path: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way")
+    control.state.out_folder = blocker / "results"
+    analyze_and_settle(control, host)
+    assert control.state.status is RunStatus.FAILED
+    assert "cannot be written" in host.told[-1]
+
+
+def test_closing_ends_a_run_and_keeps_its_tiles(
+    control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.run_until(lambda: (p := control.state.progress) is not None and p.done > 0)
+    control.close()
+    host.settle()
+    assert not control.is_busy
+    kept = ResultStore.open(small_slide.parent / "results" / "small.tiny.liverdx.zarr")
+    assert kept.count(TileState.DONE) > 0
+    assert not kept.is_complete
+
+
+def test_a_program_that_quits_ends_a_run(
+    control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.run_until(lambda: (p := control.state.progress) is not None and p.done > 0)
+    host.quit()
+    assert control.state.status is RunStatus.STOPPED
+
+
+@pytest.mark.parametrize("kind", ["known", "unexpected"])
+def test_what_fails_in_the_background_is_told(
+    control: DockController, host: StepHost, kind: str, small_slide: Path
+) -> None:
+    """A slide that is gone by the time it is read, and a bug of ours."""
+    error = SlideReadError("the slide is gone") if kind == "known" else ZeroDivisionError("oh")
+    told: list[str] = []
+
+    def work() -> object:
+        raise error
+        yield
+
+    control.workers.start(work(), lambda _: None, told.append, lambda: told.append("ended"))
+    host.settle()
+    assert len(told) == 1
+    assert ("the slide is gone" if kind == "known" else "Unexpected problem") in told[0]
+    assert not control.is_busy
