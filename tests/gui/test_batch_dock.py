@@ -203,11 +203,11 @@ def test_result_opens_in_the_other_dock_if_that_is_there(
 
 def filled(many: BatchDock) -> None:
     """Three slides with made-up tissue, one without."""
-    many.model.add(ListedSlideFile(Path(f"/nowhere/{n}.tif")) for n in "dacb")
+    many.controller.slides.add(ListedSlideFile(Path(f"/nowhere/{n}.tif")) for n in "dacb")
     for index, tissue in enumerate((3.0, 10.0, 2.0)):
         item = many.model.items[index]
         step = SlideStep(SlideState.WAITING, item.row)
-        many.model.take(index, step.to(SlideState.DONE, "Done", tissue_mm2=tissue))
+        many.controller.slides.take(index, step.to(SlideState.DONE, "Done", tissue_mm2=tissue))
 
 
 def test_table_sorts_by_values_with_gaps_below(many: BatchDock) -> None:
@@ -293,7 +293,7 @@ def test_the_dock_begins_as_preferred(
     own_preferences.sharing.hide_names = True
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
     dock.add_paths([mixed_slides / "a"])
-    assert dock.card.name == "tiny"
+    assert dock.controller.card.name == "tiny"
     assert dock.settings.chosen_thresholds == {"fat": pytest.approx(0.35)}
     assert dock.settings.chosen_folder == tmp_path / "all"
     assert dock.settings.hide_names.isChecked()
@@ -316,8 +316,8 @@ def test_preferences_that_cannot_be_met_are_said(
     setattr(own_preferences.analysis, wrong, gone[wrong])
     with notes() as told:
         _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze many slides")
-        device = dock._device()
-    assert dock.chosen_model == "liver-steatosis"
+        device = dock.controller.device()
+    assert dock.controller.model == "liver-steatosis"
     assert device == choose_device()
     assert any(gone[wrong] in text.lower() for text in told)
     dock.release()
@@ -335,8 +335,8 @@ def test_lists_and_removal(
     assert cell(many, 0, MPP_COLUMN).data() == "0.5"
     many.save_table(tmp_path / "copy.csv")
     rows = read_csv(tmp_path / "copy.csv")
-    assert many.card is not None
-    assert tuple(rows[0]) == cohort_columns(many.card.scheme)
+    assert many.controller.card is not None
+    assert tuple(rows[0]) == cohort_columns(many.controller.card.scheme)
     many.table.choose(1)
     QTest.keyClick(many.table, Qt.Key.Key_Delete)
     assert [i.row.slide for i in many.model.items] == ["no-mpp.tif"]
@@ -362,7 +362,7 @@ def test_slides_of_one_name_show_their_folders(many: BatchDock, mixed_slides: Pa
     many.add_paths([mixed_slides])
     shown = [cell(many, r, 0).data() for r in range(4)]
     assert shown == ["a/liver.tif", "b/liver.tif", "cut.svs", "no-mpp.tif"]
-    many.model.remove([1])
+    many.controller.slides.remove([1])
     assert cell(many, 0, 0).data() == "liver.tif"
 
 

@@ -79,32 +79,32 @@ def test_training_shows_curves_and_saves_a_model(dock: TrainDock) -> None:
     assert not dock.start_button.isEnabled()
     assert dock.cancel_button.isEnabled()
     wait(done(dock))
-    assert dock.saved is not None, dock.message.text()
+    assert dock.controller.saved is not None, dock.message.text()
     assert "Saved my-tiny.safetensors" in dock.message.text()
     assert "evaluate on others" in dock.message.text()
-    assert [e.epoch for e in dock.epochs] == [1, 2, 3]
+    assert [e.epoch for e in dock.controller.epochs] == [1, 2, 3]
     assert orange(dock.loss) > 2 * legend, "the validation curve is drawn"
     assert "epoch 3" in dock.loss.accessibleDescription()
     assert "my-tiny" in available_models(), "the model can be chosen in the other dock"
-    assert read_card(dock.saved.path).command.startswith("liverdx train")
+    assert read_card(dock.controller.saved.path).command.startswith("liverdx train")
 
 
 @pytest.mark.slow
 def test_cancel_keeps_whole_epochs_and_train_goes_on(dock: TrainDock) -> None:
     dock.most_epochs.setValue(4)
     click(dock.start_button)
-    wait(lambda: len(dock.epochs) >= 1)
+    wait(lambda: len(dock.controller.epochs) >= 1)
     click(dock.cancel_button)
     wait(done(dock))
-    assert dock.saved is None
+    assert dock.controller.saved is None
     assert "Train goes on from there" in dock.message.text()
-    kept = len(dock.epochs)
+    kept = len(dock.controller.epochs)
     assert kept < 4
     click(dock.start_button)
     wait(done(dock))
-    assert dock.saved is not None
-    assert [e.restored for e in dock.epochs[:kept]] == [True] * kept
-    assert [e.epoch for e in dock.epochs] == [1, 2, 3, 4]
+    assert dock.controller.saved is not None
+    assert [e.restored for e in dock.controller.epochs[:kept]] == [True] * kept
+    assert [e.epoch for e in dock.controller.epochs] == [1, 2, 3, 4]
 
 
 def test_leaky_data_are_refused_until_allowed(dock: TrainDock, own_folders: Path) -> None:
@@ -119,9 +119,9 @@ def test_leaky_data_are_refused_until_allowed(dock: TrainDock, own_folders: Path
     recipe.write_text(recipe.read_text().replace("^(p", "^([pq]"))
     click(dock.start_button)
     wait(done(dock))
-    assert dock.saved is None
+    assert dock.controller.saved is None
     assert "identical" in dock.message.text()
-    assert dock.epochs == []
+    assert dock.controller.epochs == []
 
 
 def test_bad_data_are_said(dock: TrainDock, tmp_path: Path) -> None:
@@ -144,6 +144,6 @@ def test_a_broken_recipe_is_not_taken(dock: TrainDock, tmp_path: Path) -> None:
 def test_closing_the_window_ends_the_training(dock: TrainDock) -> None:
     dock.most_epochs.setValue(50)
     click(dock.start_button)
-    wait(lambda: len(dock.epochs) >= 1)
+    wait(lambda: len(dock.controller.epochs) >= 1)
     dock.close()
     wait(lambda: not dock.is_busy)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton
 
-from napari_liverdx.core.errors import LiverDxError, ModelFileError, PlanError
-from napari_liverdx.inference.device import DeviceChoice, choose_device
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.file import read_card
-from napari_liverdx.models.zoo import available_models, find_model
-from napari_liverdx.reports.cohort import write_cohort
-from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
 from napari_liverdx.session.batch_slide import SlideState
-from napari_liverdx.slides.listing import ListedSlideFile, find_slides
 from napari_liverdx.viewer.preferences import Preferences, preferences
+from napari_liverdx.widgets.batch.batch_controller import BatchController
 from napari_liverdx.widgets.batch.model import BatchModel
 from napari_liverdx.widgets.batch.settings import BatchSettings, folder_for_results
 from napari_liverdx.widgets.batch.table import BatchTable
@@ -35,7 +28,6 @@ from napari_liverdx.widgets.parts.panel import (
 )
 from napari_liverdx.widgets.parts.qt_host import QtHost
 from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
-from napari_liverdx.widgets.parts.workers import CancelToken, Workers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,7 +38,6 @@ _SLIDES = (
     "Slides and lists (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp *.csv *.tsv);;All files (*)"
 )
 _MODELS = "Models (*.safetensors);;All files (*)"
-_TICK_MS = 100
 
 
 class BatchDock(ReleasableDock):
@@ -61,19 +52,16 @@ class BatchDock(ReleasableDock):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.stop = CancelToken()
-        self.workers = Workers(QtHost(self), self.stop)
-        self.model = BatchModel(self)
-        self.card: ModelCard | None = None
-        self.chosen_model = ""
-        self._closed = self._placed = False
         self._begin = preferences()
+        self.controller = BatchController(QtHost(self), self._begin.device)
+        self.model = BatchModel(self.controller.slides, self)
+        self._placed = False
         self._folder_chosen = bool(self._begin.results_folder)
         self._build()
         self._connect()
-        self.destroyed.connect(self.stop.throw)
+        self.destroyed.connect(self.controller.stop.throw)
         self.choose_model(self._begin.model)
-        if self.card is None:
+        if self.controller.card is None:
             self.choose_model(Preferences().model)
         self._update_buttons()
 
@@ -133,13 +121,17 @@ class BatchDock(ReleasableDock):
         self.open_button.clicked.connect(self.open_chosen)
         self.save_button.clicked.connect(self._ask_table)
         self.run_button.clicked.connect(self.run)
-        self.cancel_button.clicked.connect(self.cancel)
+        self.cancel_button.clicked.connect(self.controller.cancel)
         self.table.open_requested.connect(self.open_row)
         self.table.remove_requested.connect(self.remove_chosen)
         self.table.paths_dropped.connect(self.add_paths)
         self.table.row_chosen.connect(self._show_reason)
-        self.model.refused.connect(lambda text: self._say(text, "error"))
-        self.model.slides_changed.connect(self._update_buttons)
+        control = self.controller
+        control.said.connect(self._say)
+        control.changed.connect(self._update_buttons)
+        control.advanced.connect(self._on_advanced)
+        control.card_chosen.connect(self._on_card)
+        control.slides.listed.connect(self._update_buttons)
         self.settings.model_chosen.connect(self.choose_model)
         self.settings.file_requested.connect(self._ask_model)
         self.settings.folder_requested.connect(self._ask_folder)
@@ -182,41 +174,25 @@ class BatchDock(ReleasableDock):
 
     def add_paths(self, paths: Sequence[Path]) -> None:
         """List slides, the slides of folders, and those of tables; what is none is said."""
-        found: list[ListedSlideFile] = []
-        for path in paths:
-            try:
-                found += find_slides(path, recursive=True)
-            except LiverDxError as error:
-                show_error(str(error))
-        if not found:
-            return
-        new = self.model.add(found)
-        if not self._folder_chosen:
-            self.settings.folder.setText(str(folder_for_results(self.model.slides[0].path)))
-        self._say(f"{new} slides added" if new else "These slides are listed already")
+        if self.controller.add_paths(paths) and not self._folder_chosen:
+            first = self.model.items[0].listed.path
+            self.settings.folder.setText(str(folder_for_results(first)))
 
     def remove_chosen(self) -> None:
         """Take the selected slides off the list."""
         if not self.is_busy:
-            self.model.remove(self.table.chosen_rows())
+            self.controller.slides.remove(self.table.chosen_rows())
             self._show_reason()
 
     def choose_model(self, name: str) -> None:
         """Take a model by name or path; one that cannot be used is said and not taken."""
-        try:
-            card = read_card(find_model(name))
-        except ModelFileError as error:
-            show_error(str(error))
-        else:
-            if name != self.chosen_model:
-                self.chosen_model, self.card = name, card
-                self.settings.set_scheme(card.scheme)
-                self.model.set_scheme(card.scheme)
-        cards = dict(available_models())
-        if self.card is not None:
-            cards.setdefault(self.chosen_model, self.card)
-        self.settings.set_models(cards, self.chosen_model)
+        self.controller.choose_model(name)
+        self.settings.set_models(self.controller.models(), self.controller.model)
         self._update_buttons()
+
+    def _on_card(self, card: ModelCard) -> None:
+        self.settings.set_scheme(card.scheme)
+        self.model.set_scheme(card.scheme)
 
     def _keep_folder(self) -> None:
         self._folder_chosen = True
@@ -240,94 +216,24 @@ class BatchDock(ReleasableDock):
 
     def save_table(self, path: Path) -> None:
         """Write the table as CSV; a failure becomes a notification."""
-        if self.card is None:
-            return
-        rows, hide = [item.row for item in self.model.items], self.settings.hide_names.isChecked()
-        try:
-            write_cohort(path, rows, self.card.scheme, hide_names=hide)
-        except LiverDxError as error:
-            show_error(str(error))
-        else:
-            self._say(f"Saved {path.name}")
+        self.controller.save_table(path, hide_names=self.settings.hide_names.isChecked())
 
     # -- the run --
 
     @property
     def is_busy(self) -> bool:
         """Whether a batch is under way."""
-        return self.workers.are_busy
+        return self.controller.is_busy
 
     def run(self) -> None:
         """Analyse all slides of the list; whole results are only measured again."""
-        folder = self.settings.chosen_folder
-        if self.is_busy or folder is None or not self.model.slides:
-            return
-        request = BatchRequest(
-            self.model.slides,
-            self.chosen_model,
-            folder,
-            self.settings.chosen_mpp,
-            self.settings.chosen_thresholds,
-            device=self._device(),
-            hide_names=self.settings.hide_names.isChecked(),
-        )
-        self.model.begin()
         self.bar.setValue(0)
-        self._say("Loading the model…")
-        work = run_batch(request, self.stop.renew())
-        self.workers.start(work, self._received, self._failed, self._idle)
-        self._update_buttons()
+        self.controller.run(self.settings.choices)
 
-    def _device(self) -> DeviceChoice:
-        try:
-            return choose_device(self._begin.device)
-        except PlanError as error:
-            show_warning(f"{error}; the device is chosen automatically")
-            return choose_device()
-
-    def cancel(self) -> None:
-        """End the batch after the tiles under way; everything finished is kept."""
-        self.stop.throw()
-        self._say("Stopping…")
-        self.cancel_button.setEnabled(False)
-
-    def _received(self, event: Any) -> None:
-        if self._closed:
-            return
-        if isinstance(event, SlideChanged):
-            self.model.take(event.index, event.step)
-            self.bar.setValue(int(1000 * self.model.share))
-            if event.step.state.is_active and not self.stop.event.is_set():
-                place = f"Slide {event.index + 1} of {len(self.model.items)}"
-                self._say(f"{place}: {event.step.message}")
-            if event.index in self.table.chosen_rows():
-                self._show_reason()
-        elif isinstance(event, BatchEnded):
-            self._say_end(event)
-
-    def _say_end(self, event: BatchEnded) -> None:
-        summary = event.summary
-        text = f"{summary}."
-        if summary.was_stopped:
-            text += " Run goes on from there."
-        if summary.table_problem:
-            show_warning(summary.table_problem)
-            text += f" {summary.table_problem}"
-        else:
-            text += f" Table: {summary.table.name} in the folder of results."
-        self._say(text, "warning" if summary.failed or summary.table_problem else "plain")
-
-    def _failed(self, text: str) -> None:
-        if self._closed:
-            return
-        self.model.settle(text)
-        self._say(text, "error")
-        show_error(text)
-        self._idle()
-
-    def _idle(self) -> None:
-        if not self._closed:
-            QTimer.singleShot(0, self._update_buttons)
+    def _on_advanced(self, position: int) -> None:
+        self.bar.setValue(int(1000 * self.controller.slides.share))
+        if position in self.table.chosen_rows():
+            self._show_reason()
 
     def _say(self, text: str, tone: str = "plain") -> None:
         self.message.setText(text)
@@ -346,37 +252,16 @@ class BatchDock(ReleasableDock):
         self.remove_button.setEnabled(bool(rows) and not self.is_busy)
 
     def _update_buttons(self) -> None:
-        if self._closed:
-            return
-        busy = self.is_busy
-        missing = self._blocking_reason()
-        self.model.locked = busy
+        control, busy = self.controller, self.is_busy
+        missing = control.blocking_reason(self.settings.choices)
         self.run_button.setEnabled(not missing and not busy)
         self.run_button.setToolTip(missing or "Slides that are done are only measured again")
-        self.cancel_button.setEnabled(busy and not self.stop.event.is_set())
+        self.cancel_button.setEnabled(busy and not control.is_stopping)
         self.bar.setVisible(busy)
         self.save_button.setEnabled(bool(self.model.items))
         for widget in (self.settings, self.add_button, self.folder_button):
             widget.setEnabled(not busy)
         self._show_reason()
-        if busy:
-            # The worker leaves a moment after its last message; the buttons follow it.
-            QTimer.singleShot(_TICK_MS, self._while_busy)
-
-    def _blocking_reason(self) -> str:
-        if not self.model.items:
-            return "Add slides first"
-        if self.settings.chosen_folder is None:
-            return "Choose a folder for results"
-        return "" if self.card is not None else "Choose a model"
-
-    def _while_busy(self) -> None:
-        if self._closed:
-            return
-        if self.is_busy:
-            QTimer.singleShot(_TICK_MS, self._while_busy)
-        else:
-            self._update_buttons()
 
     # -- coming and leaving --
 
@@ -388,13 +273,12 @@ class BatchDock(ReleasableDock):
             QTimer.singleShot(0, self._take_place)
 
     def _take_place(self) -> None:
-        if not self._closed:
+        if not self.controller.closed:
             share_place(self)
 
     def release(self) -> None:
         """Stop the batch; calling it again does nothing."""
-        self._closed = True
-        self.stop.throw()
+        self.controller.close()
 
 
 def _row(*buttons: QPushButton) -> QHBoxLayout:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
 from qtpy.QtGui import QColor
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
-from napari_liverdx.core.resolution import MPP_RANGE, is_plausible_mpp
-from napari_liverdx.reports.cohort import CohortRow, hidden_row
-from napari_liverdx.session.batch import SlideState, first_rows
-from napari_liverdx.session.batch_slide import SlideStep
+from napari_liverdx.reports.cohort import hidden_row
+from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.widgets.batch.slide_list import BatchItem, SlideList
 
 __all__ = [
     "COPY_ROLE",
@@ -26,7 +24,6 @@ __all__ = [
     "PROGRESS_ROLE",
     "SORT_ROLE",
     "STATE_COLUMN",
-    "BatchItem",
     "BatchModel",
 ]
 
@@ -39,40 +36,6 @@ COPY_ROLE = Qt.ItemDataRole.UserRole + 3
 _TONES = {SlideState.FAILED: QColor("#e5484d"), SlideState.STOPPED: QColor("#d98e04")}
 
 
-@dataclass(slots=True)
-class BatchItem:
-    """A slide of the table.
-
-    Attributes
-    ----------
-    listed : ListedSlideFile
-    step : SlideStep
-        Where it stands.
-    name : str
-        The slide's, with its folder where another slide is called the same.
-    """
-
-    listed: ListedSlideFile
-    step: SlideStep
-    name: str
-
-    @property
-    def row(self) -> CohortRow:
-        """What is known of it."""
-        return self.step.row
-
-    @property
-    def share(self) -> float:
-        """How much of its work is over, 0 to 1."""
-        over = self.step.state in (*_TONES, SlideState.DONE, SlideState.RESUMED)
-        return 1.0 if over else self.step.progress
-
-    @property
-    def has_result(self) -> bool:
-        """Whether there is something to open."""
-        return self.step.result is not None and not self.step.state.is_active
-
-
 @dataclass(frozen=True)
 class _Column:
     title: str
@@ -83,104 +46,59 @@ class _Column:
 
 
 class BatchModel(QAbstractTableModel):
-    """Slides with their states and findings; only the resolution can be edited.
+    """The slides of a batch for Qt's views; only the resolution can be edited.
 
-    Signals: ``refused(str)`` when an edit makes no sense, ``slides_changed()`` when slides come,
-    go, or get another resolution.
+    Parameters
+    ----------
+    slides : SlideList
+        What is shown.
+    parent : QObject, optional
+        Qt parent.
     """
 
-    refused = Signal(str)
-    slides_changed = Signal()
-
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, slides: SlideList, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.items: list[BatchItem] = []
-        self.locked = False
+        self.slides = slides
         self._hidden = False
         self._columns = _columns(None)
-
-    # -- slides --
+        slides.inserting.connect(self._on_inserting)
+        slides.inserted.connect(self._on_inserted)
+        slides.removing.connect(self._on_removing)
+        slides.removed.connect(self._on_removed)
+        slides.changed.connect(self._on_changed)
 
     @property
-    def slides(self) -> tuple[ListedSlideFile, ...]:
+    def items(self) -> list[BatchItem]:
         """The slides in their order."""
-        return tuple(item.listed for item in self.items)
-
-    def add(self, found: Iterable[ListedSlideFile]) -> int:
-        """Append slides that are not listed yet; the number of new ones."""
-        known = {item.listed.path.absolute() for item in self.items}
-        once = {s.path.absolute(): s for s in reversed(list(found))}
-        new = [s for path, s in reversed(once.items()) if path not in known]
-        if new:
-            first = len(self.items)
-            self.beginInsertRows(QModelIndex(), first, first + len(new) - 1)
-            rows = first_rows(new)
-            self.items += [
-                BatchItem(s, SlideStep(SlideState.WAITING, r), r.slide)
-                for s, r in zip(new, rows, strict=True)
-            ]
-            self.endInsertRows()
-            self._name_folders()
-        return len(new)
-
-    def remove(self, rows: Iterable[int]) -> None:
-        """Take slides out; their results stay on disk."""
-        for row in sorted(set(rows), reverse=True):
-            self.beginRemoveRows(QModelIndex(), row, row)
-            del self.items[row]
-            self.endRemoveRows()
-        self._name_folders()
-
-    def _name_folders(self) -> None:
-        names = Counter(item.row.slide for item in self.items)
-        for item, row in zip(self.items, first_rows(self.slides), strict=True):
-            item.step = replace(item.step, row=replace(item.row, folder=row.folder))
-            several = names[row.slide] > 1 and row.folder
-            item.name = f"{row.folder}/{row.slide}" if several else row.slide
-        self._tell(0, len(self.items) - 1)
-        self.slides_changed.emit()
+        return self.slides.items
 
     def set_hidden(self, hidden: bool) -> None:
         """Whether what is copied has codes in place of names; what is shown keeps the names."""
         self._hidden = hidden
 
-    # -- the run --
-
     def set_scheme(self, scheme: ClassScheme | None) -> None:
-        """Show the pathological classes of another model; what was found before is dropped."""
+        """Show the pathological classes of another model."""
         self.beginResetModel()
         self._columns = _columns(scheme)
-        for item, row in zip(self.items, first_rows(self.slides), strict=True):
-            item.step = SlideStep(SlideState.WAITING, row)
         self.endResetModel()
 
-    def begin(self) -> None:
-        """All slides wait; results that were found can still be opened."""
-        for item, row in zip(self.items, first_rows(self.slides), strict=True):
-            item.step = SlideStep(SlideState.WAITING, row, result=item.step.result)
-        self._tell(0, len(self.items) - 1)
+    # -- what changed --
 
-    def take(self, index: int, step: SlideStep) -> None:
-        """A slide stands elsewhere."""
-        item = self.items[index]
-        item.step = step if step.result is not None else replace(step, result=item.step.result)
-        self._tell(index, index)
+    def _on_inserting(self, first: int, last: int) -> None:
+        self.beginInsertRows(QModelIndex(), first, last)
 
-    def settle(self, message: str) -> None:
-        """Nothing is at work any more; a slide that a broken batch left at work failed."""
-        for index, item in enumerate(self.items):
-            if item.step.state.is_active:
-                self.take(index, item.step.to(SlideState.FAILED, message, problem=message))
+    def _on_inserted(self) -> None:
+        self.endInsertRows()
 
-    @property
-    def share(self) -> float:
-        """How much of all work is over, 0 to 1."""
-        return sum(i.share for i in self.items) / len(self.items) if self.items else 0.0
+    def _on_removing(self, position: int) -> None:
+        self.beginRemoveRows(QModelIndex(), position, position)
 
-    def _tell(self, first: int, last: int) -> None:
-        if first <= last:
-            end = self.index(last, self.columnCount() - 1)
-            self.dataChanged.emit(self.index(first, 0), end)
+    def _on_removed(self) -> None:
+        self.endRemoveRows()
+
+    def _on_changed(self, first: int, last: int) -> None:
+        end = self.index(last, self.columnCount() - 1)
+        self.dataChanged.emit(self.index(first, 0), end)
 
     # -- for the view --
 
@@ -250,33 +168,15 @@ class BatchModel(QAbstractTableModel):
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Only the resolution can be edited, and only between runs."""
         flags = super().flags(index)
-        if index.isValid() and index.column() == MPP_COLUMN and not self.locked:
+        if index.isValid() and index.column() == MPP_COLUMN and not self.slides.locked:
             flags |= Qt.ItemFlag.ItemIsEditable
         return flags
 
     def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Take the resolution a person gives; the slide then waits to be analysed with it."""
-        if role != Qt.ItemDataRole.EditRole or index.column() != MPP_COLUMN or self.locked:
+        if role != Qt.ItemDataRole.EditRole or index.column() != MPP_COLUMN:
             return False
-        item, text = self.items[index.row()], str(value).strip().replace(",", ".")
-        if text == _mpp_text(item):
-            return False
-        try:
-            mpp = float(text) if text else None
-        except ValueError:
-            mpp = math.nan
-        if mpp is not None and not is_plausible_mpp(mpp):
-            self.refused.emit(
-                f"{value!s} is not a plausible µm/px; give a number between {MPP_RANGE[0]:g} and "
-                f"{MPP_RANGE[1]:g}, for example 0.25 for a 40x scan"
-            )
-            return False
-        item.listed = ListedSlideFile(item.listed.path, mpp)
-        row = CohortRow(item.row.slide, item.row.folder, SlideState.WAITING.value)
-        item.step = SlideStep(SlideState.WAITING, row)
-        self._tell(index.row(), index.row())
-        self.slides_changed.emit()
-        return True
+        return self.slides.set_mpp(index.row(), str(value))
 
 
 def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
@@ -291,7 +191,7 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
             _state_text,
             lambda i: (list(SlideState).index(i.step.state), i.step.progress),
         ),
-        _Column("µm/px", _mpp_text, _mpp, "Level-0 resolution", True),
+        _Column("µm/px", lambda i: i.mpp_text, lambda i: i.mpp, "Level-0 resolution", True),
         *classes,
         _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
         _text("Training data", lambda i: i.row.ood, "Whether it looks like the training data"),
@@ -344,15 +244,6 @@ def _state_text(item: BatchItem) -> str:
     if state is SlideState.RUNNING:
         return f"{100 * item.step.progress:.0f} %"
     return f"{state.value}…" if state is SlideState.DETECTING else state.value
-
-
-def _mpp(item: BatchItem) -> float:
-    return item.row.mpp if item.listed.mpp is None else item.listed.mpp
-
-
-def _mpp_text(item: BatchItem) -> str:
-    value = _mpp(item)
-    return "" if math.isnan(value) else f"{value:.4g}"
 
 
 def rows_as_text(subtiles: Sequence[Sequence[str]]) -> str:

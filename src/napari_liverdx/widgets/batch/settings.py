@@ -24,6 +24,7 @@ from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.resolution import MPP_RANGE
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.viewer.preferences import Preferences
+from napari_liverdx.widgets.batch.batch_controller import BatchChoices
 from napari_liverdx.widgets.parts.panel import Panel
 
 __all__ = ["BatchSettings", "folder_for_results"]
@@ -117,6 +118,13 @@ class BatchSettings(Panel):
             row.addWidget(box)
             self._form.addRow("Threshold", line)
             self.thresholds[scheme[index].name] = box
+
+    @property
+    def choices(self) -> BatchChoices:
+        """What is chosen for all slides."""
+        return BatchChoices(
+            self.chosen_folder, self.chosen_mpp, self.chosen_thresholds, self.hide_names.isChecked()
+        )
 
     @property
     def chosen_thresholds(self) -> dict[str, float]:

@@ -166,7 +166,7 @@ class BatchTable(QTableView):
         self._judge(event)
 
     def _judge(self, event: Any) -> None:
-        if event.mimeData().hasUrls() and not self.rows.locked:
+        if event.mimeData().hasUrls() and not self.rows.slides.locked:
             event.acceptProposedAction()
         else:
             event.ignore()
