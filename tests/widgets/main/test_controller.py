@@ -17,7 +17,7 @@ from napari_liverdx.widgets.main.controller import DockController
 from tests.support.control import analyze_and_settle, open_and_settle
 from tests.support.host import StepHost
 from tests.support.models import make_card
-from tests.support.paths import CMU
+from tests.support.paths import CMU, one
 from tests.support.slides import corrupt_tile, write_pyramid
 
 
@@ -31,7 +31,7 @@ def test_a_run_fills_layers_and_measures(
     names = [layer.name for layer in viewer.layers]
     assert names == ["small", "Tiles · small", "Liver with fat · small"]
     assert len(control.state.measures) == 3
-    store = ResultStore.open(small_slide.parent / "results" / "small.tiny.liverdx.zarr")
+    store = ResultStore.open(one(small_slide.parent / "results", "small.tiny*.liverdx.zarr"))
     assert store.is_complete
     assert (viewer.layers["Liver with fat · small"].data == store.probabilities[2]).all()
 
@@ -150,22 +150,25 @@ def test_corrupt_tile_is_counted(
     assert control.state.progress.failed >= 1
 
 
-def test_result_of_another_model_is_left_alone(
+def test_another_model_gets_a_result_of_its_own(
     control: DockController, host: StepHost, small_slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
     open_and_settle(control, host, small_slide)
     analyze_and_settle(control, host)
+    assert control.results is not None
+    first = control.results.store.path
     other = tmp_path / "tiny2.safetensors"
     save_model_file(other, load_model_file(tiny_file).network, make_card(version="2"))
     control.choose_model(str(other))
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FAILED
-    assert "another run" in host.told[-1]
-    # A run of another extent has a place of its own.
+    assert control.state.status is RunStatus.FINISHED
+    assert control.results.store.path != first
+    # So does a run of another extent.
     control.choose_model(str(tiny_file))
     control.state.overlap = 2 / 7
     analyze_and_settle(control, host)
     assert control.state.status is RunStatus.FINISHED
+    assert len(list(first.parent.glob("*.zarr"))) == 3
 
 
 def test_unwritable_folder_is_told(
@@ -189,7 +192,7 @@ def test_closing_ends_a_run_and_keeps_its_tiles(
     control.close()
     host.settle()
     assert not control.is_busy
-    kept = ResultStore.open(small_slide.parent / "results" / "small.tiny.liverdx.zarr")
+    kept = ResultStore.open(one(small_slide.parent / "results", "small.tiny*.liverdx.zarr"))
     assert kept.count(TileState.DONE) > 0
     assert not kept.is_complete
 
