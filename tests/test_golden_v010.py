@@ -221,7 +221,7 @@ def test_interrupted_results_resume(golden: Path, what: str) -> None:
     with open_slide(golden / "slide.tif") as slide:
         wanted = plan(slide, golden, **VARIANTS[what])
         model = str(golden / "tiny.safetensors")
-        events = list(run(0, wanted, slide, model, folder, threading.Event()))
+        events = list(run(wanted, slide, model, folder, threading.Event()))
     started = events[0]
     assert isinstance(started, Started)
     assert started.store.path.name == WROTE["names"][what]
@@ -240,7 +240,7 @@ def test_a_finished_result_is_not_made_again(golden: Path) -> None:
         for what in ("whole", "region and overlap"):
             wanted = plan(slide, golden, **VARIANTS[what])
             model = str(golden / "tiny.safetensors")
-            events = run(0, wanted, slide, model, golden / "results", threading.Event())
+            events = run(wanted, slide, model, golden / "results", threading.Event())
             started = next(events)
             events.close()
             assert isinstance(started, Started)

@@ -124,7 +124,7 @@ def analyze_slide(
             keep_artifacts=keep_artifacts,
         )
         folder = place.resolve().parent / RESULTS_FOLDER if out is None else Path(out)
-        events = run(0, plan, opened, loaded, folder, stop, keep_embeddings=mil is not None)
+        events = run(plan, opened, loaded, folder, stop, keep_embeddings=mil is not None)
         with closing(events):
             store = _follow(events, place, on_started, on_progress)
     if mil is not None and not stop.is_set():
