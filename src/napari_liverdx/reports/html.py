@@ -24,6 +24,7 @@ from napari_liverdx.reports.facts import (
     shown_name,
     warnings_of,
 )
+from napari_liverdx.reports.layout import chart_caption, sections
 from napari_liverdx.reports.parts import (
     Picture,
     Report,
@@ -208,6 +209,8 @@ def render_report(path: Path, report: Report) -> None:
     )
     page = environment.get_template("report.html").render(
         report=report,
+        sections=sections(report),
+        caption=chart_caption,
         png=lambda picture: _base64(picture, "PNG", optimize=True),
         jpeg=lambda picture: _base64(picture, "JPEG", quality=90),
     )

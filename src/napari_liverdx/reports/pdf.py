@@ -34,12 +34,12 @@ from reportlab.platypus import (
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.reports.html import small_picture
+from napari_liverdx.reports.layout import Block, chart_caption, sections
 from napari_liverdx.reports.parts import (
     HistogramPart,
     Picture,
     Report,
     ReportTable,
-    TileGroup,
     TilePicture,
 )
 
@@ -152,30 +152,15 @@ def _story(report: Report) -> list[Flowable]:
         Paragraph(_words(report.subtitle), _SMALL),
         *(Paragraph(_words(text), _NOTICE) for text in (report.notice, *report.warnings)),
         Spacer(1, 6),
-        _pictures(report.pictures),
-        *_heading("Findings"),
-        _table(report.findings),
-        Spacer(1, 3),
-        Paragraph(_words(report.note), _SMALL),
     ]
-    if report.regions is not None:
-        story += [*_heading("Regions"), _table(report.regions)]
-    if report.histograms:
-        charts = [_chart(part) for part in report.histograms]
-        story += [*_heading("Probabilities"), _grid(charts, 2)]
-    for group in report.tiles:
-        story += _tiles(group)
-    for part in report.facts:
-        rows = [
-            [Paragraph(_words(name), _SMALL), Paragraph(_words(value), _TEXT)]
-            for name, value in part.rows
-        ]
-        story += [*_heading(part.heading), _ruled(rows, (40 * mm, None))]
-    if report.metrics is not None:
-        heading = _heading("Measured performance of the model")
-        story += [*heading, _table(report.metrics, (62 * mm, 38 * mm, None), text=_SMALL)]
-    manifest = Preformatted(_known(report.manifest_json), _CODE, maxLineLength=_LONGEST_LINE)
-    return [*story, *_heading("Manifest"), manifest]
+    for section in sections(report):
+        if any(block.kind == "tiles" for block in section.blocks):
+            story.append(CondPageBreak(70 * mm))
+        if section.heading:
+            story += _heading(section.heading)
+        for block in section.blocks:
+            story += _DRAWN[block.kind](block)
+    return story
 
 
 def _ruled(
@@ -298,18 +283,14 @@ def _chart(part: HistogramPart) -> list[Flowable]:
     cut = x(part.threshold)
     drawing.add(Line(cut, base - 2, cut, top + 3, strokeColor=_INK, strokeWidth=1))
     drawing.add(String(cut, top + 6, f"{part.threshold:.2f}", fillColor=_INK, **text))
-    caption = f"{part.title}: cells of the analysed tissue by probability, with the threshold. "
-    caption += "The height of a bar is the square root of their number."
-    return [drawing, _with_swatch(part.color, Paragraph(_words(caption), _SMALL))]
+    caption = Paragraph(_words(chart_caption(part)), _SMALL)
+    return [drawing, _with_swatch(part.color, caption)]
 
 
-def _tiles(group: TileGroup) -> list[Flowable]:
-    heading = [CondPageBreak(70 * mm), *_heading(f"Most suspicious tiles: {group.title}")]
-    note = Paragraph(_words(group.note), _SMALL)
-    if not group.tiles:
-        return [*heading, note]
-    grid = _grid([_tile(tile) for tile in group.tiles], _TILES_ACROSS)
-    return [*heading, note, Spacer(1, 4), grid]
+def _tiles(block: Block) -> list[Flowable]:
+    if block.tiles is None or not block.tiles.tiles:
+        return []
+    return [_grid([_tile(tile) for tile in block.tiles.tiles], _TILES_ACROSS)]
 
 
 def _tile(tile: TilePicture) -> list[Flowable]:
@@ -318,3 +299,34 @@ def _tile(tile: TilePicture) -> list[Flowable]:
     said = f"<br/>{_words(tile.decision)}" if tile.decision else ""
     text = f'<font name="{_BOLD}">{tile.probability:.3f}</font> {_words(tile.place)}{said}'
     return [*parts, Spacer(1, 2), Paragraph(text, _SMALL)]
+
+
+def _facts(block: Block) -> list[Flowable]:
+    rows = [
+        [Paragraph(_words(name), _SMALL), Paragraph(_words(value), _TEXT)]
+        for name, value in (block.facts.rows if block.facts else ())
+    ]
+    return [_ruled(rows, (40 * mm, None))]
+
+
+def _data(block: Block) -> list[Flowable]:
+    if block.table is None:
+        return []
+    if not block.widths:
+        return [_table(block.table)]
+    return [_table(block.table, [None if w is None else w * mm for w in block.widths], text=_SMALL)]
+
+
+def _source(block: Block) -> list[Flowable]:
+    return [Preformatted(_known(block.source), _CODE, maxLineLength=_LONGEST_LINE)]
+
+
+_DRAWN: dict[str, Callable[[Block], list[Flowable]]] = {
+    "pictures": lambda block: [_pictures(block.pictures)],
+    "table": _data,
+    "note": lambda block: [Spacer(1, 3), Paragraph(_words(block.note), _SMALL), Spacer(1, 2)],
+    "charts": lambda block: [_grid([_chart(part) for part in block.charts], 2)],
+    "tiles": _tiles,
+    "facts": _facts,
+    "source": _source,
+}
