@@ -45,9 +45,6 @@ def report() -> Report:
             Facts("Tissue", (("Analyzed tissue", "1 mm²"),)),
             Facts("Model", (("Name", "tiny"),)),
         ),
-            Facts("Tissue", (("Analyzed tissue", "1 mm²"),)),
-            Facts("Model", (("Name", "tiny"),)),
-        ),
         metrics=ReportTable(("Metric", "Value", "How"), (Row(("AUC", "0.9", "folds")),), (0, 2)),
         manifest_json="{}",
     )
