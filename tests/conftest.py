@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.data.masks import FatMaskDataset
 from tests.support.budget import Budget
 from tests.support.folders import RECIPE, write_folders
+from tests.support.golden import GOLDEN
 from tests.support.leaks import open_slides, own_threads
 from tests.support.models import make_card
 from tests.support.paths import CMU, REPOSITORY
@@ -244,3 +246,9 @@ def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
 @pytest.fixture
 def masked_samples(masked_tiles: Path) -> FatMaskDataset:
     return FatMaskDataset(masked_tiles)
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """A copy of what version 0.1.0 wrote."""
+    return Path(shutil.copytree(GOLDEN, tmp_path / "v010"))

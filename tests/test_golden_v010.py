@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import csv
 import json
-import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from napari.layers import Image
 
-from napari_liverdx import _v010
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.experiments.crossval import Fold, cross_validate, fold_parts
-from napari_liverdx.experiments.keys import folds_key, reproduction_key, search_key
-from napari_liverdx.experiments.search import SearchResult, Trial, search, search_split
-from napari_liverdx.experiments.search_space import Range
 from napari_liverdx.exports.base import result_uuid, slide_uuid
 from napari_liverdx.exports.registry import export
 from napari_liverdx.inference.device import choose_device
@@ -29,44 +22,26 @@ from napari_liverdx.inference.plan import RunPlan, plan_of_result, plan_run
 from napari_liverdx.inference.run import make_manifest, result_location
 from napari_liverdx.mil.bags import load_bags
 from napari_liverdx.mil.file import load_mil_model
-from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.versions import versions_of
+from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Verdict
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.batch_slide import SlideState
+from napari_liverdx.session.measure import Measurer
 from napari_liverdx.session.run import Progressed, Started, run
 from napari_liverdx.slides.annotations import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
-from napari_liverdx.training.data.base import TileDataset
-from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.interactive.annotation_store import AnnotationFolder
-from napari_liverdx.training.keys import run_key
-from napari_liverdx.training.loop import fine_tune
-from napari_liverdx.training.recipe import Recipe, load_recipe
 from napari_liverdx.viewer.layers.slide_source import slide_of_layer
+from tests.support.golden import GOLDEN, WROTE
 
-GOLDEN = Path(__file__).parent / "data" / "v010"
-WROTE: dict[str, Any] = json.loads((GOLDEN / "identities.json").read_text(encoding="utf-8"))
 WHOLE, PART = "slide.tiny.liverdx.zarr", "slide.tiny.bce9d7.liverdx.zarr"
 BOX = np.array([(70.5, 80), (270.5, 80), (270.5, 340.25), (70.5, 340.25)])
-CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """A copy of what 0.1.0 wrote."""
-    return Path(shutil.copytree(GOLDEN, tmp_path / "v010"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Networks this small gain nothing from threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def plan(slide: Slide, golden: Path, **more: Any) -> RunPlan:
@@ -260,93 +235,38 @@ def test_a_plan_is_rebuilt_from_the_manifest(golden: Path) -> None:
         assert result_location(golden / "results", again, slide, model) == store.path
 
 
-# -- training --
-
-
-@pytest.fixture
-def recipe(golden: Path) -> Recipe:
-    return load_recipe(str(golden / "recipe.yaml"))
-
-
-@pytest.fixture
-def samples(golden: Path, recipe: Recipe) -> TileDataset:
-    return recipe.samples(golden / "pictures")
-
-
-def test_a_checkpoint_resumes(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
-    train, val = grouped_folds(samples, np.arange(len(samples)), 2, 0)[0]
-    network, _ = recipe.network()
-    key = run_key(network, samples, train, val, 32, recipe.train, 1)
-    assert key.former == WROTE["training"]["run_key"]
-    checkpoint = golden / "training" / "run.checkpoint"
-    epochs = list(
-        fine_tune(network, samples, train, val, size=32, config=recipe.train, checkpoint=checkpoint)
+def test_the_view_of_a_result_is_kept(golden: Path) -> None:
+    notices: list[str] = []
+    view = ViewState.load(golden / "results" / WHOLE, notices)
+    assert notices == []
+    assert view == ViewState(
+        thresholds={"fat": 0.35},
+        error_rate=0.1,
+        opacity=0.45,
+        colormap="cividis",
+        map_kind=MapKind.TILES_AVERAGED,
+        slide="../slide.tif",
     )
-    assert [(e.epoch, e.restored) for e in epochs] == [(1, True), (2, True), (3, False)]
-    for epoch, told in zip(epochs, WROTE["training"]["epochs"], strict=False):
-        assert {name: getattr(epoch, name) for name in told} == told
-    again, _ = recipe.network()
-    resumed = fine_tune(
-        again, samples, train, val, size=32, config=recipe.train, checkpoint=checkpoint
-    )
-    assert all(e.restored for e in resumed), "under its new key too"
+    with open_slide(golden / "slide.tif") as slide:
+        found = find_slide(ResultStore.open(golden / "results" / WHOLE))
+        assert found is not None
+        with found:
+            assert found.fingerprint() == slide.fingerprint()
 
 
-def test_folds_are_found_and_resume(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
-    parts = fold_parts(recipe, samples, 2)
-    assert folds_key(recipe, samples, *parts).former == WROTE["training"]["folds_key"]
-    folder = golden / "training" / "folds"
-    (finished,) = folder.glob("*.npz")
-    before = finished.stat().st_mtime_ns
-    steps = list(cross_validate(recipe, samples, 2, CPU, folder))
-    assert isinstance(steps[0], Fold), "the first fold is not trained again"
-    epochs = [s for s in steps if not isinstance(s, Fold)]
-    assert [e.restored for e in epochs] == [True, False, False]
-    assert finished.stat().st_mtime_ns == before
-    assert len(list(folder.iterdir())) == 2
-
-
-def test_a_search_goes_on(golden: Path, recipe: Recipe, samples: TileDataset) -> None:
-    pytest.importorskip("optuna")
-    told = WROTE["training"]
-    # In the order in which the search was asked for them.
-    names = ("train.head_lr", "card.arguments.hidden")
-    space = {name: Range.model_validate(told["search_space"][name]) for name in names}
-    key = search_key(recipe, space, samples, search_split(recipe, samples, 5))
-    assert key.former == told["search_key"]
-    folder = golden / "training" / "search"
-    steps = list(search(recipe, samples, CPU, folder, space=space, trials=3))
-    tried = [s.number for s in steps if isinstance(s, Trial)]
-    assert tried == [2], "the first two are not tried again"
-    outcome = steps[-1]
-    assert isinstance(outcome, SearchResult)
-    assert len(outcome.trials) == 3
-
-
-def test_a_reproduced_model_is_not_trained_again(recipe: Recipe, samples: TileDataset) -> None:
-    text = (GOLDEN / "recipe.yaml").read_text(encoding="utf-8")
-    key = reproduction_key(text, samples)
-    assert key.is_of(WROTE["training"]["reproduce_key"])
-    assert key.is_of(key.id)
-    assert not reproduction_key(text + " ", samples).is_of(WROTE["training"]["reproduce_key"])
-
-
-def _same_software() -> bool:
-    from importlib.metadata import version
-
-    told = WROTE["versions"]
-    return all(version(name) == told[name] for name in ("torch", "timm"))
-
-
-@pytest.mark.parametrize("name", WROTE["training"]["networks"])
-def test_networks_are_written_as_they_were(name: str) -> None:
-    """The names of classes of 0.1.0, which checkpoints hang on; layers of others as they are."""
-    told = WROTE["training"]["networks"][name]
-    if name != "rnn-subtiles" and not _same_software():
-        pytest.skip("made with another torch or timm, which write their own layers")
-    network = build_model(name, 3, told["arguments"], told["tile_size"])
-    text = _v010.module_text(network)
-    assert hashlib.sha256(text.encode()).hexdigest() == told["sha256"]
+def test_measurements_on_each_map_are_those_of_0_1_0(golden: Path) -> None:
+    store = ResultStore.open(golden / "results" / WHOLE)
+    with (golden / "batch" / "cohort.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert SlideState(row["state"]) is SlideState.DONE
+    for name in ("cells", "tiles", "tiles_averaged"):
+        table = golden / "results" / f"measured.{name}.csv"
+        with table.open(encoding="utf-8", newline="") as file:
+            told = list(csv.DictReader(file))
+        kind = MapKind(told[0]["basis"])
+        found = Measurer(store).take(kind, {"fat": 0.35}, None)
+        areas = {row["class"]: row["area_mm2"] for row in told}
+        assert {m.name: f"{m.area_mm2:.6f}" for m in found.measures} == areas
 
 
 # -- models, annotations --

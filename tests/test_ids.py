@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ast
 import json
+import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+import napari_liverdx
 from napari_liverdx import _v010
-from napari_liverdx._ids import canonical_json, digest, named_uuid
+from napari_liverdx._ids import Choice, canonical_json, digest, named_uuid
 
 SOURCE = Path(__file__).parent.parent / "src" / "napari_liverdx"
 
@@ -96,6 +102,47 @@ def test_texts_of_0_1_0_are_those_of_python(value: object) -> None:
 def test_nothing_else_has_a_text_of_0_1_0() -> None:
     with pytest.raises(TypeError, match="Grid"):
         _v010.text_of([Grid()])
+
+
+# -- choices --
+
+
+class Way(Choice):
+    NEAR = "near", "Close by", "Near, really"
+    FAR = "far", "Far away"
+
+
+def test_a_choice_is_stored_by_its_id() -> None:
+    assert [w.value for w in Way] == ["near", "far"]
+    assert [w.title for w in Way] == ["Close by", "Far away"]
+    assert Way("near") is Way("Near, really") is Way.NEAR
+    with pytest.raises(ValueError, match="Close by"):
+        Way("Close by")
+    kept = TypeAdapter(Way)
+    assert kept.dump_json(Way.NEAR) == b'"near"'
+    assert kept.validate_json(b'"near"') is kept.validate_python("Near, really") is Way.NEAR
+    assert canonical_json([Way.FAR]) == '["far"]'
+    assert pickle.loads(pickle.dumps(Way.FAR)) is Way.FAR  # noqa: S301
+
+
+def enums() -> Iterator[type[Enum]]:
+    """All enumerations of the package."""
+    for module in walk_packages(napari_liverdx.__path__, "napari_liverdx."):
+        found = import_module(module.name)
+        for value in vars(found).values():
+            own = getattr(value, "__module__", "") == module.name
+            if own and isinstance(value, type) and issubclass(value, Enum):
+                yield value
+
+
+def test_no_enumeration_is_stored_by_a_text_for_people() -> None:
+    shown = {
+        f"{kind.__module__}.{kind.__name__}": str(member.value)
+        for kind in enums()
+        for member in kind
+        if not re.fullmatch(r"[a-z0-9_-]+", str(member.value))
+    }
+    assert not shown, "store an id, show a title: napari_liverdx._ids.Choice"
 
 
 # -- the rule --

@@ -12,15 +12,48 @@ import math
 import uuid
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["NAMESPACE", "canonical_json", "digest", "named_uuid"]
+__all__ = ["NAMESPACE", "Choice", "canonical_json", "digest", "named_uuid"]
 
 NAMESPACE = uuid.UUID("5f2a3bb0-9d6e-5b7c-8a51-6a1f0d3c7e42")
 """Of every UUID that this program derives."""
 
 _EXACT = 2**53
 """Up to here every whole number is a double, so that 1 and 1.0 may be one."""
+
+
+class Choice(Enum):
+    """A choice that is stored by its id and shown by its title.
+
+    A member is made of id, title and any former spellings, which are read as well::
+
+        class Ground(Choice):
+            TILES = "tiles", "Whole tiles", "Tiles"
+
+    Attributes
+    ----------
+    value : str
+        The id; it never changes.
+    title : str
+        What people read.
+    former : tuple of str
+        What stood in files before.
+    """
+
+    title: str
+    former: tuple[str, ...]
+
+    def __new__(cls, value: str, title: str, *former: str) -> Self:
+        """Make a member."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.title, member.former = title, former
+        return member
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        return next((member for member in cls if value in member.former), None)
 
 
 def canonical_json(value: Any) -> str:

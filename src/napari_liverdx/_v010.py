@@ -16,7 +16,6 @@ from typing import Any
 from napari_liverdx._ids import NAMESPACE
 
 __all__ = [
-    "BASES",
     "folds_key",
     "level_sizes",
     "module_text",
@@ -29,13 +28,6 @@ __all__ = [
     "text_of",
     "variant_in_name",
 ]
-
-BASES = {
-    "Cells": "subtiles",
-    "Tiles": "tiles",
-    "Tiles, overlaps averaged": "tiles_averaged",
-}
-"""What a measurement was taken on, as views and tables of 0.1.0 name it, and its id."""
 
 _GRID = (
     "level",

@@ -16,7 +16,7 @@ from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.models import make_card
 from tests.support.paths import one
 from tests.support.slides import corrupt_tile
-from tests.support.window import analyze, click, open_in, wait
+from tests.support.window import analyze, choose, click, open_in, wait
 
 pytestmark = pytest.mark.gui
 
@@ -58,8 +58,7 @@ def test_current_view_and_drawn_shapes(
     open_in(dock, small_slide)
     analyze(dock)
     whole = dock.state.progress.total
-    dock.run_panel.analysis_region.setCurrentText(AnalysisRegion.VIEW.value)
-    dock.run_panel.analysis_region.textActivated.emit(AnalysisRegion.VIEW.value)
+    choose(dock.run_panel.analysis_region, AnalysisRegion.VIEW)
     getattr(viewer, "scene", viewer).camera.zoom *= 4
     analyze(dock)
     assert 0 < dock.state.progress.total < whole

@@ -19,7 +19,7 @@ from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.measure_page import MeasurePage
 from tests.support.paths import CMU
-from tests.support.window import analyze, click, notes, open_in, wait, wait_paint
+from tests.support.window import analyze, choose, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -90,10 +90,9 @@ def test_histogram_regions_and_table(
 
     # Tiles are another basis.
     map_kind = page.map_kind
-    map_kind.setCurrentText(MapKind.TILES.value)
-    map_kind.textActivated.emit(MapKind.TILES.value)
+    choose(map_kind, MapKind.TILES)
     assert rows(page)[3][1] != fat[1]
-    map_kind.textActivated.emit(MapKind.SUBTILES.value)
+    choose(map_kind, MapKind.SUBTILES)
     assert rows(page)[3][1] == fat[1]
 
     # What is copied is what is shown.

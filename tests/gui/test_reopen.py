@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from napari.components import ViewerModel
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.file import load_model_file, save_model_file
 from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.slides.slide import Slide
@@ -295,3 +297,18 @@ def test_overlay_key_opacity_and_colours_act_on_the_canvas(
     yellow = canvas(viewer)[middle].mean(axis=(0, 1))
     # 0.9 lies at four fifths between 0.5 and 1: viridis is a light green there.
     assert yellow[1] > yellow[0] > yellow[2]
+
+
+def test_an_unknown_value_of_a_view_costs_only_itself(dock: LiverDxDock, golden: Path) -> None:
+    """A result of 0.1.0 with a color map that this version does not have."""
+    path = golden / "results" / "slide.tiny.liverdx.zarr"
+    view = json.loads((path / "view.json").read_text(encoding="utf-8"))
+    (path / "view.json").write_text(json.dumps({**view, "colormap": "turbo"}), encoding="utf-8")
+    with notes() as told:
+        assert dock.controller.open_result(path)
+    assert [text for text in told if "colormap" in text and path.name in text]
+    assert dock.state.view.colormap == ""
+    assert dock.state.thresholds == {"fat": 0.35}
+    assert dock.state.view.opacity == pytest.approx(0.45)
+    assert dock.state.view.map_kind is MapKind.TILES_AVERAGED
+    assert dock.controller.layer is not None, "its slide is found"

@@ -45,7 +45,7 @@ def test_tables_hold_all_regions(tmp_path: Path) -> None:
     assert [row[1:] for row in rows[:3]] == [row[1:] for row in rows[3:6]]
     fat = dict(zip(COLUMNS, rows[2], strict=True))
     assert float(fat["area_mm2"]) == pytest.approx(whole[2].area_mm2, abs=1e-6)
-    assert (fat["class"], fat["threshold"], fat["basis"]) == ("fat", "0.5", "Tiles")
+    assert (fat["class"], fat["threshold"], fat["basis"]) == ("fat", "0.5", "tiles")
     assert int(fat["foci"]) == whole[2].foci > 0
     nothing = dict(zip(COLUMNS, rows[8], strict=True))
     assert nothing["percent_of_tissue"] == nothing["mean_probability"] == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -12,8 +13,16 @@ from qtpy.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication
 
+from napari_liverdx._ids import Choice
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from napari_liverdx.widgets.parts.choice_box import ChoiceBox
 from napari_liverdx.widgets.parts.curve_plot import CurvePlot
+
+
+def choose(box: ChoiceBox[Any], choice: Choice) -> None:
+    """Choose as a person does."""
+    box.show_choice(choice)
+    box.activated.emit(box.currentIndex())
 
 
 def grabbed(widget: CurvePlot) -> np.ndarray:

@@ -25,8 +25,8 @@ from napari_liverdx.cli.options import (
     thresholds_of,
 )
 from napari_liverdx.cli.report import (
+    SUBTILES,
     HideNameOption,
-    MapKindChoice,
     MapKindOption,
     PdfOption,
     TopOption,
@@ -61,7 +61,7 @@ def analyze(
     precision: PrecisionOption = "auto",
     batch_size: BatchSizeOption = None,
     keep_artifacts: KeepArtifactsOption = False,
-    map_kind: MapKindOption = MapKindChoice.SUBTILES,
+    map_kind: MapKindOption = SUBTILES,
     pdf: PdfOption = False,
     hide_name: HideNameOption = False,
     top: TopOption = None,

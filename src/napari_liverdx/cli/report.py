@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from napari_liverdx.session.result import Result
 
 __all__ = [
+    "SUBTILES",
     "HideNameOption",
-    "MapKindChoice",
     "MapKindOption",
     "PdfOption",
     "TopOption",
@@ -38,20 +37,28 @@ __all__ = [
 
 out = Console()
 
+SUBTILES = "subtiles"
+"""Id of what is measured by default."""
 
-class MapKindChoice(StrEnum):
-    """What is measured; see `napari_liverdx.results.measurement_map.MapKind`."""
 
-    SUBTILES = "cells"
-    TILES = "tiles"
-    TILES_AVERAGED = "tiles-averaged"
+def _map_kind(value: str) -> str:
+    """The id of what is measured; the words of the first version are understood too."""
+    from napari_liverdx.results.measurement_map import MapKind
+
+    try:
+        return MapKind(value).value
+    except ValueError as error:
+        known = ", ".join(kind.value for kind in MapKind)
+        raise typer.BadParameter(f"{value} is none of {known}") from error
 
 
 MapKindOption = Annotated[
-    MapKindChoice,
+    str,
     typer.Option(
         "--map-kind",
         "--basis",
+        parser=_map_kind,
+        metavar="[subtiles|tiles|tiles_averaged]",
         help="What is measured: the dense map, each tile's own probabilities, or their mean where "
         "tiles overlap.",
     ),
@@ -84,7 +91,7 @@ def report(
     out_folder: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; beside the result by default.")
     ] = None,
-    map_kind: MapKindOption = MapKindChoice.SUBTILES,
+    map_kind: MapKindOption = SUBTILES,
     pdf: PdfOption = False,
     hide_name: HideNameOption = False,
     top: TopOption = None,
@@ -96,6 +103,7 @@ def report(
     from napari_liverdx.api import open_result
 
     opened = open_result(result, slide=slide, model=model)
+    _say_what_is_lost(opened.path)
     given = thresholds_of(threshold or [], opened.manifest.scheme)
     with opened.opened_slide() as found:
         if found is None:
@@ -110,6 +118,16 @@ def report(
         top=top,
         folder=out_folder,
     )
+
+
+def _say_what_is_lost(result: Path) -> None:
+    """Say which settings of the last look are not known to this version."""
+    from napari_liverdx.results.view_state import ViewState
+
+    notices: list[str] = []
+    ViewState.load(result, notices)
+    for notice in notices:
+        out.print(notice, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def print_ood(reading: OodAssessment | None, when: str) -> None:
@@ -127,7 +145,7 @@ def print_result(
     thresholds: Mapping[str, float],
     error_rate: float | None,
     *,
-    map_kind: MapKindChoice = MapKindChoice.SUBTILES,
+    map_kind: str = SUBTILES,
     pdf: bool = False,
     hide_name: bool = False,
     top: int | None = None,
@@ -148,7 +166,7 @@ def print_result(
     from napari_liverdx.results.measurement_map import MapKind
 
     print_ood(result.ood, "whole run")
-    findings = result.measure(thresholds, error_rate, MapKind[map_kind.name])
+    findings = result.measure(thresholds, error_rate, MapKind(map_kind))
     out.print(_table(findings.measures, error_rate))
     paths = result.report(
         folder,

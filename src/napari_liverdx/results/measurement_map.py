@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx._ids import Choice
 from napari_liverdx.results.store import ResultStore, TileState
 
 __all__ = ["MapKind", "MeasurementMap", "measurement_map"]
 
 
-class MapKind(StrEnum):
+class MapKind(Choice):
     """What a measurement is taken on.
 
     Attributes
     ----------
-    CELLS
-        The dense map; where tiles overlap, their cells are averaged.
+    SUBTILES
+        The dense map; where tiles overlap, their map pixels are averaged.
     TILES
         Each tile's own probabilities in its box, which is one stride wide and high and begins at
         the tile's upper-left corner. What belongs to no analysed tile's box but is covered by
@@ -30,9 +30,14 @@ class MapKind(StrEnum):
         in TILES.
     """
 
-    SUBTILES = "Cells"
-    TILES = "Tiles"
-    TILES_AVERAGED = "Tiles, overlaps averaged"
+    SUBTILES = "subtiles", "Map pixels", "Cells", "cells"
+    TILES = "tiles", "Tiles", "Tiles"
+    TILES_AVERAGED = (
+        "tiles_averaged",
+        "Tiles, overlaps averaged",
+        "Tiles, overlaps averaged",
+        "tiles-averaged",
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.results.measurement_map import MapKind
+from napari_liverdx.results.settings import read_settings
 
 __all__ = ["COLORMAPS", "ViewState"]
 
@@ -34,8 +37,8 @@ class ViewState(BaseModel):
         Empty for the colours of the classes.
     visible : bool
         Whether the probability layers are shown.
-    map_kind : str
-        What is measured: cells or tiles.
+    map_kind : MapKind
+        What is measured.
     slide : str
         Where the slide lies as seen from the result's folder; empty if that is not known.
     """
@@ -48,25 +51,19 @@ class ViewState(BaseModel):
         serialize_by_alias=True,
     )
 
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     error_rate: float | None = Field(default=None, gt=0, lt=1)
     opacity: float = Field(default=0.6, ge=0, le=1)
     colormap: str = ""
     visible: bool = True
-    map_kind: str = Field(default="", alias="basis")
+    map_kind: MapKind = Field(default=MapKind.SUBTILES, alias="basis")
     slide: str = ""
 
-    @field_validator("thresholds")
+    @field_validator("map_kind", mode="before")
     @classmethod
-    def _are_probabilities(cls, thresholds: dict[str, float]) -> dict[str, float]:
-        if not all(0 <= value <= 1 for value in thresholds.values()):
-            raise ValueError("a threshold lies between 0 and 1")
-        return thresholds
-
-    @field_validator("map_kind")
-    @classmethod
-    def _is_a_basis(cls, map_kind: str) -> str:
-        return MapKind(map_kind).value if map_kind else ""
+    def _first_by_default(cls, map_kind: object) -> object:
+        # So it stands in views of 0.1.0 in which nothing was chosen.
+        return map_kind or MapKind.SUBTILES
 
     @field_validator("colormap")
     @classmethod
@@ -76,15 +73,31 @@ class ViewState(BaseModel):
         return name
 
     @classmethod
-    def load(cls, result: Path) -> ViewState:
-        """The state kept with a result; the default where none is kept or it cannot be read.
+    def load(cls, result: Path, notices: list[str] | None = None) -> ViewState:
+        """Return the state kept with a result; the default where none is kept.
 
-        A lost view costs nothing, so damage is not an error.
+        A lost view costs nothing, so damage is not an error, and a value that is not known costs
+        only itself.
+
+        Parameters
+        ----------
+        result : Path
+            The result's folder.
+        notices : list of str, optional
+            Takes in what could not be read, for people.
         """
+        file = result / _FILE
         try:
-            return cls.model_validate_json((result / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, ValidationError):
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            if not isinstance(stored, dict):
+                raise ValueError("settings are needed")
+        except FileNotFoundError:
             return cls()
+        except (OSError, ValueError) as error:
+            if notices is not None:
+                notices.append(f"{file}: cannot be read ({error}); the view is as at first")
+            return cls()
+        return read_settings(cls, stored, f"View of {result.name}", notices)
 
     def save(self, result: Path) -> None:
         """Keep the state with a result.

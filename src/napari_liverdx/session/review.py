@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import numpy as np
 from psygnal import Signal
 
+from napari_liverdx._ids import Choice
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
@@ -14,12 +13,12 @@ from napari_liverdx.results.store import ResultStore, TileState
 __all__ = ["Order", "Review", "predicted_class", "rank_tiles"]
 
 
-class Order(StrEnum):
+class Order(Choice):
     """Which tiles come first."""
 
-    HIGHEST_PROBABILITY = "Most suspicious"
-    UNCERTAIN = "Most uncertain"
-    LEAST_TYPICAL = "Least familiar"
+    HIGHEST_PROBABILITY = "highest_probability", "Most suspicious"
+    UNCERTAIN = "uncertain", "Most uncertain"
+    LEAST_TYPICAL = "least_typical", "Least familiar"
 
 
 def predicted_class(store: ResultStore, tile: TileIndex) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from psygnal import EventedModel
 from pydantic import ConfigDict, Field
 
+from napari_liverdx._ids import Choice
 from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
 from napari_liverdx.core.ood import OodAssessment
 from napari_liverdx.core.resolution import Level, Mpp
@@ -21,12 +22,12 @@ from napari_liverdx.results.view_state import ViewState
 __all__ = ["AnalysisRegion", "RunStatus", "SessionState", "SlideFacts"]
 
 
-class AnalysisRegion(StrEnum):
+class AnalysisRegion(Choice):
     """What part of the slide is analysed."""
 
-    WHOLE = "Whole slide"
-    VIEW = "Current view"
-    SHAPES = "Drawn shapes"
+    WHOLE = "whole_slide", "Whole slide"
+    VIEW = "view", "Current view"
+    SHAPES = "shapes", "Drawn shapes"
 
 
 class RunStatus(StrEnum):

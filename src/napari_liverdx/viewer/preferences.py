@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from napari_liverdx.results.settings import read_settings
+from napari_liverdx.results.view_state import COLORMAPS
 
 __all__ = ["Preferences", "preferences"]
 
 _PLUGIN = "napari-liverdx"
+_CLASS_COLOR = "class colour"
+"""As it is stored; see ``napari.yaml``."""
 
 
 class Preferences(BaseModel):
@@ -35,21 +40,34 @@ class Preferences(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     model: str = "liver-steatosis"
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     results_folder: str = ""
     threshold: float = Field(default=0.5, gt=0, lt=1)
     opacity: float = Field(default=0.6, ge=0.05, le=1)
-    colormap: str = "class colour"
+    colormap: str = _CLASS_COLOR
     hide_names: bool = False
+
+    @field_validator("colormap")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name != _CLASS_COLOR and name not in COLORMAPS:
+            raise ValueError(f"no colormap {name!r}")
+        return name
 
     @property
     def colormap_name(self) -> str:
         """As the layers know it."""
-        return "" if self.colormap == "class colour" else self.colormap
+        return "" if self.colormap == _CLASS_COLOR else self.colormap
 
 
-def preferences() -> Preferences:
-    """The preferences as they are now; the defaults where napari is older than 0.9."""
+def preferences(notices: list[str] | None = None) -> Preferences:
+    """Return the preferences as they are now; the defaults where napari is older than 0.9.
+
+    Parameters
+    ----------
+    notices : list of str, optional
+        Takes in which of them cannot be used, for people.
+    """
     try:
         from napari.settings import get_plugin_settings
     except ImportError:
@@ -62,4 +80,4 @@ def preferences() -> Preferences:
     # The plugin is used without being registered, for example from a script.
     except (KeyError, AttributeError):
         return Preferences()
-    return Preferences.model_validate(fields)
+    return read_settings(Preferences, fields, "Preferences of napari-liverdx", notices)

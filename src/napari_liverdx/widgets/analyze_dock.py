@@ -81,7 +81,10 @@ class LiverDxDock(ReleasableDock):
     def __init__(self, napari_viewer: ViewerModel) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        chosen = preferences()
+        notices: list[str] = []
+        chosen = preferences(notices)
+        for notice in notices:
+            show_warning(notice)
         self.state = SessionState(
             device=_device(chosen.device),
             first_threshold=chosen.threshold,
@@ -264,8 +267,8 @@ class LiverDxDock(ReleasableDock):
         self.controller.choose_model(name)
         self.model_panel.set_models(self.controller.models(), self.state.model)
 
-    def _choose_analysis_region(self, text: str) -> None:
-        self.state.analysis_region = AnalysisRegion(text)
+    def _choose_analysis_region(self, region: AnalysisRegion) -> None:
+        self.state.analysis_region = region
 
     def _choose_overlap(self, overlap: float) -> None:
         self.state.overlap = overlap
@@ -354,7 +357,7 @@ class LiverDxDock(ReleasableDock):
         self.run_panel.show_folder(self.state.out_folder)
 
     def _on_analysis_region(self) -> None:
-        self.run_panel.analysis_region.setCurrentText(self.state.analysis_region.value)
+        self.run_panel.analysis_region.show_choice(self.state.analysis_region)
 
     def _on_cursor(self, event: Any) -> None:
         results = self.controller.results

@@ -77,7 +77,10 @@ class Reopener:
         except LiverDxError as error:
             control.host.show_error(str(error))
             return False
-        view = ViewState.load(path)
+        notices: list[str] = []
+        view = ViewState.load(path, notices)
+        for notice in notices:
+            show_warning(notice)
         if layer is None:
             control.host.show_warning(
                 f"{store.manifest.slide_name} was not found beside the result; open it to see "

@@ -256,7 +256,7 @@ class FindingsController:
     @property
     def map_kind(self) -> MapKind:
         """What is measured."""
-        return MapKind(self.state.view.map_kind or MapKind.SUBTILES)
+        return self.state.view.map_kind
 
     def _measure(self) -> None:
         if self._measurer is None or not self._dirty:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.run import RunProgress
 from napari_liverdx.session.state import AnalysisRegion, RunStatus
+from napari_liverdx.widgets.parts.choice_box import ChoiceBox
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, set_tone
 
 __all__ = ["RunPanel", "progress_text"]
@@ -32,7 +33,7 @@ class RunPanel(Panel):
     """Settings of a run, Analyze, Cancel.
 
     Signals: ``analyze_requested()``, ``cancel_requested()``, ``draw_requested()``,
-    ``folder_requested()``, ``analysis_region_chosen(str)``, ``overlap_chosen(float)``.
+    ``folder_requested()``, ``analysis_region_chosen(AnalysisRegion)``, ``overlap_chosen(float)``.
 
     Attributes
     ----------
@@ -44,14 +45,13 @@ class RunPanel(Panel):
     cancel_requested = Signal()
     draw_requested = Signal()
     folder_requested = Signal()
-    analysis_region_chosen = Signal(str)
+    analysis_region_chosen = Signal(object)
     overlap_chosen = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Analysis", parent)
-        self.analysis_region = QComboBox()
-        self.analysis_region.addItems([e.value for e in AnalysisRegion])
-        self.analysis_region.textActivated.connect(self.analysis_region_chosen)
+        self.analysis_region = ChoiceBox(AnalysisRegion)
+        self.analysis_region.chosen.connect(self.analysis_region_chosen)
         self.draw_button = QPushButton("Draw")
         self.draw_button.setToolTip("Add a Shapes layer and draw the regions to analyse")
         self.draw_button.clicked.connect(self.draw_requested)

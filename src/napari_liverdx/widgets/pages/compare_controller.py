@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from psygnal import Signal
 
+from napari_liverdx._ids import Choice
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.session.compare import Comparison, Side, compare
 from napari_liverdx.viewer.layers.result import ResultLayers
@@ -28,13 +28,13 @@ __all__ = ["CompareController", "Mode"]
 _LATER_MS = 60
 
 
-class Mode(StrEnum):
+class Mode(Choice):
     """How two sides are shown."""
 
-    OFF = "Off"
-    SWIPE = "Swipe"
-    DIFFERENCE = "Differences"
-    SECOND = "Second canvas"
+    OFF = "off", "Off"
+    SWIPE = "swipe", "Swipe"
+    DIFFERENCE = "difference", "Differences"
+    SECOND = "second_canvas", "Second canvas"
 
 
 class CompareController:

@@ -96,7 +96,7 @@ class ComparePage(Tab):
         row.setSpacing(2)
         self.buttons: dict[Mode, QPushButton] = {}
         for mode in Mode:
-            button = QPushButton(mode.value)
+            button = QPushButton(mode.title)
             button.setCheckable(True)
             button.setToolTip(_TIPS[mode])
             self.modes.addButton(button)

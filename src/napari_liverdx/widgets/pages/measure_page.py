@@ -34,6 +34,7 @@ from napari_liverdx.viewer.layers.review import REVIEW_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, named_regions
 from napari_liverdx.widgets.main.measure_table import MeasureTable
 from napari_liverdx.widgets.main.page import Tab
+from napari_liverdx.widgets.parts.choice_box import ChoiceBox
 from napari_liverdx.widgets.parts.histogram_plot import HistogramPlot
 from napari_liverdx.widgets.parts.panel import Panel, halt, quiet_label, swatch
 
@@ -79,8 +80,7 @@ class MeasurePage(Tab):
 
     def _build_table(self) -> Panel:
         panel = Panel("Measurements")
-        self.map_kind = QComboBox()
-        self.map_kind.addItems([b.value for b in MapKind])
+        self.map_kind = ChoiceBox(MapKind)
         self.map_kind.setToolTip(
             "Cells: the fine map. Tiles: each tile's own probabilities. Averaged: the mean of all "
             "tiles over a place, where tiles overlap"
@@ -140,7 +140,7 @@ class MeasurePage(Tab):
         findings.viewed.connect(self._show_basis)
         self.shown_class.activated.connect(self._show)
         self.plot.threshold_moved.connect(self._on_threshold)
-        self.map_kind.textActivated.connect(lambda text: findings.set_view(map_kind=text))
+        self.map_kind.chosen.connect(lambda kind: findings.set_view(map_kind=kind))
         self.regions.activated.connect(self._choose_regions)
         self.draw.clicked.connect(self._draw)
         self.copy.clicked.connect(self._copy)
@@ -175,7 +175,7 @@ class MeasurePage(Tab):
         self._show()
 
     def _show_basis(self) -> None:
-        self.map_kind.setCurrentText(self.controller.findings.map_kind.value)
+        self.map_kind.show_choice(self.controller.findings.map_kind)
 
     def _show(self) -> None:
         findings = self.controller.findings

@@ -29,6 +29,7 @@ from napari_liverdx.widgets.pages.gallery import Gallery
 from napari_liverdx.widgets.pages.overview_panel import OverviewPanel
 from napari_liverdx.widgets.pages.review_card import Card
 from napari_liverdx.widgets.pages.review_controller import ReviewController
+from napari_liverdx.widgets.parts.choice_box import ChoiceBox
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, swatch
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class ReviewPage(Tab):
 
     def _build_tiles(self) -> Panel:
         panel = Panel("Tiles to look at first")
-        self.order = QComboBox()
-        self.order.addItems([o.value for o in Order])
+        self.order = ChoiceBox(Order)
         self.undecided = QCheckBox("Undecided only")
         top = QHBoxLayout()
         top.addWidget(self.order, 1)
@@ -116,7 +116,7 @@ class ReviewPage(Tab):
         control.pictured.connect(self._on_pictured)
         control.changed.connect(self._on_changed)
         control.moved.connect(self._on_moved)
-        self.order.textActivated.connect(self._on_order)
+        self.order.chosen.connect(self._on_order)
         self.undecided.toggled.connect(self._on_undecided)
         self.gallery.chosen.connect(control.choose)
         self.gallery.key_pressed.connect(self._on_key)
@@ -172,8 +172,8 @@ class ReviewPage(Tab):
         if action is not None:
             action()
 
-    def _on_order(self, text: str) -> None:
-        self.control.order = Order(text)
+    def _on_order(self, order: Order) -> None:
+        self.control.order = order
         self.control.list_tiles()
 
     def _on_undecided(self, on: bool) -> None:
