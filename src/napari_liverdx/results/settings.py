@@ -38,7 +38,8 @@ def read_settings(
                 raise
             first = error.errors()[0]
             name = _drop(kind, left, first["loc"])
-            problems.append(f"{where}: {name} cannot be used ({first['msg']}); it is as at first")
+            why = first["msg"].removeprefix("Value error, ")
+            problems.append(f"{where}: {name} cannot be used ({why}); its default takes its place")
             continue
         if notices is not None:
             notices += problems
