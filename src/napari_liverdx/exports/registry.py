@@ -13,7 +13,8 @@ from napari_liverdx.exports.dicom import write_dicom
 from napari_liverdx.exports.geojson import write_geojson
 from napari_liverdx.exports.ome_tiff import write_ome_tiff
 from napari_liverdx.exports.ome_zarr import write_ome_zarr
-from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Overview
 

@@ -16,9 +16,10 @@ from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.html import gather_report, render_report
 from napari_liverdx.reports.measurements import write_measurements
 from napari_liverdx.reports.parts import TileGroup, TilePicture
+from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import Decision, Verdict
-from napari_liverdx.results.store import SUFFIX, ResultStore, TileState
+from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Overview, Slide
 from napari_liverdx.slides.tiles import read_thumbnails
 from napari_liverdx.slides.tissue import slide_picture

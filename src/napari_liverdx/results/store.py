@@ -26,7 +26,6 @@ from napari_liverdx.results.arrays import child_array, read_array
 from napari_liverdx.results.embeddings import EmbeddingGrid
 from napari_liverdx.results.layout import TileState, add_ood_array, create_arrays
 from napari_liverdx.results.manifest import (
-    SUFFIX,
     ResultGeometry,
     RunManifest,
     group_attributes,
@@ -39,7 +38,7 @@ from napari_liverdx.results.slide_prediction import (
     write_slide_prediction,
 )
 
-__all__ = ["SUFFIX", "ResultStore", "RunManifest", "TileState"]
+__all__ = ["ResultStore", "RunManifest", "TileState"]
 
 _BLOCK = 32
 
@@ -47,15 +46,12 @@ _BLOCK = 32
 class ResultStore(ResultGeometry, Reviewed):
     """A result, held in memory and written block by block.
 
-    The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a
-    tile counts only once its state says so, and states are written after the values they speak
-    of, so a run killed at any moment leaves no half-written tile.
+    The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a tile
+    counts once its state says so, which is written last: a killed run leaves no half-written tile.
 
     Attributes
     ----------
-    path : Path
-    manifest : RunManifest
-    tissue : TissueMask
+    path, manifest, tissue
     probabilities : ndarray of float32, shape (classes, rows, columns)
         Cell by cell; overlapping tiles are averaged. Zero where nothing was analysed.
     tile_probabilities : ndarray of float32, shape (classes, tile rows, tile columns)
@@ -316,11 +312,10 @@ class ResultStore(ResultGeometry, Reviewed):
         Parameters
         ----------
         call : SlidePrediction
-            The slide's call.
-        refined : ndarray of float32, shape (classes, tile rows, tile columns)
-            Refined tile probabilities.
-        attention : ndarray of float32, shape (tile rows, tile columns)
-            How much each tile counts.
+            Of the slide.
+        refined, attention : ndarray of float32
+            Refined tile probabilities, shape (classes, tile rows, tile columns), and how much
+            each tile counts.
 
         Raises
         ------

@@ -11,7 +11,8 @@ from napari.layers import Image
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.results.find_slide import find_slide
-from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.viewer.layers.base import probability_layer, slide_layer_data, tile_layer
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer, slide_of_layer

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QTabWidget, QToolButton, QVBoxLayout, QW
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.device import DeviceChoice, choose_device
 from napari_liverdx.models.ood import ood_rule
-from napari_liverdx.results.store import SUFFIX
+from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.plan import blocking_reason
 from napari_liverdx.session.state import AnalysisRegion, SessionState

@@ -16,8 +16,9 @@ from napari_liverdx.core.errors import ResultError
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.write import save_report
 from napari_liverdx.results.find_slide import relative_place
+from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.measurement_map import MapKind
-from napari_liverdx.results.store import SUFFIX, ResultStore
+from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import write_export
 from napari_liverdx.session.measure import Findings, Measurer, NamedPolygon
