@@ -26,6 +26,7 @@ from rich.table import Table
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.session.annotations import CollectedAnnotations
 from napari_liverdx.session.finetune import (
     BothMaps,
     ComparisonRequest,
@@ -39,8 +40,11 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_tissue
-from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
+from napari_liverdx.training.interactive.annotation_record import rectangle
+from napari_liverdx.training.interactive.annotation_store import (
+    SlideAnnotations,
+    short_fingerprint,
+)
 from napari_liverdx.training.interactive.finetune import FinetuneResult
 
 MODEL = "liver-steatosis"
@@ -61,8 +65,10 @@ def study(name: str, boxes: Boxes, slide: Slide, folder: Path, epochs: int) -> N
     """Teach one lesson and print what came of it."""
     shapes = tuple(rectangle(c, *(TILE * v for v in box)) for c, *box in boxes)
     trial = folder / name / "model.safetensors"
-    taught = SlideWithAnnotations(slide, slide.name, shapes)
-    request = FinetuneRequest(MODEL, (taught,), (), trial, epochs)
+    fingerprint = short_fingerprint(slide)
+    drawn = SlideAnnotations(fingerprint, slide.path, None, shapes)
+    annotations = CollectedAnnotations((drawn,), {fingerprint: slide})
+    request = FinetuneRequest(MODEL, annotations, trial, epochs)
     stop = threading.Event()
     start, used = time.perf_counter(), time.process_time()
     outcome: FinetuneResult | None = None

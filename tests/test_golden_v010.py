@@ -29,6 +29,7 @@ from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.annotations import keep_review
 from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.session.measure import Measurer
 from napari_liverdx.session.run import Progressed, Started, run
@@ -292,11 +293,28 @@ def test_a_taught_version_keeps_its_lineage(golden: Path, monkeypatch: pytest.Mo
 
 
 def test_annotations_are_found(golden: Path) -> None:
+    folder = AnnotationFolder(golden / "models" / "teaching")
+    before = {p: p.read_bytes() for p in folder.folder.iterdir()}
     with open_slide(golden / "slide.tif") as slide:
-        taught = AnnotationFolder(golden / "models" / "teaching").of(slide)
-    assert [r.name for r in taught.shapes] == ["liver", "liver", "fat", "fat"]
-    assert [r.name for r in taught.tiles] == ["liver", "fat"]
-    shapes = read_shapes_csv(golden / "annotations.csv", "fat").regions
-    assert len(shapes) == 4
-    for one, other in zip(shapes, taught.shapes, strict=True):
-        assert one.area == pytest.approx(other.area)
+        found = folder.find(slide)
+        assert found is not None
+        assert [r.name for r in found.shapes] == ["liver", "liver", "fat", "fat"]
+        assert [r.name for r in found.tiles] == ["liver", "fat"]
+        shapes = read_shapes_csv(golden / "annotations.csv", "fat").regions
+        assert len(shapes) == 4
+        for one, other in zip(shapes, found.shapes, strict=True):
+            assert one.area == pytest.approx(other.area)
+        # Of what is changed there is one file, which holds all; the former ones stay.
+        folder.keep(slide, found.shapes[:1])
+        (changed,) = folder.all()
+        assert [r.name for r in changed.shapes] == ["liver"]
+        assert [r.name for r in changed.tiles] == ["liver", "fat"]
+        assert {p: p.read_bytes() for p in before} == before
+        # The review itself counts, not the copy of it.
+        store = ResultStore.open(golden / "results" / WHOLE)
+        store.decisions.put(TileIndex(5, 3), None)
+        keep_review(folder, slide, store)
+        (changed,) = folder.all()
+        assert [r.name for r in changed.tiles] == ["liver"]
+        store.decisions.put(TileIndex(1, 2), None)
+        assert folder.all()[0].tiles == ()

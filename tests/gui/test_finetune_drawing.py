@@ -13,12 +13,12 @@ from qtpy.QtTest import QTest
 
 from napari_liverdx.results.review_log import Decision
 from napari_liverdx.slides.open import open_slide
-from napari_liverdx.training.interactive.annotation_store import rectangle
+from napari_liverdx.training.interactive.annotation_record import rectangle
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.finetune_page import counted, draw
 from tests.support.slides import write_pyramid
-from tests.support.teaching import REGIONS, TILE, taught
+from tests.support.teaching import REGIONS, TILE, drawn
 from tests.support.window import analyze, click, notes, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
@@ -145,7 +145,7 @@ def test_damaged_shapes_are_not_drawn_over(
     """The slide's own damaged file stops drawing; another slide's is told and does no harm."""
     folder = finetune_page.control.material.folder
     folder.folder.mkdir(parents=True)
-    own = folder.folder / f"{folder.key(finetune_page.controller.slide)}.shapes.geojson"
+    own = folder.file(finetune_page.controller.slide)
     own.write_text("{")
     with notes() as told:
         click(finetune_page.class_buttons["fat"])
@@ -153,10 +153,10 @@ def test_damaged_shapes_are_not_drawn_over(
     assert "Teach · painted" not in viewer.layers
     finetune_page.control.material.save()
     assert own.read_text() == "{"
-    own.rename(folder.folder / "other.12345678.shapes.geojson")
+    own.rename(folder.folder / "12345678.geojson")
     draw(finetune_page)
     assert finetune_page.tune_button.isEnabled()
-    assert "other.12345678" in finetune_page.taught.text()
+    assert "12345678.geojson" in finetune_page.taught.text()
 
 
 def test_any_layer_that_is_drawn_on_is_saved(
@@ -180,16 +180,17 @@ def test_any_layer_that_is_drawn_on_is_saved(
     counted(finetune_page)
     folder = finetune_page.control.material.folder
     with open_slide(painted) as slide:
-        assert len(folder.of(slide).shapes) == 2
+        found = folder.find(slide)
+        assert found is not None
+        assert len(found.shapes) == 2
     with open_slide(second) as slide:
-        assert folder.of(slide).shapes == ()
+        assert folder.find(slide) is None
 
 
 def test_shapes_of_a_foreign_class_are_left_out_and_told(finetune_page: FinetunePage) -> None:
     folder, slide = finetune_page.control.material.folder, finetune_page.controller.slide
     foreign = rectangle("tumour", 0, 0, TILE, TILE)
-    folder.keep(slide, (*taught(slide).shapes, foreign))
-    folder.keep(slide, (foreign,), result="painted.other")
+    folder.keep(slide, (*drawn().shapes, foreign, foreign))
     counted(finetune_page)
     assert "4 regions and 0 tiles reviewed" in finetune_page.taught.text()
     assert "2 regions and tiles are of no class of this model" in finetune_page.taught.text()

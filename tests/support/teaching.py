@@ -7,9 +7,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from napari_liverdx.core.resolution import Level, Mpp
+from napari_liverdx.session.annotations import CollectedAnnotations
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
+from napari_liverdx.training.interactive.annotation_record import rectangle
+from napari_liverdx.training.interactive.annotation_store import SlideAnnotations
 
 TILE = 224
 
@@ -23,12 +24,33 @@ REGIONS = (
 """Class, left, top, width and height in tiles; a tile lies between them."""
 
 
-def taught(slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()) -> SlideWithAnnotations:
+def drawn(
+    regions: tuple = REGIONS,
+    tiles: tuple = (),
+    *,
+    fingerprint: str = "1234abcd",
+    path: Path = Path("x"),
+    side: float = TILE,
+) -> SlideAnnotations:
+    """Annotations of boxes in tiles, each ``side`` pixels."""
     shapes, called = (
-        tuple(rectangle(name, *(TILE * v for v in box)) for name, *box in part)
+        tuple(rectangle(name, *(side * v for v in box)) for name, *box in part)
         for part in (regions, tiles)
     )
-    return SlideWithAnnotations(slide, slide.name, shapes, called)
+    return SlideAnnotations(fingerprint, path, None, shapes, called)
+
+
+def taught(
+    slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()
+) -> tuple[SlideAnnotations, Slide]:
+    """Annotations with their open slide."""
+    return drawn(regions, tiles, path=slide.path), slide
+
+
+def collected(slide: Slide, regions: tuple = REGIONS, tiles: tuple = ()) -> CollectedAnnotations:
+    """Annotations of one open slide."""
+    found, _ = taught(slide, regions, tiles)
+    return CollectedAnnotations((found,), {found.fingerprint: slide})
 
 
 class Blank:

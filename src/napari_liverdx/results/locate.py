@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
 
-__all__ = ["find_result", "result_path", "results_of_model"]
+__all__ = ["find_result", "result_path", "results_of_model", "stored_manifest"]
 
 _MANY = 4096
 _DIGITS = 6
@@ -42,20 +42,21 @@ def results_of_model(folder: Path, sha256: str) -> list[Path]:
     """Return the results in ``folder`` that a model made, whatever they are called."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        stored = _stored_now(path)
+        stored = stored_manifest(path)
         if stored is not None and stored.model_sha256 == sha256:
             found.append(path)
     return found
 
 
 def _is_of(path: Path, manifest: RunManifest) -> bool:
-    stored = _stored_now(path)
+    stored = stored_manifest(path)
     if stored is None or stored.slide_name != manifest.slide_name:
         return False
     return not stored.differences(manifest)
 
 
-def _stored_now(path: Path) -> RunManifest | None:
+def stored_manifest(path: Path) -> RunManifest | None:
+    """Return the manifest of the result at ``path`` without opening it; None if there is none."""
     try:
         return _stored(path, (path / "zarr.json").stat().st_mtime_ns)
     except OSError:

@@ -1,80 +1,52 @@
-"""Teaching a model as the dock asks for it: count, tune, compare old and new on a slide."""
+"""Fine-tuning as the dock asks for it: tune, compare old and new on a slide, decide."""
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.core.measure import measure
-from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_of_result
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.file import read_card
+from napari_liverdx.models.file import file_sha256, read_card
+from napari_liverdx.models.versions import accept_trial, discard_trial, trial_path
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.results.locate import results_of_model
+from napari_liverdx.results.review_log import has_review
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.session.annotations import CollectedAnnotations, open_annotated_slides
 from napari_liverdx.session.run import Started, run
 from napari_liverdx.session.train import BatchDone
-from napari_liverdx.session.trial import remove_results
-from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.config import EpochResult
-from napari_liverdx.training.interactive.annotation_store import SlideAnnotations
-from napari_liverdx.training.interactive.corrections import (
-    AnnotationDataset,
-    SlideWithAnnotations,
-    answer_of,
-)
+from napari_liverdx.training.interactive.corrections import AnnotationDataset, answer_of
 from napari_liverdx.training.interactive.finetune import FinetuneResult, finetune, finetune_config
 from napari_liverdx.training.interactive.head import EncodingProgress
-from napari_liverdx.training.interactive.split import blocking_reason, split_annotations
+from napari_liverdx.training.interactive.split import split_annotations
 
 __all__ = [
-    "AnnotationSummary",
     "BothMaps",
     "ClassChange",
     "Compared",
     "ComparisonRequest",
     "FinetuneRequest",
     "FinetuneStarted",
+    "accept",
     "changes",
     "compare_on_slide",
+    "discard",
+    "remove_results",
     "run_finetuning",
-    "summarise",
+    "trial_results",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotationSummary:
-    """How much was taught.
-
-    Attributes
-    ----------
-    regions, corrected, slides : int
-    areas_mm2 : dict of str to float
-        Drawn area by class; overlaps count twice.
-    tiles : dict of str to int
-        Tiles by class.
-    blocking_reason : str
-        What must still be taught; empty if enough was.
-    left_out : tuple of str
-        Slides that were taught before and are not found any more.
-    """
-
-    regions: int
-    corrected: int
-    slides: int
-    areas_mm2: dict[str, float]
-    tiles: dict[str, int]
-    blocking_reason: str
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +57,8 @@ class FinetuneRequest:
     ----------
     model : str
         Name or path.
-    slides : tuple of SlideWithAnnotations
-        Slides that are open.
-    kept : tuple of SlideAnnotations
-        Slides taught before, opened for the while.
+    annotations : CollectedAnnotations
+        What it learns from.
     trial : Path
         Model file to write.
     epochs : int
@@ -98,8 +68,7 @@ class FinetuneRequest:
     """
 
     model: str
-    slides: tuple[SlideWithAnnotations, ...]
-    kept: tuple[SlideAnnotations, ...]
+    annotations: CollectedAnnotations
     trial: Path
     epochs: int = 20
     obsolete: tuple[Path, ...] = ()
@@ -119,55 +88,6 @@ class FinetuneStarted:
     held_out: int
     epochs: int
     device: str
-
-
-def _opened(
-    slides: Sequence[SlideWithAnnotations], kept: Sequence[SlideAnnotations], stack: ExitStack
-) -> tuple[list[SlideWithAnnotations], tuple[str, ...]]:
-    """All taught slides, those that were kept opened until the stack closes; the missing ones."""
-    found, lost = list(slides), []
-    for taught in kept:
-        try:
-            mpp = None if taught.mpp is None else Mpp(*taught.mpp, "kept with what was taught")
-            slide = stack.enter_context(open_slide(taught.path, mpp=mpp))
-        except LiverDxError:
-            lost.append(taught.path.name)
-            continue
-        found.append(
-            SlideWithAnnotations(slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint)
-        )
-    return found, tuple(lost)
-
-
-def summarise(
-    slides: Sequence[SlideWithAnnotations], kept: Sequence[SlideAnnotations], card: ModelCard
-) -> AnnotationSummary:
-    """Count what was taught and say what is missing; reads no pixels.
-
-    Raises
-    ------
-    DataError
-        If a region is of no class of the model, or a slide has no resolution.
-    """
-    with ExitStack() as stack:
-        every, lost = _opened(slides, kept, stack)
-        samples = AnnotationDataset(every, card)
-    scheme = card.scheme
-    areas = dict.fromkeys(scheme.names, 0.0)
-    for taught in every:
-        mpp = taught.slide.mpp
-        for region in taught.shapes:
-            if mpp is not None:
-                areas[region.name] += region.area * mpp.x * mpp.y / 1e6
-    return AnnotationSummary(
-        sum(len(t.shapes) for t in every),
-        sum(len(t.tiles) for t in every),
-        sum(1 for t in every if t.shapes or t.tiles),
-        areas,
-        {name: int((samples.labels == c).sum()) for c, name in enumerate(scheme.names)},
-        blocking_reason(samples),
-        lost,
-    )
 
 
 def run_finetuning(
@@ -201,12 +121,11 @@ def run_finetuning(
         batches[:] = [BatchDone(step, steps)]
         return not stop.is_set()
 
-    with ExitStack() as stack:
-        slides, _ = _opened(request.slides, request.kept, stack)
+    with open_annotated_slides(request.annotations) as (annotated, _):
         model = load_model(request.model)
         choice = choose_device()
         device = torch.device(choice.device)
-        samples = AnnotationDataset(slides, model.card, answer_of(model, device))
+        samples = AnnotationDataset(annotated, model.card, answer_of(model, device))
         split = split_annotations(samples)
         config = finetune_config(request.epochs)
         counts = len(split.train) + len(split.choose), len(split.held_out)
@@ -360,3 +279,61 @@ def changes(maps: BothMaps, thresholds: dict[str, float]) -> tuple[ClassChange, 
         )
         for c, (old, new) in enumerate(zip(*measured, strict=True))
     )
+
+
+# -- the trial, a version nobody has decided on yet, and the results it made --
+
+
+def trial_results(
+    card: ModelCard, folder: Path | None, shown: Collection[Path] = ()
+) -> tuple[Path, ...]:
+    """Return the results that go with the trial: nobody reviewed them, and none is shown.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of any version of the model.
+    folder : Path, optional
+        Folder of results; without it there are none.
+    shown : collection of Path
+        Results that are open and stay.
+    """
+    if folder is None:
+        return ()
+    try:
+        made = results_of_model(folder, file_sha256(trial_path(card)))
+    except ModelFileError:
+        return ()
+    return tuple(path for path in made if path not in shown and not has_review(path))
+
+
+def remove_results(paths: Iterable[Path]) -> None:
+    """Remove results; what cannot be removed stays."""
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def accept(card: ModelCard, folder: Path | None, shown: Collection[Path] = ()) -> Path:
+    """Make the trial the next version of its model; return its model file.
+
+    Its results are its own from the start and stay where they are, unless another version took its
+    number meanwhile: then it becomes another file, which its results do not know.
+
+    Raises
+    ------
+    ModelFileError
+        If the trial is gone, damaged, or cannot be moved.
+    """
+    made = trial_results(card, folder, shown)
+    trial = file_sha256(trial_path(card))
+    path = accept_trial(card)
+    if file_sha256(path) != trial:
+        remove_results(made)
+    return path
+
+
+def discard(card: ModelCard, folder: Path | None, shown: Collection[Path] = ()) -> None:
+    """Remove the trial and the results it made; without a trial nothing happens."""
+    made = trial_results(card, folder, shown)
+    discard_trial(card)
+    remove_results(made)

@@ -13,7 +13,7 @@ from napari_liverdx.core.grid import plan_grid
 from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.data.annotated import AnnotatedSlide
-from napari_liverdx.training.interactive.annotation_store import rectangle
+from napari_liverdx.training.interactive.annotation_record import rectangle
 from napari_liverdx.training.interactive.corrections import (
     AnnotationDataset,
     pairs_closer_than,

@@ -12,14 +12,22 @@ from hypothesis import strategies as st
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.models.file import LoadedModel, read_card, save_model_file
-from napari_liverdx.session.finetune import summarise
+from napari_liverdx.session.annotations import summarize
 from napari_liverdx.slides.open import open_slide
-from napari_liverdx.training.interactive.annotation_store import rectangle
-from napari_liverdx.training.interactive.corrections import AnnotationDataset, SlideWithAnnotations
+from napari_liverdx.training.interactive.corrections import AnnotationDataset
 from napari_liverdx.training.interactive.finetune import version_card
 from napari_liverdx.training.interactive.split import blocking_reason, missing, split_annotations
 from tests.support.models import SCHEME, make_card
-from tests.support.teaching import REGIONS, TILE, Blank, drawings, further_lessons, taught
+from tests.support.teaching import (
+    REGIONS,
+    TILE,
+    Blank,
+    collected,
+    drawings,
+    drawn,
+    further_lessons,
+    taught,
+)
 
 
 @given(drawings(), st.integers(0, 2**31))
@@ -29,11 +37,8 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
     regions, tiles, mpp = drawing
     scale = 0.5 / mpp
     slide = Blank(round(16 * TILE * scale), round(16 * TILE * scale), mpp)
-    shapes, called = (
-        tuple(rectangle(n, *(TILE * scale * v for v in box)) for n, *box in part)
-        for part in (regions, tiles)
-    )
-    samples = AnnotationDataset([SlideWithAnnotations(slide, "blank", shapes, called)], make_card())
+    found = drawn(regions, tiles, side=TILE * scale)
+    samples = AnnotationDataset([(found, slide)], make_card())
     try:
         split = split_annotations(samples)
     except DataError:
@@ -45,8 +50,8 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
     assert not set(split.choose) & set(split.train)
     held = [samples.rects[i] for i in split.held_out]
     for i in (*split.train, *split.choose):
-        drawn = [Rect(*samples.drawn_place(int(i), rng)) for _ in range(3)]
-        for seen in (samples.rects[i], *(r.scaled(grid.scale_x, grid.scale_y) for r in drawn)):
+        places = [Rect(*samples.drawn_place(int(i), rng)) for _ in range(3)]
+        for seen in (samples.rects[i], *(r.scaled(grid.scale_x, grid.scale_y) for r in places)):
             assert all(seen.intersection(h).is_empty for h in held)
     for part in (split.train, split.held_out):
         assert set(samples.labels[part]) == set(samples.labels)
@@ -63,16 +68,10 @@ def test_nothing_that_taught_an_ancestor_is_held_out(
     first, tiles, mpp = drawing
     side = TILE * 0.5 / mpp
     slide = Blank(round(16 * side), round(44 * side), mpp)
-    model, drawn, taught_before = tiny, (), []
+    model, regions, taught_before = tiny, (), []
     for more, deleted in ((first, 0), *lessons):
-        drawn = (*drawn[deleted:], *more)
-        shapes, called = (
-            tuple(rectangle(n, *(side * v for v in box)) for n, *box in part)
-            for part in (drawn, tiles)
-        )
-        samples = AnnotationDataset(
-            [SlideWithAnnotations(slide, "blank", shapes, called)], model.card
-        )
+        regions = (*regions[deleted:], *more)
+        samples = AnnotationDataset([(drawn(regions, tiles, side=side), slide)], model.card)
         try:
             split = split_annotations(samples)
         except DataError:
@@ -132,23 +131,17 @@ def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: 
 
 def test_a_taught_place_is_known_under_any_name(painted: Path, tiny: LoadedModel) -> None:
     with open_slide(painted) as slide:
-        shapes = taught(slide).shapes
-        first = AnnotationDataset(
-            [SlideWithAnnotations(slide, "a", shapes, (), "1234abcd")], tiny.card
-        )
+        first = AnnotationDataset([(drawn(path=Path("a")), slide)], tiny.card)
         card = version_card(tiny, first, split_annotations(first), 1.0)
-        copy = AnnotationDataset([SlideWithAnnotations(slide, "b", shapes, (), "1234abcd")], card)
-        other = AnnotationDataset([SlideWithAnnotations(slide, "a", shapes, (), "dcba4321")], card)
+        copy = AnnotationDataset([(drawn(path=Path("b")), slide)], card)
+        other = AnnotationDataset([(drawn(fingerprint="dcba4321"), slide)], card)
     assert copy.seen.any()
     assert not other.seen.any()
 
 
 def test_whole_slides_are_held_out_where_there_are_enough(painted: Path) -> None:
     with open_slide(painted) as slide:
-        every = [
-            SlideWithAnnotations(slide, f"slide {n}", *taught(slide).__getstate__()[2:])
-            for n in range(3)
-        ]
+        every = [(drawn(fingerprint=f"0000000{n}"), slide) for n in range(3)]
         samples = AnnotationDataset(every, make_card())
         split = split_annotations(samples)
     assert split.by == "slide"
@@ -160,7 +153,7 @@ def test_what_is_missing_is_said(painted: Path) -> None:
     with open_slide(painted) as slide:
 
         def problem(regions: tuple) -> str:
-            return summarise([taught(slide, regions)], (), make_card()).blocking_reason
+            return summarize(collected(slide, regions), make_card()).blocking_reason
 
         assert "at least two classes" in problem(REGIONS[:2])
         assert "Liver with fat has one" in problem(REGIONS[:3])

@@ -5,43 +5,26 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.core.geometry import Rect
-from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.slides.annotations import Units
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.slides.tiles import read_tile
 from napari_liverdx.training.data.annotated import (
     TileRule,
     listed_slides,
     open_annotated,
-    tiles_in_regions,
 )
-from napari_liverdx.training.data.base import Example, TileDataset
+from napari_liverdx.training.data.regions import RegionDataset, RegionTile, region_tiles
 
 __all__ = ["SlideDataset"]
 
 _OPEN_SLIDES = 4
 _CACHE_BYTES = 64 * 2**20
-_TRIES = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Place:
-    slide: int
-    tile: TileIndex
-
-
-class SlideDataset(TileDataset):
+class SlideDataset(RegionDataset):
     """Tiles of slides, each in the annotated region of one class.
 
     The tiles stand on the grid on which a model of this resolution reads the slide, so that a
@@ -97,31 +80,20 @@ class SlideDataset(TileDataset):
         rule: TileRule | None = None,
         units: Units = "px",
     ) -> None:
-        self.mpp, self.tile_size, self.rule = mpp, tile_size, rule or TileRule()
         self._open: OrderedDict[int, Slide] = OrderedDict()
         self._lock = threading.Lock()
+        rule = rule or TileRule()
         listed = listed_slides(source, columns, group_pattern, source_pattern)
-        self.classes, self.slides, notes = open_annotated(
+        order, slides, notes = open_annotated(
             listed, source, classes, labels, slide_mpp, units, mpp, tile_size
         )
-        self._places: list[_Place] = []
-        self.names = []
-        numbered: list[int] = []
-        for number, slide in enumerate(self.slides):
-            found = tiles_in_regions(slide, self.rule)
+        tiles: list[RegionTile] = []
+        for number, slide in enumerate(slides):
+            found = list(region_tiles(number, slide, rule))
             if not found:
                 notes.append(f"{slide.path.name}: no tile lies well enough in a region")
-            for tile, label in found:
-                corner = slide.grid.rect(tile)
-                self._places.append(_Place(number, tile))
-                self.names.append(f"{slide.path.name} ({corner.x:.0f}, {corner.y:.0f})")
-                numbered.append(label)
-        self.labels = np.array(numbered, np.intp)
-        self.notes = tuple(notes)
-        owners = [self.slides[p.slide] for p in self._places]
-        self.groups = np.array([s.group for s in owners])
-        self.sources = np.array([s.source for s in owners])
-        self.splits = np.array([s.split for s in owners])
+            tiles += found
+        super().__init__(slides, tiles, order, mpp=mpp, tile_size=tile_size, rule=rule, notes=notes)
         empty = [c for i, c in enumerate(self.classes) if not (self.labels == i).any()]
         if empty:
             side = mpp * tile_size
@@ -131,70 +103,8 @@ class SlideDataset(TileDataset):
                 "min_share"
             )
 
-    @cached_property
-    def sizes(self) -> NDArray[np.intp]:
-        """Width and height of each tile in pixels, shape (n, 2)."""
-        return np.full((len(self), 2), self.tile_size)
-
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        """Tile ``index`` on its place in the grid, RGB, shape (tile_size, tile_size, 3).
-
-        Raises
-        ------
-        SlideReadError
-            If the slide is gone or damaged.
-        """
-        place = self._places[index]
-        out = np.empty((self.tile_size, self.tile_size, 3), np.uint8)
-        read_tile(self._slide(place.slide), self.slides[place.slide].grid, place.tile, out)
-        return out
-
-    def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
-        """The tile on its place in the grid."""
-        tile = self.picture(index)
-        if size != self.tile_size:
-            resized = Image.fromarray(tile).resize((size, size), Image.Resampling.BILINEAR)
-            tile = np.asarray(resized)
-        return [Example(tile, self._target(index), None)]
-
-    def sample_train(
-        self, index: int, size: int, subtiles: int, rng: np.random.Generator
-    ) -> Example:
-        """The tile, moved and scaled at random within the regions of its class."""
-        place = self._places[index]
-        slide = self.slides[place.slide]
-        x, y, width, height = self.drawn_place(index, rng)
-        pixels = self._slide(place.slide).read_region(slide.grid.level, x, y, width, height)
-        tile = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
-        return Example(np.asarray(tile), self._target(index), None)
-
-    def _target(self, index: int) -> NDArray[np.float32]:
-        target = np.zeros(len(self.classes), np.float32)
-        target[self.labels[index]] = 1
-        return target
-
-    def drawn_place(self, index: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        """Return a place near tile ``index`` that is, by the same rule, of the same class.
-
-        Returns
-        -------
-        x, y, width, height : int
-            In pixels of the level read.
-        """
-        place, label = self._places[index], int(self.labels[index])
-        slide = self.slides[place.slide]
-        x, y, width, height = slide.grid.level_rect(place.tile)
-        for _ in range(_TRIES):
-            scale = np.exp(rng.uniform(np.log(0.8), np.log(1.25)))
-            w, h = max(1, round(width * scale)), max(1, round(height * scale))
-            left = round(x + (width - w) / 2 + rng.uniform(-0.5, 0.5) * width)
-            top = round(y + (height - h) / 2 + rng.uniform(-0.5, 0.5) * height)
-            rect = Rect(left, top, w, h).scaled(slide.grid.scale_x, slide.grid.scale_y)
-            if slide.label_of(rect, self.rule) == label:
-                return left, top, w, h
-        return x, y, width, height
-
-    def _slide(self, number: int) -> Slide:
+    def slide(self, number: int) -> Slide:
+        """Slide ``number``, opened if it is not open."""
         with self._lock:
             if number not in self._open:
                 self._open[number] = self.slides[number].open(_CACHE_BYTES)

@@ -1,49 +1,71 @@
-"""What a person taught on slides, kept as GeoJSON that QuPath reads."""
+"""What a person annotated on slides, one file for each, found by the slide's fingerprint."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
-from napari_liverdx.core.errors import DataError, storage_errors
+from napari_liverdx.core.errors import DataError, ResultError
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.results.locate import stored_manifest
+from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.review_log import DecisionLog
 from napari_liverdx.slides.slide import Slide
+from napari_liverdx.training.interactive.annotation_record import (
+    AnnotationRecord,
+    CorrectedTile,
+    read_record,
+    rectangle,
+    write_record,
+)
+from napari_liverdx.training.interactive.annotations_v010 import has_v010_name, read_v010
 
-__all__ = ["AnnotationFolder", "SlideAnnotations", "fingerprint_of", "rectangle"]
+__all__ = ["AnnotationFolder", "SlideAnnotations", "reviewed_tiles", "short_fingerprint"]
+
+_ENDING = ".geojson"
+_DIGITS = 8
+_NAME = re.compile(rf"[0-9a-f]{{{_DIGITS}}}{re.escape(_ENDING)}")
 
 # A fingerprint of pixels without a file takes a while.
-_KEYS: WeakKeyDictionary[Slide, str] = WeakKeyDictionary()
-_SHAPES, _TILES = ".shapes.geojson", ".tiles.geojson"
+_FINGERPRINTS: WeakKeyDictionary[Slide, str] = WeakKeyDictionary()
+
+
+def short_fingerprint(slide: Slide) -> str:
+    """Return the start of a slide's fingerprint: the same under any file name.
+
+    Raises
+    ------
+    SlideReadError
+        If the file is gone.
+    """
+    if slide not in _FINGERPRINTS:
+        _FINGERPRINTS[slide] = slide.fingerprint()[:_DIGITS]
+    return _FINGERPRINTS[slide]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideAnnotations:
-    """What was taught on one slide.
+    """What a person annotated on one slide, which need not be open.
 
     Attributes
     ----------
-    key : str
-        What its files begin with: the name and the start of the fingerprint.
+    fingerprint : str
+        Start of the slide's fingerprint.
     path : Path
-        Where the slide was; if it had several names, one that is still there.
+        Where the slide was last.
     mpp : (float, float) or None
         Level-0 resolution in µm/px, (x, y); None where it was not known.
     shapes : tuple of Region
         Drawn regions, each of a class.
     tiles : tuple of Region
-        Tiles whose class a person said, as rectangles.
+        Tiles whose class a person said in a review, as rectangles; each place once.
     """
 
-    key: str
+    fingerprint: str
     path: Path
     mpp: tuple[float, float] | None
     shapes: tuple[Region, ...] = ()
@@ -51,29 +73,15 @@ class SlideAnnotations:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was taught."""
+        """Whether nothing is annotated."""
         return not (self.shapes or self.tiles)
-
-    @property
-    def fingerprint(self) -> str:
-        """Start of the slide's fingerprint: the same slide has it under any name."""
-        return fingerprint_of(self.key)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _File:
-    """What one file holds."""
-
-    key: str
-    path: Path
-    mpp: tuple[float, float] | None
-    regions: tuple[Region, ...]
-    at: tuple[str, ...]
-    has_shapes: bool
 
 
 class AnnotationFolder:
-    """Keeps what was taught: a file for the shapes of a slide, one for the tiles of each result.
+    """Keeps what was annotated: one file for each slide, whatever the slide is called.
+
+    The file holds the shapes, and names the results in whose reviews tiles were corrected. What
+    0.1.0 kept counts until a slide has its one file, which then holds it.
 
     Parameters
     ----------
@@ -84,212 +92,195 @@ class AnnotationFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def key(self, slide: Slide) -> str:
-        """What the files of a slide begin with.
+    def file(self, slide: Slide) -> Path:
+        """Where the annotations of a slide are kept.
 
         Raises
         ------
         SlideReadError
-            If the file is gone.
+            If the slide is gone.
         """
-        if slide not in _KEYS:
-            _KEYS[slide] = f"{slide.name}.{slide.fingerprint()[:8]}"
-        return _KEYS[slide]
+        return self.folder / f"{short_fingerprint(slide)}{_ENDING}"
 
-    def knows(self, slide: Slide) -> bool:
-        """Whether something may have been kept of a slide; of a file, under any name.
+    def find(self, slide: Slide) -> SlideAnnotations | None:
+        """What was annotated on a slide, under whatever name; None if nothing is kept of it.
 
-        Raises
-        ------
-        SlideReadError
-            If the file is gone.
-        """
-        if not slide.path.is_file():
-            # Their fingerprint takes a while.
-            return any(self.folder.glob(f"{escape(slide.name)}.*.geojson"))
-        if not self.folder.is_dir():
-            return False
-        return any(self.folder.glob(f"*.{fingerprint_of(self.key(slide))}.*.geojson"))
-
-    def keep(
-        self,
-        slide: Slide,
-        regions: Sequence[Region],
-        *,
-        result: str = "",
-        at: Sequence[str] = (),
-    ) -> None:
-        """Write the shapes of a slide, or the tiles of one result; without any the file goes.
-
-        Parameters
-        ----------
-        slide : Slide
-            The slide.
-        regions : sequence of Region
-            Instead of those kept before.
-        result : str
-            Name of the result whose tiles these are; empty for shapes.
-        at : sequence of str
-            When the class of each tile was said, ISO 8601, UTC.
-
-        Raises
-        ------
-        StorageFullError
-            If the disk is full.
-        ResultError
-            If it cannot be written.
-        """
-        key = self.key(slide)
-        file = self.folder / (f"{key}.{result}{_TILES}" if result else f"{key}{_SHAPES}")
-        about = {
-            "key": key,
-            "slide": str(slide.path.absolute()),
-            "mpp": None if slide.mpp is None else [slide.mpp.x, slide.mpp.y],
-            "at": list(at),
-        }
-        content = {
-            "type": "FeatureCollection",
-            "features": [_feature(r, "tile" if result else "annotation") for r in regions],
-            "liverdx": about,
-        }
-        with storage_errors(file, "what was drawn stays in the viewer"):
-            moved = [] if result else self._moved(key)
-            if not regions:
-                for old in (file, *moved):
-                    old.unlink(missing_ok=True)
-                return
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(file.name + ".partial")
-            partial.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(partial, file)
-            for old in moved:
-                old.unlink(missing_ok=True)
-
-    def _moved(self, key: str) -> list[Path]:
-        """Files of shapes of a slide that has another name now; none once it has its own."""
-        if (self.folder / f"{key}{_SHAPES}").exists():
-            return []
-        files = sorted(self.folder.glob(f"*.{fingerprint_of(key)}{_SHAPES}"))
-        return [f for f in files if (read := _sound(f)) is not None and not read.path.exists()]
-
-    def of(self, slide: Slide) -> SlideAnnotations:
-        """What was taught on a slide; of shapes those drawn under its name, or a name it had.
+        Corrections that cannot be read are left out; `all` tells of them.
 
         Raises
         ------
         DataError
-            If the file of its shapes is damaged; it is left as it is.
+            If the slide's file is damaged; it is left as it is.
         SlideReadError
             If the slide is gone.
         """
-        key = self.key(slide)
-        mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
-        own = self.folder / f"{key}{_SHAPES}"
-        files = [_read(f) for f in (*([own] if own.exists() else []), *self._moved(key))]
-        for file in sorted(self.folder.glob(f"*.{fingerprint_of(key)}.*{_TILES}")):
-            tiles = _sound(file)
-            if tiles is not None and fingerprint_of(tiles.key) == fingerprint_of(key):
-                files.append(tiles)
-        if not files:
-            return SlideAnnotations(key, slide.path, mpp)
-        return replace(_together(files), key=key, path=slide.path)
+        if not self.folder.is_dir():
+            return None
+        if not slide.path.is_file() and not self._has_name(slide.name):
+            # Their fingerprint takes a while.
+            return None
+        record = self._record(slide)
+        return None if record is None else replace(_annotations(record, []), path=slide.path)
 
-    def all(self, damaged: list[str] | None = None) -> list[SlideAnnotations]:
-        """What was taught on any slide, whether it is still there or not.
-
-        A slide that was taught under several names is one slide.
+    def all(self, problems: list[str] | None = None) -> list[SlideAnnotations]:
+        """What was annotated on any slide, whether it is still there or not.
 
         Parameters
         ----------
-        damaged : list of str, optional
+        problems : list of str, optional
             Takes in what is wrong with files that cannot be read; they are left out.
 
         Raises
         ------
         DataError
-            If a file is damaged and ``damaged`` was not given; it is left as it is.
+            If a file is damaged and ``problems`` was not given; it is left as it is.
         """
-        found: dict[str, list[_File]] = {}
-        for file in sorted(self.folder.glob("*.geojson")):
+        told: list[str] = []
+        files = sorted(self.folder.glob(f"*{_ENDING}"))
+        own = [f for f in files if _NAME.fullmatch(f.name)]
+        records = read_v010([f for f in files if has_v010_name(f)], told)
+        for file in own:
+            records.pop(file.name.removesuffix(_ENDING), None)
             try:
-                read = _read(file)
+                record = read_record(file)
             except DataError as error:
-                if damaged is None:
-                    raise
-                damaged.append(str(error))
+                told.append(str(error))
                 continue
-            found.setdefault(fingerprint_of(read.key), []).append(read)
-        return [_together(files) for files in found.values()]
+            records[record.fingerprint] = record
+        found = [_annotations(record, told) for record in records.values()]
+        if problems is not None:
+            problems += told
+        elif told:
+            raise DataError(told[0])
+        return found
+
+    def keep(self, slide: Slide, shapes: Sequence[Region]) -> None:
+        """Write the shapes of a slide in place of those kept before.
+
+        Raises
+        ------
+        DataError
+            If the slide's file is damaged; it is left as it is.
+        StorageFullError
+            If the disk is full.
+        ResultError
+            If it cannot be written.
+        """
+        write_record(self.file(slide), replace(self._current(slide), shapes=tuple(shapes)))
+
+    def link(self, slide: Slide, result: Path, *, corrected: bool = True) -> None:
+        """Remember that tiles of a slide are corrected in the review of a result.
+
+        Parameters
+        ----------
+        slide : Slide
+            The slide.
+        result : Path
+            The result's folder.
+        corrected : bool
+            Whether any tile is. A result without is remembered only where 0.1.0 copied corrections
+            from its review, which were taken back since.
+
+        Raises
+        ------
+        DataError
+            If the slide's file is damaged; it is left as it is.
+        StorageFullError
+            If the disk is full.
+        ResultError
+            If it cannot be written.
+        """
+        record, result = self._current(slide), result.absolute()
+        copied = any(c.result == result.name.removesuffix(SUFFIX) for c in record.copies)
+        if result not in record.reviews and (corrected or copied):
+            reviews = (*record.reviews, result)
+            write_record(self.file(slide), replace(record, reviews=reviews))
+
+    def _has_name(self, name: str) -> bool:
+        if any(self.folder.glob(f"{escape(name)}.*{_ENDING}")):
+            return True
+        files = (f for f in self.folder.glob(f"*{_ENDING}") if _NAME.fullmatch(f.name))
+        return any(name == record.name for f in files if (record := _sound(f)) is not None)
+
+    def _record(self, slide: Slide) -> AnnotationRecord | None:
+        file, fingerprint = self.file(slide), short_fingerprint(slide)
+        if file.exists():
+            return read_record(file)
+        shapes = sorted(self.folder.glob(f"*.{fingerprint}.shapes{_ENDING}"))
+        tiles = sorted(self.folder.glob(f"*.{fingerprint}.*.tiles{_ENDING}"))
+        # Shapes that cannot be read must not be written over; of tiles each file counts alone.
+        read_v010(shapes)
+        return read_v010([*shapes, *tiles], []).get(fingerprint)
+
+    def _current(self, slide: Slide) -> AnnotationRecord:
+        """The record of a slide as it is to be written, with where the slide is now."""
+        path = slide.path.absolute()
+        mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
+        record = self._record(slide)
+        if record is None:
+            return AnnotationRecord(short_fingerprint(slide), slide.name, path, mpp)
+        return replace(record, name=slide.name, path=path, mpp=mpp or record.mpp)
 
 
-def fingerprint_of(key: str) -> str:
-    """Start of the fingerprint of the slide whose files begin with ``key``."""
-    return key.rpartition(".")[2]
-
-
-def _together(files: Sequence[_File]) -> SlideAnnotations:
-    """What the files of one slide hold."""
-    first = next((f for f in files if f.path.exists()), files[0])
-    shapes = tuple(r for f in files if f.has_shapes for r in f.regions)
-    called = [
-        (at, r) for f in files if not f.has_shapes for at, r in zip(f.at, f.regions, strict=True)
-    ]
-    return SlideAnnotations(first.key, first.path, first.mpp, shapes, _newest(called))
-
-
-def _newest(called: Sequence[tuple[str, Region]]) -> tuple[Region, ...]:
-    """Each place once, with what was said of it last."""
-    order = sorted(range(len(called)), key=lambda i: (called[i][0], i), reverse=True)
-    corners = [called[i][1].bounds for i in order]
-    box = np.array([(b.x, b.y, b.right, b.bottom) for b in corners], np.float64).reshape(-1, 4)
-    taken: list[int] = []
-    for n in range(len(order)):
-        if not (np.abs(box[taken] - box[n]) < 1).all(axis=1).any():
-            taken.append(n)
-    return tuple(called[i][1] for i in sorted(order[n] for n in taken))
-
-
-def _feature(region: Region, kind: str) -> dict[str, Any]:
-    rings = [[*ring.round(3).tolist(), ring[0].round(3).tolist()] for ring in region.rings]
-    return {
-        "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": rings},
-        "properties": {"objectType": kind, "classification": {"name": region.name}},
-    }
-
-
-def _read(file: Path) -> _File:
-    """One file.
-
-    Raises
-    ------
-    DataError
-        If it is damaged.
-    """
+def _sound(file: Path) -> AnnotationRecord | None:
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))["liverdx"]
-        key, path, size = str(about["key"]), Path(about["slide"]), about["mpp"]
-        mpp = None if size is None else (float(size[0]), float(size[1]))
-        at = tuple(str(a) for a in about.get("at", ()))
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise DataError(
-            f"{file}: does not say of which slide it is ({error}); it is damaged or was not "
-            "written by this program, move it away"
-        ) from error
-    regions = read_geojson(file).regions
-    if len(at) != len(regions):
-        at = ("",) * len(regions)
-    return _File(key, path, mpp, regions, at, file.name.endswith(_SHAPES))
-
-
-def _sound(file: Path) -> _File | None:
-    try:
-        return _read(file)
+        return read_record(file)
     except DataError:
         return None
 
 
-def rectangle(name: str, x: float, y: float, width: float, height: float) -> Region:
-    """A rectangle of a class, level-0 pixels."""
-    corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
-    return Region(name, (np.array(corners, np.float64),))
+def reviewed_tiles(path: Path, fingerprint: str) -> list[CorrectedTile]:
+    """Return the tiles whose class a person said in the review of a result.
+
+    Parameters
+    ----------
+    path : Path
+        The result's folder.
+    fingerprint : str
+        Start of the fingerprint of the slide that the result must be of.
+
+    Raises
+    ------
+    DataError
+        If the result is not there any more, or is of another slide.
+    ResultError
+        If its review is damaged.
+    """
+    manifest = stored_manifest(path)
+    if manifest is None or not manifest.slide_fingerprint.startswith(fingerprint):
+        raise DataError(
+            f"{path}: the result in which tiles were corrected is not there any more; open it from "
+            "where it is now to count them again"
+        )
+    name = path.name.removesuffix(SUFFIX)
+    return [
+        CorrectedTile(rectangle(d.correct, r.x, r.y, r.width, r.height), d.at, name)
+        for tile, d in DecisionLog(path).items()
+        if d.correct
+        for r in [manifest.grid.rect(tile)]
+    ]
+
+
+def _annotations(record: AnnotationRecord, problems: list[str]) -> SlideAnnotations:
+    corrected: list[CorrectedTile] = []
+    read: set[str] = set()
+    for path in record.reviews:
+        try:
+            corrected += reviewed_tiles(path, record.fingerprint)
+        except (DataError, ResultError) as error:
+            problems.append(str(error))
+            continue
+        read.add(path.name.removesuffix(SUFFIX))
+    corrected += (c for c in record.copies if c.result not in read)
+    return SlideAnnotations(
+        record.fingerprint, record.path, record.mpp, record.shapes, _last_words(corrected)
+    )
+
+
+def _last_words(corrected: Iterable[CorrectedTile]) -> tuple[Region, ...]:
+    """Each place once, with what was said of it last: several results may cover it."""
+    by_place: dict[tuple[float, ...], Region] = {}
+    for tile in sorted(corrected, key=lambda c: c.at):
+        b = tile.region.bounds
+        by_place[tuple(round(v, 3) for v in (b.x, b.y, b.right, b.bottom))] = tile.region
+    return tuple(by_place.values())

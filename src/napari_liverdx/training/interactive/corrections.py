@@ -1,30 +1,34 @@
-"""Tiles to learn from that a person taught on slides: drawn regions and corrected tiles."""
+"""Tiles to learn from that a person annotated: drawn regions and corrected tiles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from napari_liverdx.core.classes import ClassKind, ClassScheme
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Rect, Region, covered
-from napari_liverdx.core.grid import TileIndex, plan_grid
+from napari_liverdx.core.grid import plan_grid
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.data.annotated import AnnotatedSlide, TileRule, tiles_in_regions
+from napari_liverdx.training.data.annotated import AnnotatedSlide, TileRule
 from napari_liverdx.training.data.base import Example
-from napari_liverdx.training.data.slides import SlideDataset, _Place
+from napari_liverdx.training.data.regions import (
+    LevelPlace,
+    RegionDataset,
+    RegionTile,
+    region_tiles,
+)
 from napari_liverdx.training.data.splits import joined_groups
+from napari_liverdx.training.interactive.annotation_store import SlideAnnotations
 
 __all__ = [
     "AnnotationDataset",
-    "SlideWithAnnotations",
     "SubtilePredictor",
     "answer_of",
     "pairs_closer_than",
@@ -33,9 +37,6 @@ __all__ = [
 
 SubtilePredictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """From a tile, shape (size, size, 3), to probabilities of its cells, shape (classes, k, k)."""
-
-Place = tuple[int, int, int, int]
-"""(x, y, width, height) in pixels of the level that is read."""
 
 GAP = 1.0
 """Least distance, in tiles, between places that may stand on two sides of a split. A tile drawn
@@ -49,37 +50,10 @@ _POINTS = 4
 """Points along a cell's side at which regions are looked at."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SlideWithAnnotations:
-    """What was taught on an open slide.
-
-    Attributes
-    ----------
-    slide : Slide
-    name : str
-        For messages; tells slides apart where there is no fingerprint.
-    shapes : tuple of Region
-        Drawn regions.
-    tiles : tuple of Region
-        Rectangles of tiles whose class a person said.
-    fingerprint : str
-        Start of the slide's fingerprint, the same under any file name.
-    """
-
-    slide: Slide
-    name: str
-    shapes: tuple[Region, ...]
-    tiles: tuple[Region, ...] = ()
-    fingerprint: str = ""
-
-    @property
-    def identity(self) -> str:
-        """Under what a card remembers the slide."""
-        return self.fingerprint or self.name
-
-
 @torch.inference_mode()
-def _answer(model: LoadedModel, device: torch.device, tile: NDArray[np.uint8]) -> NDArray:
+def _answer(
+    model: LoadedModel, device: torch.device, tile: NDArray[np.uint8]
+) -> NDArray[np.float32]:
     pixels = torch.from_numpy(np.array(tile)).permute(2, 0, 1)[None].to(device)
     subtiles = model.network(pixels).subtile_scores
     if subtiles is None:
@@ -167,21 +141,21 @@ def _share(regions: Sequence[Region], rect: Rect, k: int) -> NDArray[np.float64]
     return np.asarray(inside.reshape(k, _POINTS, k, _POINTS).mean(axis=(1, 3)))
 
 
-class AnnotationDataset(SlideDataset):
-    """Tiles of open slides that a person taught.
+class AnnotationDataset(RegionDataset):
+    """Tiles of open slides that a person annotated.
 
     Within drawn shapes the tiles stand on the grid on which a run reads the slide, as in
-    `SlideDataset`, and are moved and scaled for training; tiles that a person called stay where
+    `SlideDataset`, and are moved and scaled for training; tiles that a person corrected stay where
     they are. Groups are places: tiles less than `GAP` apart belong together.
 
     Parameters
     ----------
-    slides : sequence of SlideWithAnnotations
-        The slides; they stay open as long as the samples are used.
+    annotated : sequence of (SlideAnnotations, Slide)
+        What was annotated on which slide; the slides stay open as long as the samples are used.
     card : ModelCard
-        Of the model that is taught.
+        Of the model that is tuned.
     answer : callable, optional
-        What the model said of cells before; without it no cells are taught.
+        What the model said of subtiles before; without it no subtiles are taught.
     rule : TileRule, optional
         When a tile is of a class.
 
@@ -197,7 +171,7 @@ class AnnotationDataset(SlideDataset):
     version : str
         Of the model.
     is_told : bool
-        False for a taught version that does not say where it was taught.
+        False for a tuned version that does not say where it was taught.
 
     Raises
     ------
@@ -207,73 +181,36 @@ class AnnotationDataset(SlideDataset):
 
     def __init__(
         self,
-        slides: Sequence[SlideWithAnnotations],
+        annotated: Sequence[tuple[SlideAnnotations, Slide]],
         card: ModelCard,
         answer: SubtilePredictor | None = None,
         rule: TileRule | None = None,
     ) -> None:
-        self.mpp, self.tile_size, self.rule = card.mpp, card.tile_size, rule or TileRule()
-        self.scheme, self.classes = card.scheme, card.scheme.names
-        self._answer, self._taught = answer, tuple(slides)
-        self._places: list[_Place] = []
-        self._exact: dict[int, Place] = {}
-        self._tiles = [[(t, self._number(t, s)) for t in s.tiles] for s in slides]
-        self.slides = [self._shapes_of(s) for s in slides]
-        self.rects: list[Rect] = []
-        self.names, self.notes = [], ()
-        labels: list[int] = []
-        for number in range(len(slides)):
-            labels += self._find(number)
-        self.labels = np.array(labels, np.intp)
-        self.slide_of = np.array([p.slide for p in self._places], np.intp)
-        self.sources = np.full(len(labels), "taught")
+        rule = rule or TileRule()
+        self.scheme, self._answer = card.scheme, answer
+        self._opened = tuple(slide for _, slide in annotated)
+        self._fingerprints = tuple(found.fingerprint for found, _ in annotated)
+        self._corrected = [
+            [(t, _number(t, card, slide.path)) for t in found.tiles] for found, slide in annotated
+        ]
+        slides = [_regions_of(found, slide, card) for found, slide in annotated]
+        tiles: list[RegionTile] = []
+        for number, (slide, corrected) in enumerate(zip(slides, self._corrected, strict=True)):
+            # What was said of a tile itself counts more than a shape around it.
+            tiles += (
+                t
+                for t in region_tiles(number, slide, rule)
+                if covered((r for r, _ in corrected), t.rect) <= rule.max_conflict
+            )
+            tiles += (RegionTile(number, label, region.bounds) for region, label in corrected)
+        super().__init__(
+            slides, tiles, card.scheme.names, mpp=card.mpp, tile_size=card.tile_size, rule=rule
+        )
+        self.rects = [t.rect for t in self.tiles]
+        self.slide_of = np.array([t.slide for t in self.tiles], np.intp)
         self.groups = self._grouped()
         self.version, self.is_told = card.version, bool(card.trained_on) or not card.parent
         self.seen = self._near_annotated(card)
-
-    def _number(self, region: Region, slide: SlideWithAnnotations) -> int:
-        if region.name not in self.classes:
-            raise DataError(
-                f"{slide.name}: {region.name!r} is no class of this model, which knows "
-                f"{', '.join(self.classes)}; draw the region anew with one of them"
-            )
-        return self.classes.index(region.name)
-
-    def _shapes_of(self, taught: SlideWithAnnotations) -> AnnotatedSlide:
-        slide = taught.slide
-        if slide.mpp is None:
-            raise DataError(f"{slide.path}: the slide states no resolution; give its µm per pixel")
-        grid = plan_grid(slide.levels, slide.mpp, model_mpp=self.mpp, tile_size=self.tile_size)
-        numbered = [(r, self._number(r, taught)) for r in taught.shapes]
-        regions = tuple(tuple(r for r, c in numbered if c == n) for n in range(len(self.classes)))
-        return AnnotatedSlide(slide.path, taught.name, "taught", "", slide.mpp, grid, regions)
-
-    def _find(self, number: int) -> list[int]:
-        """Take the tiles of a slide in; returns their labels."""
-        slide, called, labels = self.slides[number], self._tiles[number], []
-        grid = slide.grid
-        for tile, label in tiles_in_regions(slide, self.rule):
-            rect = grid.rect(tile)
-            # What was said of a tile itself counts more than a shape around it.
-            if covered((r for r, _ in called), rect) <= self.rule.max_conflict:
-                self._add(number, tile, rect)
-                labels.append(label)
-        for region, label in called:
-            b = region.bounds
-            self._exact[len(self._places)] = (
-                round(b.x / grid.scale_x),
-                round(b.y / grid.scale_y),
-                max(1, round(b.width / grid.scale_x)),
-                max(1, round(b.height / grid.scale_y)),
-            )
-            self._add(number, TileIndex(0, 0), b)
-            labels.append(label)
-        return labels
-
-    def _add(self, number: int, tile: TileIndex, rect: Rect) -> None:
-        self._places.append(_Place(number, tile))
-        self.rects.append(rect)
-        self.names.append(f"{self._taught[number].name} ({rect.x:.0f}, {rect.y:.0f})")
 
     def _grouped(self) -> NDArray[np.str_]:
         own = np.array([f"{i:06d}" for i in range(len(self))])
@@ -282,7 +219,7 @@ class AnnotationDataset(SlideDataset):
             mine = np.flatnonzero(self.slide_of == number)
             near = pairs_closer_than([self.rects[i] for i in mine], self._gap(number))
             pairs += [(mine[a], mine[b]) for a, b in near]
-        return joined_groups(own, pairs) if len(own) else own
+        return joined_groups(own, np.array(pairs, np.intp).reshape(-1, 2)) if len(own) else own
 
     def _gap(self, number: int) -> tuple[float, float]:
         """Least distance along x and y on a slide, level-0 pixels."""
@@ -291,8 +228,8 @@ class AnnotationDataset(SlideDataset):
 
     def _near_annotated(self, card: ModelCard) -> NDArray[np.bool_]:
         seen = np.zeros(len(self), np.bool_)
-        for number, taught in enumerate(self._taught):
-            places = np.array(card.trained_on.get(taught.identity, ()), np.float64).reshape(-1, 4)
+        for number, fingerprint in enumerate(self._fingerprints):
+            places = np.array(card.trained_on.get(fingerprint, ()), np.float64).reshape(-1, 4)
             # Where the slide had another resolution then, the larger tile counts.
             gap = np.maximum(GAP * places[:, 2:], self._gap(number))
             start, end = places[:, :2], places[:, :2] + places[:, 2:]
@@ -308,21 +245,15 @@ class AnnotationDataset(SlideDataset):
         """Where some samples stand, by slide, as `ModelCard.trained_on` remembers it."""
         found: dict[str, list[tuple[float, float, float, float]]] = {}
         for i in index:
-            r, slide = self.rects[i], self._taught[self.slide_of[i]]
+            r = self.rects[i]
             box = (float(r.x), float(r.y), float(r.width), float(r.height))
-            found.setdefault(slide.identity, []).append(box)
+            found.setdefault(self._fingerprints[self.slide_of[i]], []).append(box)
         return {slide: tuple(boxes) for slide, boxes in found.items()}
-
-    def picture(self, index: int) -> NDArray[np.uint8]:
-        """Tile ``index`` on its place, RGB, shape (tile_size, tile_size, 3)."""
-        if index not in self._exact:
-            return super().picture(index)
-        return self.look(index, self._exact[index], self.tile_size)
 
     def sample_train(
         self, index: int, size: int, subtiles: int, rng: np.random.Generator
     ) -> Example:
-        """The tile, moved and scaled at random where a shape is around it."""
+        """Return the tile, moved and scaled at random where a shape is around it."""
         where = self.drawn_place(index, rng)
         tile = self.look(index, where, size)
         target = None
@@ -330,37 +261,37 @@ class AnnotationDataset(SlideDataset):
             target = self.subtile_target(index, where, self._answer(tile))
         return Example(tile, self.target(index), target)
 
-    def drawn_place(self, index: int, rng: np.random.Generator) -> Place:
-        """Where `sample_train` looks."""
-        if index in self._exact:
-            return self._exact[index]
-        return super().drawn_place(index, rng)
-
-    def look(self, index: int, where: Place, size: int) -> NDArray[np.uint8]:
-        """What stands at a place on the slide of sample ``index``, RGB, shape (size, size, 3)."""
-        place = self._places[index]
-        pixels = self._slide(place.slide).read_region(self.slides[place.slide].grid.level, *where)
-        resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(resized)
-
-    def target(self, index: int) -> NDArray[np.float32]:
-        """Target distribution of sample ``index``, shape (classes,)."""
-        return self._target(index)
-
     def subtile_target(
-        self, index: int, where: Place, before: NDArray[np.float32]
+        self, index: int, where: LevelPlace, before: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """`subtile_targets` for a place on the slide of sample ``index``."""
-        number = self._places[index].slide
+        number = self.tiles[index].slide
         slide = self.slides[number]
         rect = Rect(*where).scaled(slide.grid.scale_x, slide.grid.scale_y)
-        return subtile_targets(slide, self._tiles[number], rect, before, self.scheme)
+        return subtile_targets(slide, self._corrected[number], rect, before, self.scheme)
 
-    def _slide(self, number: int) -> Slide:
-        return self._taught[number].slide
+    def slide(self, number: int) -> Slide:
+        """Slide ``number``; it belongs to others and stays open."""
+        return self._opened[number]
 
-    def close(self) -> None:
-        """The slides belong to others and stay open."""
+
+def _number(region: Region, card: ModelCard, path: Path) -> int:
+    names = card.scheme.names
+    if region.name not in names:
+        raise DataError(
+            f"{path}: {region.name!r} is no class of this model, which knows {', '.join(names)}; "
+            "draw the region anew with one of them"
+        )
+    return names.index(region.name)
+
+
+def _regions_of(found: SlideAnnotations, slide: Slide, card: ModelCard) -> AnnotatedSlide:
+    if slide.mpp is None:
+        raise DataError(f"{slide.path}: the slide states no resolution; give its µm per pixel")
+    grid = plan_grid(slide.levels, slide.mpp, model_mpp=card.mpp, tile_size=card.tile_size)
+    numbered = [(r, _number(r, card, slide.path)) for r in found.shapes]
+    regions = tuple(tuple(r for r, c in numbered if c == n) for n in range(len(card.scheme)))
+    return AnnotatedSlide(slide.path, found.fingerprint, "drawn", "", slide.mpp, grid, regions)
 
 
 def pairs_closer_than(rects: Sequence[Rect], gap: tuple[float, float]) -> list[tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -10,16 +9,15 @@ from psygnal import Signal
 
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.versions import trial_folder
-from napari_liverdx.session.finetune import AnnotationSummary, summarise
-from napari_liverdx.training.interactive.annotation_store import (
-    AnnotationFolder,
-    SlideAnnotations,
-    fingerprint_of,
-    rectangle,
+from napari_liverdx.session.annotations import (
+    AnnotationSummary,
+    CollectedAnnotations,
+    annotation_folder,
+    collect,
+    keep_review,
+    summarize,
 )
-from napari_liverdx.training.interactive.corrections import SlideWithAnnotations
+from napari_liverdx.training.interactive.annotation_store import AnnotationFolder
 from napari_liverdx.viewer.layers.annotation import AnnotationLayer
 from napari_liverdx.viewer.layers.slide_source import slide_of_layer
 from napari_liverdx.widgets.parts.ticket import Tickets
@@ -74,7 +72,7 @@ class AnnotationManager:
     @property
     def folder(self) -> AnnotationFolder:
         """Where what was taught is kept."""
-        return AnnotationFolder(trial_folder())
+        return annotation_folder()
 
     # -- layers --
 
@@ -110,8 +108,7 @@ class AnnotationManager:
         if slide is None or self.current is not None:
             return True
         try:
-            folder = self.folder
-            taught = folder.of(slide) if folder.knows(slide) else None
+            taught = self.folder.find(slide)
         except LiverDxError as error:
             self._control.host.show_error(str(error))
             return False
@@ -164,64 +161,31 @@ class AnnotationManager:
             except LiverDxError as error:
                 self._control.host.show_error(str(error))
 
-    def _keep_corrections(self, card: ModelCard) -> None:
-        results, slide = self._control.findings.results, self._control.slide
-        if results is None or slide is None:
-            return
-        store = results.store
-        names = card.scheme.names
-        tiles, at = [], []
-        for tile, decision in store.decisions.items():
-            if decision.correct in names:
-                r = store.manifest.grid.rect(tile)
-                tiles.append(rectangle(decision.correct, r.x, r.y, r.width, r.height))
-                at.append(decision.at)
-        folder = self.folder
-        if tiles or folder.knows(slide):
-            name = store.path.name.removesuffix(".liverdx.zarr")
-            folder.keep(slide, tiles, result=name, at=at)
-
     # -- counting --
 
     def ask(self) -> None:
         """Count soon, once nothing has changed for a moment."""
         self._timer.start()
 
-    def collect(self) -> tuple[tuple[SlideWithAnnotations, ...], tuple[SlideAnnotations, ...]]:
-        """What was taught: on open slides, and on others before; `notes` say what is left out.
+    def collect(self) -> CollectedAnnotations:
+        """Gather what is annotated; `notes` say what is left out.
 
         Raises
         ------
         LiverDxError
             If nothing can be written, or an open slide is gone.
         """
-        card = self._control.state.card
+        card, slide = self._control.state.card, self._control.slide
         if card is None:
-            return (), ()
+            return CollectedAnnotations(())
         self.save()
-        self._keep_corrections(card)
-        damaged: list[str] = []
-        fitting = [_fitting(t, card) for t in self.folder.all(damaged)]
-        kept = {t.fingerprint: t for t, _ in fitting if not t.is_empty}
-        foreign = sum(count for _, count in fitting)
-        opened: list[SlideWithAnnotations] = []
-        for layer in self._open_layers():
-            slide = slide_of_layer(layer)
-            if slide.mpp is None or not self.folder.knows(slide):
-                continue
-            # One slide in two layers, under two names maybe, counts once.
-            taught = kept.pop(fingerprint_of(self.folder.key(slide)), None)
-            if taught is not None:
-                opened.append(
-                    SlideWithAnnotations(
-                        slide, taught.key, taught.shapes, taught.tiles, taught.fingerprint
-                    )
-                )
-        self.notes = tuple(damaged)
-        if foreign:
-            word = "region or tile is" if foreign == 1 else "regions and tiles are"
-            self.notes += (f"{foreign} {word} of no class of this model and left out",)
-        return tuple(opened), tuple(kept.values()) if self.with_kept else ()
+        results = self._control.findings.results
+        if results is not None and slide is not None:
+            keep_review(self.folder, slide, results.store)
+        slides = [slide_of_layer(layer) for layer in self._open_layers()]
+        found = collect(self.folder, card, slides, others=self.with_kept)
+        self.notes = found.notes
+        return found
 
     def _open_layers(self) -> list[Image]:
         """The chosen slide's layer and all others that are taught on."""
@@ -247,15 +211,15 @@ class AnnotationManager:
                 self.counted.emit()
 
         try:
-            opened, kept = self.collect()
+            material = self.collect()
         except LiverDxError as error:
             failed(str(error))
             return
-        if not opened and not kept:
+        if not material.slides:
             self.summary, self.problem = None, ""
             self.counted.emit()
             return
-        self._control.workers.start(once(summarise, opened, kept, card), found, failed)
+        self._control.workers.start(once(summarize, material, card), found, failed)
 
     def close(self) -> None:
         """Keep what was drawn and let go of the viewer."""
@@ -266,13 +230,3 @@ class AnnotationManager:
         for teaching in self._layers:
             teaching.close()
         self._layers.clear()
-
-
-def _fitting(taught: SlideAnnotations, card: ModelCard) -> tuple[SlideAnnotations, int]:
-    """What is of the model's classes, and how much is not."""
-    shapes, tiles = (
-        tuple(r for r in part if r.name in card.scheme.names)
-        for part in (taught.shapes, taught.tiles)
-    )
-    count = len(taught.shapes) + len(taught.tiles) - len(shapes) - len(tiles)
-    return replace(taught, shapes=shapes, tiles=tiles), count

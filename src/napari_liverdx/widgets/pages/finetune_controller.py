@@ -25,13 +25,15 @@ from napari_liverdx.session.finetune import (
     ComparisonRequest,
     FinetuneRequest,
     FinetuneStarted,
+    accept,
     changes,
     compare_on_slide,
+    discard,
     run_finetuning,
+    trial_results,
 )
 from napari_liverdx.session.plan import resolve
 from napari_liverdx.session.train import BatchDone
-from napari_liverdx.session.trial import accept, discard, trial_results
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.interactive.finetune import FinetuneResult
 from napari_liverdx.training.interactive.head import EncodingProgress
@@ -163,7 +165,7 @@ class FinetuneController:
         if card is None or self._work:
             return
         try:
-            opened, kept = self.material.collect()
+            material = self.material.collect()
         except LiverDxError as error:
             self.control.host.show_error(str(error))
             return
@@ -171,7 +173,7 @@ class FinetuneController:
         self.epochs, self.batches, self.outcome, self.share = [], [], None, 0.0
         model = str(find_model(self.control.state.model))
         obsolete = trial_results(card, self.control.state.out_folder, self._shown())
-        request = FinetuneRequest(model, opened, kept, trial_path(card), self.n_epochs, obsolete)
+        request = FinetuneRequest(model, material, trial_path(card), self.n_epochs, obsolete)
         self._begin("tune", "Finding the tiles …")
         work = run_finetuning(request, self.stop.renew(), self.batches)
         self._start(work, self._on_taught, self._on_tuned)

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.session.finetune import AnnotationSummary
+from napari_liverdx.session.annotations import AnnotationSummary
 from napari_liverdx.widgets.main.page import Tab
 from napari_liverdx.widgets.pages.finetune_controller import FinetuneController
 from napari_liverdx.widgets.pages.versions_panel import VersionsPanel
