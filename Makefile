@@ -24,7 +24,7 @@ $(VENV)/.test: pyproject.toml
 
 ## Analyse the sample slide, write the report, open napari where there is a screen.
 demo: $(VENV)/.demo
-	$(BIN)/liverdx sample $(SAMPLE)
+	$(BIN)/liverdx slide sample $(SAMPLE)
 	$(BIN)/liverdx analyze $(SAMPLE) --out $(OUT)
 	$(if $(DISPLAY)$(WAYLAND_DISPLAY),$(BIN)/napari --plugin napari-liverdx $(SAMPLE) --with napari-liverdx "Analyze slide",\
 	  @echo "No screen here: open the report in a browser, or run this where there is one.")

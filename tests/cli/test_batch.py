@@ -53,7 +53,7 @@ def test_names_are_hidden_in_all_that_is_handed_on(
     out = tmp_path / "out"
     listed = tmp_path / "slides.csv"
     listed.write_text("path,mpp\nslides/Doe_Jane.tif,\nslides/Roe_Jane.svs,\n")
-    options = ["--out", str(out), "--model", str(tiny_file), "--hide-names"]
+    options = ["--out", str(out), "--model", str(tiny_file), "--pseudonymize"]
     assert RUN.invoke(app, ["batch", str(listed), *options]).exit_code == 1
     with open_slide(mixed_slides / "Doe_Jane.tif") as opened:
         code = opened.fingerprint()[:8]

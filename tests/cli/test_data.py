@@ -1,4 +1,4 @@
-"""`liverdx audit` and `liverdx split`."""
+"""`liverdx data audit` and `liverdx data split`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.pictures import add_picture, parts_of
 
 def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
     report = tmp_path / "out" / "audit.json"
-    outcome = RUN.invoke(app, ["audit", str(clean_tiles), "--json", str(report)])
+    outcome = RUN.invoke(app, ["data", "audit", str(clean_tiles), "--json", str(report)])
     assert outcome.exit_code == 0, outcome.output
     assert "No leak was found" in outcome.output
     assert "train" in outcome.output
@@ -26,7 +26,9 @@ def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
     add_picture(
         clean_tiles, "copy.png", np.asarray(Image.open(clean_tiles / "t0.png")), "a,p99,test"
     )
-    outcome = RUN.invoke(app, ["audit", str(clean_tiles / "tiles.csv"), "--json", str(report)])
+    outcome = RUN.invoke(
+        app, ["data", "audit", str(clean_tiles / "tiles.csv"), "--json", str(report)]
+    )
     assert outcome.exit_code == 1
     assert "identical pictures in different parts" in outcome.output
     stored = json.loads(report.read_text())
@@ -35,7 +37,7 @@ def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
         (["--kind", "jars"], "--kind"),
         (["--recipe", "liver-steatosis"], "tiles.csv"),
     ):
-        outcome = RUN.invoke(app, ["audit", str(clean_tiles), *arguments])
+        outcome = RUN.invoke(app, ["data", "audit", str(clean_tiles), *arguments])
         assert isinstance(outcome.exception, LiverDxError)
         assert words in str(outcome.exception)
 
@@ -49,7 +51,7 @@ def test_split_command_keeps_copies_together(clean_tiles: Path, tmp_path: Path) 
     first, second = tmp_path / "a" / "first.csv", tmp_path / "a" / "second.csv"
     for path in (first, second):
         outcome = RUN.invoke(
-            app, ["split", str(clean_tiles), "--out", str(path), "--test-share", "0.3"]
+            app, ["data", "split", str(clean_tiles), "--out", str(path), "--test-share", "0.3"]
         )
         assert outcome.exit_code == 0, outcome.output
     assert "8 groups are joined" in outcome.output
@@ -57,6 +59,8 @@ def test_split_command_keeps_copies_together(clean_tiles: Path, tmp_path: Path) 
     samples = TableDataset(first, ("a", "b"))
     assert {"train", "val", "test"} == set(samples.splits)
     assert not audit(samples, parts_of(samples)).is_leaky
-    outcome = RUN.invoke(app, ["split", str(clean_tiles), "--out", str(first), "--folds", "4"])
+    outcome = RUN.invoke(
+        app, ["data", "split", str(clean_tiles), "--out", str(first), "--folds", "4"]
+    )
     assert outcome.exit_code == 0, outcome.output
     assert {row.rsplit(",", 1)[1] for row in first.read_text().splitlines()[1:]} == set("1234")

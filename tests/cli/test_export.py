@@ -37,7 +37,7 @@ def export_command(*arguments: object) -> str:
 
 def test_command_writes_all_formats(store: ResultStore, tmp_path: Path) -> None:
     out = tmp_path / "many"
-    told = export_command(store.path, "-f", "all", "-o", out, "-t", "fat=0.4", "--hide-name")
+    told = export_command(store.path, "-f", "all", "-o", out, "-t", "fat=0.4", "--pseudonymize")
     assert sorted(p.name for p in out.iterdir()) == sorted(
         f"ab12cd34.tiny{e.suffix}" for e in EXPORTS.values()
     )

@@ -45,18 +45,18 @@ def test_old_models_say_that_they_cannot_tell(
     refused = RUN.invoke(app, [*arguments, "--error-rate", "0.1"])
     assert isinstance(refused.exception, PlanError)
     assert "no calibration scores" in str(refused.exception)
-    refused = RUN.invoke(app, ["domain", str(tiny_file), str(small_slide)])
+    refused = RUN.invoke(app, ["ood", "score", str(tiny_file), str(small_slide)])
     assert isinstance(refused.exception, DataError)
 
 
 def test_domain_command_makes_a_table(tmp_path: Path, small_slide: Path) -> None:
     for i in range(3):
         Image.new("RGB", (100 + 300 * i, 300), (40 * i, 200, 30)).save(tmp_path / f"g{i}.png")
-    arguments = ["domain", "liver-steatosis", str(small_slide), str(tmp_path / "g*.png")]
+    arguments = ["ood", "score", "liver-steatosis", str(small_slide), str(tmp_path / "g*.png")]
     outcome = RUN.invoke(app, [*arguments, "--out", str(tmp_path / "o"), "--tiles", "5"])
     assert outcome.exit_code == 0, outcome.output
     rows = json.loads((tmp_path / "o" / "liver-steatosis.json").read_text())["rows"]
     assert [r["tiles"] for r in rows] == [5, 3]
     assert rows[1]["state"] == "foreign" or rows[1]["outside"] == 3
-    outcome = RUN.invoke(app, ["domain", "liver-steatosis", str(tmp_path / "none*.png")])
+    outcome = RUN.invoke(app, ["ood", "score", "liver-steatosis", str(tmp_path / "none*.png")])
     assert isinstance(outcome.exception, DataError)

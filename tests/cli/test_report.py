@@ -14,7 +14,7 @@ from tests.support.reports import text_of
 def test_command_writes_a_report_again(tmp_path: Path, small_slide: Path, tiny_file: Path) -> None:
     out, again = tmp_path / "o", tmp_path / "again"
     arguments = ["analyze", str(small_slide), "-o", str(out), "-m", str(tiny_file)]
-    first = RUN.invoke(app, [*arguments, "--pdf", "--top", "2", "--basis", "tiles"])
+    first = RUN.invoke(app, [*arguments, "--pdf", "--top", "2", "--map-kind", "tiles"])
     assert first.exit_code == 0, first.output
     assert "foci" in first.output
     page = one(out, "small.tiny-*.html")
@@ -22,12 +22,12 @@ def test_command_writes_a_report_again(tmp_path: Path, small_slide: Path, tiny_f
     table = page.with_suffix(".csv")
     result = one(out, "small.tiny-*.liverdx.zarr")
     base = ["report", str(result), "-m", str(tiny_file), "-o", str(again), "--top", "2"]
-    second = RUN.invoke(app, [*base, "--basis", "tiles"])
+    second = RUN.invoke(app, [*base, "--map-kind", "tiles"])
     assert second.exit_code == 0, second.output
     # Beside the result or one folder up lies the slide, so that all is as at first.
     assert (again / page.name).read_text() == page.read_text()
     assert (again / table.name).read_text() == table.read_text()
-    hidden = RUN.invoke(app, [*base, "--hide-name", "--slide", str(small_slide)])
+    hidden = RUN.invoke(app, [*base, "--pseudonymize", "--slide", str(small_slide)])
     assert hidden.exit_code == 0, hidden.output
     (code,) = again.glob("????????.tiny.html")
     assert "small" not in text_of(code)

@@ -35,7 +35,7 @@ def test_a_context_is_no_tile_model(
     tmp_path: Path, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_context(tmp_path / "around.safetensors", tiny, 5)
-    with pytest.raises(ModelFileError, match="--context"):
+    with pytest.raises(ModelFileError, match="--mil-model"):
         load_model_file(tmp_path / "around.safetensors")
     monkeypatch.setenv("LIVERDX_MODELS", str(tmp_path))
     assert "around" not in available_models()

@@ -21,12 +21,12 @@ from napari_liverdx.cli.options import (
     MppOption,
     OverlapOption,
     PrecisionOption,
+    PseudonymizeOption,
     ThresholdOption,
     thresholds_of,
 )
 from napari_liverdx.cli.report import (
     SUBTILES,
-    HideNameOption,
     MapKindOption,
     PdfOption,
     TopOption,
@@ -63,7 +63,7 @@ def analyze(
     keep_artifacts: KeepArtifactsOption = False,
     map_kind: MapKindOption = SUBTILES,
     pdf: PdfOption = False,
-    hide_name: HideNameOption = False,
+    pseudonymize: PseudonymizeOption = False,
     top: TopOption = None,
 ) -> None:
     """Analyze a slide: probabilities, areas and a report.
@@ -96,7 +96,13 @@ def analyze(
         for name, value in result.slide_prediction.lines():
             out.print(f"{name:24} {value}", highlight=False)
     print_result(
-        result, thresholds, error_rate, map_kind=map_kind, pdf=pdf, hide_name=hide_name, top=top
+        result,
+        thresholds,
+        error_rate,
+        map_kind=map_kind,
+        pdf=pdf,
+        pseudonymize=pseudonymize,
+        top=top,
     )
 
 

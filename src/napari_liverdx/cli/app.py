@@ -1,15 +1,14 @@
-"""The ``liverdx`` command."""
+"""The ``liverdx`` program: its commands, and the spellings of 0.1.0."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
 
 from napari_liverdx._version import __version__
 from napari_liverdx.cli import (
@@ -20,37 +19,81 @@ from napari_liverdx.cli import (
     explain,
     export,
     mil,
+    model,
     ood,
     report,
     reproduce,
+    slide,
     train,
 )
 from napari_liverdx.core.errors import LiverDxError
 
-__all__ = ["app", "main"]
+__all__ = ["RENAMED_COMMANDS", "RENAMED_OPTIONS", "app", "main"]
 
-app = typer.Typer(
-    help="Classify liver tissue on whole-slide images. For research use, not for diagnosis.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for commands in (
-    analyze,
-    batch,
-    data,
-    train,
-    experiments,
-    mil,
-    ood,
-    explain,
-    export,
-    report,
-    reproduce,
-):
-    commands.register(app)
+RENAMED_COMMANDS = {
+    "audit": ("data", "audit"),
+    "card": ("model", "card"),
+    "context-bags": ("mil", "extract"),
+    "context-test": ("mil", "test"),
+    "context-train": ("mil", "train"),
+    "convert-livernet": ("model", "convert-livernet"),
+    "domain": ("ood", "score"),
+    "domain-check": ("ood", "check"),
+    "domain-fit": ("ood", "fit"),
+    "info": ("slide", "info"),
+    "models": ("model", "list"),
+    "sample": ("slide", "sample"),
+    "split": ("data", "split"),
+}
+"""Commands of 0.1.0 that are called otherwise now; they work for one release more."""
+
+RENAMED_OPTIONS = {
+    "--basis": "--map-kind",
+    "--context": "--mil-model",
+    "--hide-name": "--pseudonymize",
+    "--hide-names": "--pseudonymize",
+    "--keep-artefacts": "--keep-artifacts",
+}
+"""The same of options."""
+
 out = Console()
 err = Console(stderr=True)
+
+
+class Program(TyperGroup):
+    """A group that still knows its commands by their names of 0.1.0."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command, by its former name too."""
+        if renamed := RENAMED_COMMANDS.get(args[0]):
+            _print_renamed(args[0], " ".join(renamed))
+            args = [*renamed, *args[1:]]
+        return super().resolve_command(ctx, args)
+
+
+class Command(TyperCommand):
+    """A command that still knows its options by their names of 0.1.0."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, with former options too."""
+        spelled: list[str] = []
+        for word in args:
+            name, equals, value = word.partition("=")
+            if renamed := RENAMED_OPTIONS.get(name):
+                _print_renamed(name, renamed)
+                name = renamed
+            spelled.append(name + equals + value)
+        return super().parse_args(ctx, spelled)
+
+
+def _print_renamed(old: str, new: str) -> None:
+    err.print(
+        f"{old!r} is called {new!r} now; the old name goes with the next release.",
+        style="yellow",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def main() -> None:
@@ -68,7 +111,6 @@ def _version(show: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -77,71 +119,37 @@ def _root(
     pass
 
 
-@app.command()
-def models() -> None:
-    """List the models that can be named."""
-    from napari_liverdx.models.zoo import available_models, user_model_folder
-
-    table = Table(title="Models", title_justify="left", box=None, header_style="bold")
-    for column in ("name", "version", "classes", "µm/px", "summary"):
-        table.add_column(column, no_wrap=column != "summary")
-    for name, card in available_models().items():
-        classes = ", ".join(card.scheme.names)
-        table.add_row(name, card.version, classes, f"{card.mpp:g}", card.summary)
-    out.print(table)
-    out.print(f"Your own models: {user_model_folder()}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def card(model: Annotated[str, typer.Argument(help="Name or path of a model.")]) -> None:
-    """Show a model's card as JSON."""
-    from napari_liverdx.models.file import read_card
-    from napari_liverdx.models.zoo import find_model
-
-    out.print_json(read_card(find_model(model)).model_dump_json())
-
-
-@app.command()
-def info(
-    slide: Annotated[Path, typer.Argument(help="A slide.")],
-) -> None:
-    """Say what a slide is: size, levels, resolution, tissue and what spoils it."""
-    from napari_liverdx.core.tissue import TissueLabel
-    from napari_liverdx.slides.open import open_slide
-    from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
-
-    with open_slide(slide) as opened:
-        width, height = opened.size
-        out.print(f"[bold]{escape(slide.name)}[/]  {opened.info.format}", highlight=False)
-        size = f"{width} × {height} px"
-        if (mm := opened.size_mm) is not None:
-            size += f", {mm[0]:.2f} × {mm[1]:.2f} mm"
-        out.print(f"size        {size}", highlight=False)
-        levels = ", ".join(f"{v.width}×{v.height}" for v in opened.levels)
-        out.print(f"levels      {len(opened.levels)}: {levels}", highlight=False)
-        out.print(f"resolution  {opened.mpp or opened.info.mpp_note}", highlight=False)
-        overview = slide_overview(opened)
-        found = slide_tissue_map(opened, overview)
-        for label in TissueLabel:
-            area = found.area_px(label)
-            if label == TissueLabel.GLASS or not (area or label == TissueLabel.TISSUE):
-                continue
-            if opened.mpp is not None:
-                text = f"{area * opened.mpp.x * opened.mpp.y / 1e6:.3f} mm²"
-            else:
-                text = f"{100 * area / (width * height):.1f} % of the slide"
-            note = "" if label == TissueLabel.TISSUE else ", left out by default"
-            out.print(f"{label.title.lower():11} {text}{note}", highlight=False)
-        if overview.unreadable:
-            err.print(f"{overview.unreadable} stored tiles are damaged and show as white")
+def _program() -> typer.Typer:
+    """All commands in one program."""
+    program = typer.Typer(
+        cls=Program,
+        help="Classify liver tissue on whole-slide images. For research use, not for diagnosis.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    program.callback()(_root)
+    for family in (
+        analyze,
+        batch,
+        report,
+        export,
+        explain,
+        slide,
+        model,
+        train,
+        experiments,
+        reproduce,
+        data,
+        mil,
+        ood,
+    ):
+        family.register(program)
+    groups = [g.typer_instance for g in program.registered_groups]
+    for group in (program, *(g for g in groups if g is not None)):
+        for command in group.registered_commands:
+            command.cls = Command
+    return program
 
 
-@app.command()
-def sample(
-    out_file: Annotated[Path, typer.Argument(help="Where to write the sample slide.")],
-) -> None:
-    """Write the packaged sample slide to a file."""
-    from napari_liverdx.slides.sample import write_sample
-
-    write_sample(out_file)
-    out.print(f"wrote {out_file}", highlight=False)
+app = _program()

@@ -24,6 +24,7 @@ from napari_liverdx.cli.options import (
     ModelOption,
     OverlapOption,
     PrecisionOption,
+    PseudonymizeOption,
     ThresholdOption,
     thresholds_of,
 )
@@ -68,12 +69,7 @@ def batch(
     precision: PrecisionOption = "auto",
     batch_size: BatchSizeOption = None,
     keep_artifacts: KeepArtifactsOption = False,
-    hide_names: Annotated[
-        bool,
-        typer.Option(
-            "--hide-names", help="Write codes in place of the slides' names in table and reports."
-        ),
-    ] = False,
+    pseudonymize: PseudonymizeOption = False,
 ) -> None:
     """Analyze many slides one after another and keep a table of all (cohort.csv).
 
@@ -98,7 +94,7 @@ def batch(
         choose_device(device, precision),
         batch_size,
         keep_artifacts,
-        hide_names,
+        pseudonymize,
     )
     stop = threading.Event()
     with _ctrl_c(stop):

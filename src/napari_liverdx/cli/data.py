@@ -52,9 +52,11 @@ _Seed = Annotated[int, typer.Option(help="Of the random parts.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the program."""
-    app.command()(audit)
-    app.command()(split)
+    """Add the group of commands."""
+    group = typer.Typer(help="Check labeled data for leakage, split them by patient.")
+    group.command()(audit)
+    group.command()(split)
+    app.add_typer(group, name="data", no_args_is_help=True)
 
 
 def audit(

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from napari_liverdx.cli.options import (
+    PseudonymizeOption,
     ThresholdOption,
     thresholds_of,
 )
@@ -49,9 +50,7 @@ def export(
         Path | None,
         typer.Option(help="The slide, if a small picture of it may go into DICOM."),
     ] = None,
-    hide_name: Annotated[
-        bool, typer.Option("--hide-name", help="Write a code in place of the slide's file name.")
-    ] = False,
+    pseudonymize: PseudonymizeOption = False,
     as_bytes: Annotated[
         bool, typer.Option("--bytes", help="OME-TIFF: 0 to 255 instead of float32.")
     ] = False,
@@ -70,13 +69,13 @@ def export(
     for name in dict.fromkeys(names):
         path = out_path
         if as_folder or (out_path.is_dir() and name not in ("ome-zarr", "dicom")):
-            path = export_path(opened.store, name, out_path, hide_name=hide_name)
+            path = export_path(opened.store, name, out_path, hide_name=pseudonymize)
         opened.export(
             name,
             path,
             thresholds=thresholds,
             with_overview=slide is not None and name == "dicom",
-            pseudonymize=hide_name,
+            pseudonymize=pseudonymize,
             as_bytes=as_bytes,
             fractional=fractional,
         )

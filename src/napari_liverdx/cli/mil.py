@@ -48,13 +48,15 @@ class Source(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the program."""
-    app.command("context-bags")(context_bags)
-    app.command("context-train")(context_train)
-    app.command("context-test")(context_test)
+    """Add the group of commands."""
+    group = typer.Typer(help="Slide-level (MIL) models over the embeddings of tiles.")
+    group.command("extract")(extract)
+    group.command("train")(train_mil_model)
+    group.command("test")(test_mil_model)
+    app.add_typer(group, name="mil", no_args_is_help=True)
 
 
-def context_bags(
+def extract(
     source: Annotated[
         Path,
         typer.Argument(help="Folder of slides, or CSV: slide,label,group[,annotation]."),
@@ -98,8 +100,8 @@ def context_bags(
         raise typer.Exit(1)
 
 
-def context_train(
-    folder: Annotated[Path, typer.Argument(help="Folder with bags, from 'context-bags'.")],
+def train_mil_model(
+    folder: Annotated[Path, typer.Argument(help="Folder with bags, from 'liverdx mil extract'.")],
     out_file: Annotated[Path, typer.Option("--out", "-o", help="Slide context file to write.")],
     model: ModelOption = "liver-steatosis",
     learn_from: Annotated[
@@ -216,7 +218,7 @@ def _card(
     )
 
 
-def context_test(
+def test_mil_model(
     context: Annotated[Path, typer.Argument(help="Slide context file.")],
     folder: Annotated[Path, typer.Argument(help="Folder with bags it did not learn from.")],
 ) -> None:

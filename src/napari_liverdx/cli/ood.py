@@ -28,13 +28,15 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
 def register(app: typer.Typer) -> None:
-    """Add these commands to the program."""
-    app.command("domain-fit")(domain_fit)
-    app.command("domain")(ood)
-    app.command("domain-check")(domain_check)
+    """Add the group of commands."""
+    group = typer.Typer(help="Out-of-distribution statistics and error rates of a model.")
+    group.command("fit")(fit)
+    group.command("check")(check)
+    group.command("score")(score)
+    app.add_typer(group, name="ood", no_args_is_help=True)
 
 
-def domain_fit(
+def fit(
     model: Annotated[str, typer.Argument(help="Name or path of the model.")],
     data: Annotated[Path, typer.Argument(help="Folder with the data it was trained on.")],
     recipe: Annotated[str, typer.Option(help="The recipe it was trained with.")],
@@ -78,7 +80,7 @@ def _parts(settings: Any, samples: TileDataset) -> tuple[NDArray[np.intp], NDArr
     return split.train, split.val
 
 
-def domain_check(
+def check(
     model: Annotated[str, typer.Argument(help="Name or path of the model.")],
     data: Annotated[Path, typer.Argument(help="Folder with the data it was trained on.")],
     recipe: Annotated[str, typer.Option(help="The recipe it was trained with.")],
@@ -137,7 +139,7 @@ def domain_check(
         base.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def ood(
+def score(
     model: Annotated[str, typer.Argument(help="Name or path of the model.")],
     data: Annotated[
         list[str], typer.Argument(help="Slides, folders of pictures, or quoted patterns of files.")
@@ -161,8 +163,7 @@ def ood(
     rule = ood_rule(loaded.card)
     if rule is None:
         raise DataError(
-            f"model {loaded.card.name} holds no domain statistics; add them with "
-            "'liverdx domain-fit'"
+            f"model {loaded.card.name} holds no domain statistics; add them with 'liverdx ood fit'"
         )
     rows: list[dict[str, Any]] = []
     sources = list(data)

@@ -33,6 +33,7 @@ __all__ = [
     "MppOption",
     "OverlapOption",
     "PrecisionOption",
+    "PseudonymizeOption",
     "ThresholdOption",
     "check_folds",
     "check_parts",
@@ -49,7 +50,7 @@ MppOption = Annotated[
 MilModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--context",
+        "--mil-model",
         help="Slide-level (MIL) model that refines the tiles and predicts the slide's class.",
     ),
 ]
@@ -69,10 +70,14 @@ OverlapOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 PrecisionOption = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")]
+PseudonymizeOption = Annotated[
+    bool,
+    typer.Option("--pseudonymize", help="Replace slides' file names by 8-digit codes."),
+]
 BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
 KeepArtifactsOption = Annotated[
     bool,
-    typer.Option("--keep-artefacts", help="Analyze pen marks, folds and blurred tissue too."),
+    typer.Option("--keep-artifacts", help="Analyze pen marks, folds and blurred tissue too."),
 ]
 
 ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from napari_liverdx.cli.options import (
     ErrorRateOption,
+    PseudonymizeOption,
     ThresholdOption,
     thresholds_of,
 )
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUBTILES",
-    "HideNameOption",
     "MapKindOption",
     "PdfOption",
     "TopOption",
@@ -56,7 +56,6 @@ MapKindOption = Annotated[
     str,
     typer.Option(
         "--map-kind",
-        "--basis",
         parser=_map_kind,
         metavar="[subtiles|tiles|tiles_averaged]",
         help="What is measured: the dense map, each tile's own probabilities, or their mean where "
@@ -64,10 +63,6 @@ MapKindOption = Annotated[
     ),
 ]
 PdfOption = Annotated[bool, typer.Option("--pdf", help="Write the report as PDF too.")]
-HideNameOption = Annotated[
-    bool,
-    typer.Option("--hide-name", help="Write a code in place of the slide's file name."),
-]
 TopOption = Annotated[
     int | None, typer.Option(min=0, help="Highest-probability tiles to show of each class.")
 ]
@@ -93,7 +88,7 @@ def report(
     ] = None,
     map_kind: MapKindOption = SUBTILES,
     pdf: PdfOption = False,
-    hide_name: HideNameOption = False,
+    pseudonymize: PseudonymizeOption = False,
     top: TopOption = None,
 ) -> None:
     """Write the report and the table of a stored result again.
@@ -114,7 +109,7 @@ def report(
         error_rate,
         map_kind=map_kind,
         pdf=pdf,
-        hide_name=hide_name,
+        pseudonymize=pseudonymize,
         top=top,
         folder=out_folder,
     )
@@ -147,7 +142,7 @@ def print_result(
     *,
     map_kind: str = SUBTILES,
     pdf: bool = False,
-    hide_name: bool = False,
+    pseudonymize: bool = False,
     top: int | None = None,
     folder: Path | None = None,
 ) -> None:
@@ -159,7 +154,7 @@ def print_result(
         The result.
     thresholds, error_rate, map_kind
         See `napari_liverdx.session.result.Result.measure`.
-    pdf, hide_name, top, folder
+    pdf, pseudonymize, top, folder
         See `napari_liverdx.session.result.Result.report`.
     """
     from napari_liverdx.reports.write import TOP_TILES
@@ -174,7 +169,7 @@ def print_result(
         formats=("html", "csv", "pdf") if pdf else ("html", "csv"),
         error_rate=error_rate,
         top=TOP_TILES if top is None else top,
-        pseudonymize=hide_name,
+        pseudonymize=pseudonymize,
     )
     written = [("result", result.path), ("table", paths["csv"]), ("report", paths["html"])]
     for what, path in [*written, *((k, p) for k, p in paths.items() if k == "pdf")]:

@@ -32,7 +32,6 @@ def register(app: typer.Typer) -> None:
     """Add the training commands to the program."""
     app.command()(train)
     app.command()(crossval)
-    app.command()(convert_livernet)
 
 
 def train(
@@ -213,15 +212,3 @@ def _markdown(command: str, tables: dict[str, dict[str, dict[str, dict[str, obje
                 cells.append(f"{v['value']:.3f}{interval}")
             lines.append(f"| {metric} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def convert_livernet(
-    weights: Annotated[list[Path], typer.Argument(help="Published Keras files, one or five.")],
-    out_file: Annotated[Path, typer.Option("--out", "-o", help="Model file to write.")],
-) -> None:
-    """Convert published LiverNet weights; several files become an ensemble."""
-    from napari_liverdx.models.livernet_import import convert_livernet as convert
-
-    card = convert(weights, out_file)
-    out.print(f"wrote {out_file}: {card.title}", highlight=False)
-    out.print(card.limitations, style="yellow", highlight=False)

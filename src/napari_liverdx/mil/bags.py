@@ -177,7 +177,7 @@ def load_bag(path: Path) -> Bag:
             raise
         raise DataError(
             f"{path}: not a bag of tiles, or damaged ({error}); remove it and run "
-            "'liverdx context-bags' again"
+            "'liverdx mil extract' again"
         ) from error
 
 
@@ -191,7 +191,7 @@ def load_bags(folder: Path) -> list[Bag]:
     """
     paths = sorted(p for p in folder.glob(f"*{SUFFIX}") if not p.name.startswith("partial-"))
     if not paths:
-        raise DataError(f"{folder}: no bags of tiles (*{SUFFIX}); run 'liverdx context-bags'")
+        raise DataError(f"{folder}: no bags of tiles (*{SUFFIX}); run 'liverdx mil extract'")
     bags = [load_bag(p) for p in paths]
     first = bags[0]
     for bag in bags:

@@ -67,7 +67,7 @@ class LoadedMilModel:
                 f"{self.path}: belongs to the tile model {self.slide.tile_model!r} (SHA-256 "
                 f"{self.slide.tile_sha256[:12]}…), not to {name!r} ({sha256[:12]}…), whose "
                 "embeddings mean something else; use that tile model, or train a slide context "
-                "for this one with 'liverdx context-train'"
+                "for this one with 'liverdx mil train'"
             )
 
     def check_overlap(self, overlap: float) -> None:
@@ -97,7 +97,7 @@ def load_mil_model(path: Path) -> LoadedMilModel:
     if card.slide is None or card.architecture != ARCHITECTURE:
         raise ModelFileError(
             f"{path}: a tile model, not a slide context; give it with --model, or make a slide "
-            "context with 'liverdx context-train'"
+            "context with 'liverdx mil train'"
         )
     try:
         network = SlideContext(

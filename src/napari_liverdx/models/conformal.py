@@ -117,6 +117,6 @@ def conformal_quantile(card: ModelCard, error_rate: float | None, what: str) -> 
     if stored is None:
         raise PlanError(
             f"model {card.name} holds no calibration scores, so that no error rate can be "
-            "promised; leave --error-rate out, or add them with 'liverdx domain-fit'"
+            "promised; leave --error-rate out, or add them with 'liverdx ood fit'"
         )
     return ConformalScores.model_validate(stored).quantile(error_rate)

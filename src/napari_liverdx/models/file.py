@@ -196,7 +196,7 @@ def load_model_file(path: Path) -> LoadedModel:
     if card.slide is not None:
         raise ModelFileError(
             f"{path}: a slide context for the tile model {card.slide.tile_model!r}, not a tile "
-            "model; give it with --context"
+            "model; give it with --mil-model"
         )
     network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
     sha256 = fill_network(path, network, card.architecture)

@@ -360,7 +360,7 @@ class ResultStore(ResultGeometry, Reviewed):
         if kept.values is None:
             raise ResultError(
                 f"{self.path}: holds no embeddings of tiles; analyse the slide again with a slide "
-                "context (--context FILE)"
+                "context (--mil-model FILE)"
             )
         return kept.values.astype(np.float32)
 

@@ -304,8 +304,7 @@ def score_pictures(
     scorer = ood_scorer(model.card, model.statistics)
     if scorer is None:
         raise DataError(
-            f"model {model.card.name} holds no domain statistics; add them with "
-            "'liverdx domain-fit'"
+            f"model {model.card.name} holds no domain statistics; add them with 'liverdx ood fit'"
         )
     network = model.network.to(device)
     scores = [np.empty(0, np.float32)]

@@ -121,6 +121,6 @@ def refuse_leaks(report: AuditReport, allow: bool = False) -> None:
     first = [f for f in report.findings if f.severity == "error"]
     told = "; ".join(f.message for f in first[:3])
     raise DataError(
-        f"{told}. A test on these data would deceive; 'liverdx audit' shows all, 'liverdx split' "
-        "makes a clean split, --allow-leaks goes on all the same"
+        f"{told}. Test metrics would be over-optimistic; 'liverdx data audit' shows all, "
+        "'liverdx data split' makes a clean split, --allow-leaks goes on all the same"
     )
