@@ -72,7 +72,7 @@ def study(name: str, boxes: Boxes, slide: Slide, folder: Path, epochs: int) -> N
     stop = threading.Event()
     start, used = time.perf_counter(), time.process_time()
     outcome: FinetuneResult | None = None
-    for event in run_finetuning(request, stop, []):
+    for event in run_finetuning(request, stop):
         if isinstance(event, FinetuneStarted):
             out.print(f"[b]{name}[/b]: {event.train} tiles teach, {event.held_out} held out")
         elif isinstance(event, FinetuneResult):

@@ -99,3 +99,14 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, tiny: LoadedModel) ->
     save_model_file(path, tiny.network, tiny.card)
     with pytest.raises(ModelFileError, match="finite"):
         load_model_file(path)
+
+
+def test_each_device_has_a_network_of_its_own(tiny: LoadedModel) -> None:
+    """A model is shared among threads: where one runs it, it stays for the others."""
+    cpu, other = torch.device("cpu"), torch.device("meta")
+    assert tiny.network_on(cpu) is tiny.network
+    moved = tiny.network_on(other)
+    assert moved is tiny.network_on(other)
+    assert not moved.training
+    assert {p.device.type for p in moved.parameters()} == {"meta"}
+    assert {p.device.type for p in tiny.network.parameters()} == {"cpu"}

@@ -43,7 +43,7 @@ def test_a_stopped_lesson_leaves_no_model(painted: Path, tiny_file: Path) -> Non
     stop = threading.Event()
     with open_slide(painted) as slide:
         request = _request(slide, tiny_file)
-        for event in run_finetuning(request, stop, []):
+        for event in run_finetuning(request, stop):
             assert not isinstance(event, EpochResult | FinetuneResult)
             stop.set()
     assert not request.trial.exists()
@@ -55,12 +55,12 @@ def test_versions_are_kept_numbered_and_discarded(
     card = read_card(tiny_file)
     with open_slide(painted) as slide:
         for _ in range(2):
-            assert list(run_finetuning(_request(slide, tiny_file, 1), threading.Event(), []))
+            assert list(run_finetuning(_request(slide, tiny_file, 1), threading.Event()))
             assert "tiny-v2" not in available_models() or own_models.exists()
             kept = accept_trial(card)
             assert not trial_path(card).exists()
         assert kept.name == "tiny-v3.safetensors"
-        assert list(run_finetuning(_request(slide, kept, 1), threading.Event(), []))
+        assert list(run_finetuning(_request(slide, kept, 1), threading.Event()))
     # The version taken meanwhile is not overwritten.
     fourth = read_card(trial_path(card))
     assert fourth.version == "4"

@@ -151,7 +151,7 @@ def evaluate_model(
             f"the data's classes are {', '.join(samples.classes)}, the model's are "
             f"{', '.join(model.card.scheme.names)}; name them alike with [data.labels] in a recipe"
         )
-    network = model.network.to(device, memory_format=torch.channels_last)
+    network = model.network_on(device)
     size = model.card.tile_size
     parts: list[Predictions] = []
     attributes: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []

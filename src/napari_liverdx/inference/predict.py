@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.errors import PlanError, SlideReadError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.inference.plan import RunPlan
-from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.models.architectures.base import TileOutput
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_scorer
 from napari_liverdx.slides.slide import Slide
@@ -177,9 +177,7 @@ class _Runner:
         self.device = torch.device(plan.device.device)
         self.dtype = getattr(torch, plan.device.precision)
         self.limit = plan.device.batch_size
-        self.network: TileModel = model.network.to(
-            self.device, memory_format=torch.channels_last
-        ).eval()
+        self.network = model.network_on(self.device)
         self.n_classes = len(model.card.classes)
         self.scorer = ood_scorer(model.card, model.statistics)
 

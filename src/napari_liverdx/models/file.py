@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import struct
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +39,8 @@ _MAX_HEADER = 64 * 2**20
 _BESIDE = "domain."
 """Tensors under this prefix are statistics, not weights."""
 
+_COPYING = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedModel:
@@ -46,7 +50,7 @@ class LoadedModel:
     ----------
     card : ModelCard
     network : TileModel
-        In evaluation mode, float32, on the CPU.
+        In evaluation mode, float32, on the CPU; it is never moved, see `network_on`.
     sha256 : str
         Of the file.
     path : Path
@@ -59,6 +63,22 @@ class LoadedModel:
     sha256: str
     path: Path
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    _copies: dict[torch.device, TileModel] = field(default_factory=dict, init=False, repr=False)
+
+    def network_on(self, device: torch.device) -> TileModel:
+        """Return the network where it is to run; neither move nor train it.
+
+        Several threads may use one model, on different devices: each device has a network of its
+        own, made once, and on the CPU it is `network` itself. Convolutions run fastest on
+        channels-last weights.
+        """
+        with _COPYING:
+            if device.type == "cpu":
+                return self.network.to(memory_format=torch.channels_last)
+            if device not in self._copies:
+                copied = copy.deepcopy(self.network).eval()
+                self._copies[device] = copied.to(device, memory_format=torch.channels_last)
+            return self._copies[device]
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Calibrated probabilities from the network's scores; classes on axis 1."""

@@ -24,7 +24,6 @@ from napari_liverdx.results.review_log import has_review
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.annotations import CollectedAnnotations, open_annotated_slides
 from napari_liverdx.session.run import Started, run
-from napari_liverdx.session.train import BatchDone
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.interactive.corrections import AnnotationDataset, answer_of
@@ -91,7 +90,7 @@ class FinetuneStarted:
 
 
 def run_finetuning(
-    request: FinetuneRequest, stop: threading.Event, batches: list[BatchDone]
+    request: FinetuneRequest, stop: threading.Event
 ) -> Iterator[FinetuneStarted | EncodingProgress | EpochResult | FinetuneResult]:
     """Tune the model as requested; set ``stop`` to end after the batch under way.
 
@@ -101,8 +100,6 @@ def run_finetuning(
         What to teach.
     stop : threading.Event
         Ends the run; then no model is written.
-    batches : list of BatchDone
-        Its only element is replaced after each batch, for whoever shows progress.
 
     Yields
     ------
@@ -117,8 +114,7 @@ def run_finetuning(
         If the model cannot be loaded.
     """
 
-    def on_batch(step: int, steps: int) -> bool:
-        batches[:] = [BatchDone(step, steps)]
+    def goes_on(step: int, steps: int) -> bool:
         return not stop.is_set()
 
     with open_annotated_slides(request.annotations) as (annotated, _):
@@ -134,7 +130,7 @@ def run_finetuning(
             return
         request.trial.parent.mkdir(parents=True, exist_ok=True)
         for step in finetune(
-            model, samples, split, request.trial, device, config=config, on_batch=on_batch
+            model, samples, split, request.trial, device, config=config, on_batch=goes_on
         ):
             if isinstance(step, FinetuneResult):
                 remove_results(request.obsolete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +99,7 @@ TrainingEvent = TrainingStarted | EpochResult | TrainingSaved
 
 
 def run_training(
-    request: TrainingRequest, stop: threading.Event, batches: list[BatchDone]
+    request: TrainingRequest, stop: threading.Event, on_batch: Callable[[BatchDone], object]
 ) -> Iterator[TrainingEvent]:
     """Train as requested; set ``stop`` to end after the batch under way.
 
@@ -111,8 +111,8 @@ def run_training(
         What to train.
     stop : threading.Event
         Ends the run.
-    batches : list of BatchDone
-        Its only element is replaced after each batch, for whoever shows progress.
+    on_batch : callable
+        Called after each batch, in the thread that trains, for whoever shows progress.
 
     Yields
     ------
@@ -144,8 +144,8 @@ def run_training(
     sizes = len(split.train), len(split.val)
     yield TrainingStarted(*sizes, recipe.train.epochs, str(choice), report)
 
-    def on_batch(step: int, steps: int) -> bool:
-        batches[:] = [BatchDone(step, steps)]
+    def report_batch(step: int, steps: int) -> bool:
+        on_batch(BatchDone(step, steps))
         return not stop.is_set()
 
     checkpoint = request.out.with_name(request.out.name + ".checkpoint")
@@ -155,7 +155,7 @@ def run_training(
         torch.device(choice.device),
         command=_command(request),
         checkpoint=checkpoint,
-        on_batch=on_batch,
+        on_batch=report_batch,
     ):
         if isinstance(step, EpochResult):
             yield step

@@ -93,7 +93,7 @@ def look_at(
     """
     if not len(chosen):
         raise DataError("there are no samples to look at")
-    network = model.network.to(device)
+    network = model.network_on(device)
     index, embeddings, probabilities, labels = [], [], [], []
     subtiles, subtile_labels, subtile_groups = [], [], []
     for start in range(0, len(chosen), _BATCH // 4):
@@ -306,7 +306,7 @@ def score_pictures(
         raise DataError(
             f"model {model.card.name} holds no domain statistics; add them with 'liverdx ood fit'"
         )
-    network = model.network.to(device)
+    network = model.network_on(device)
     scores = [np.empty(0, np.float32)]
     for start in range(0, len(tiles), _BATCH):
         batch = torch.from_numpy(np.stack(tiles[start : start + _BATCH])).permute(0, 3, 1, 2)

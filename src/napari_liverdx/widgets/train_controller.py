@@ -63,7 +63,7 @@ class TrainController:
         self.warnings: tuple[str, ...] = ()
         self.saved: TrainingSaved | None = None
         self.closed = False
-        self._batches: list[BatchDone] = []
+        self._batch = BatchDone(0, 1)
         self.workers.idle.connect(self._on_idle)
 
     def choose_recipe(self, name: str) -> ModelCard | None:
@@ -89,19 +89,24 @@ class TrainController:
         """How much of the training is over, 0 to 1; None while the data are read."""
         if not self.total:
             return None
-        batch = self._batches[-1] if self._batches else BatchDone(0, 1)
+        batch = self._batch
         return min(1.0, (len(self.epochs) + batch.step / batch.steps) / self.total)
 
     def start(self, request: TrainingRequest) -> None:
         """Train as requested; what was stopped goes on from its last whole epoch."""
         if self.is_busy:
             return
-        self.epochs, self.saved, self.warnings, self._batches = [], None, (), []
+        self.epochs, self.saved, self.warnings = [], None, ()
+        self._batch = BatchDone(0, 1)
         self.total = 0
         self.said.emit("Reading and checking the data …", "plain")
-        work = run_training(request, self.stop.renew(), self._batches)
+        work = run_training(request, self.stop.renew(), self._on_batch)
         self.workers.start(work, self._received, self._failed, self._ended)
         self.changed.emit()
+
+    def _on_batch(self, batch: BatchDone) -> None:
+        # Called by the thread that trains.
+        self._batch = batch
 
     def cancel(self) -> None:
         """End the training after the batch under way."""

@@ -55,7 +55,7 @@ def _answer(
     model: LoadedModel, device: torch.device, tile: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     pixels = torch.from_numpy(np.array(tile)).permute(2, 0, 1)[None].to(device)
-    subtiles = model.network(pixels).subtile_scores
+    subtiles = model.network_on(device)(pixels).subtile_scores
     if subtiles is None:
         raise DataError(f"model {model.card.name} gives no cells")
     return np.asarray(model.probabilities(subtiles)[0].float().cpu().numpy())
@@ -65,7 +65,6 @@ def answer_of(model: LoadedModel, device: torch.device) -> SubtilePredictor | No
     """What a model says of the cells of a tile; None for a model without cells."""
     if model.network.subtiles == 1:
         return None
-    model.network.to(device).eval()
     return lambda tile: _answer(model, device, tile)
 
 

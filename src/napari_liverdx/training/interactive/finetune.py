@@ -225,7 +225,7 @@ def _test(
     slides = samples.slide_of[split.held_out]
     groups = slides.astype(np.str_) if split.by == "slide" else samples.groups[split.held_out]
     scores = [
-        predict_examples(m.network.to(device), examples, device).logits.softmax(1).numpy()
+        predict_examples(m.network_on(device), examples, device).logits.softmax(1).numpy()
         for m in (before, after)
     ]
     how = _how(split, groups)

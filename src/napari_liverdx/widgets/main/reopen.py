@@ -80,7 +80,7 @@ class Reopener:
         notices: list[str] = []
         view = ViewState.load(path, notices)
         for notice in notices:
-            show_warning(notice)
+            control.host.show_warning(notice)
         if layer is None:
             control.host.show_warning(
                 f"{store.manifest.slide_name} was not found beside the result; open it to see "

@@ -33,7 +33,6 @@ from napari_liverdx.session.finetune import (
     trial_results,
 )
 from napari_liverdx.session.plan import resolve
-from napari_liverdx.session.train import BatchDone
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.interactive.finetune import FinetuneResult
 from napari_liverdx.training.interactive.head import EncodingProgress
@@ -90,7 +89,6 @@ class FinetuneController:
         self.workers = Workers(control.host, self.stop)
         self.n_epochs = EPOCHS
         self.epochs: list[EpochResult] = []
-        self.batches: list[BatchDone] = []
         self.share = 0.0
         self.message, self.tone = "", "plain"
         self.outcome: FinetuneResult | None = None
@@ -153,7 +151,7 @@ class FinetuneController:
             # What it still says is dropped; nothing else starts before it has ended.
             self._runs.void()
             self.stop.throw()
-            self.batches, self.share = [], 0.0
+            self.share = 0.0
             self._say("Another model was chosen; stopping what ran for the one before …")
         self.forget()
 
@@ -170,12 +168,12 @@ class FinetuneController:
             self.control.host.show_error(str(error))
             return
         self._take_maps_away()
-        self.epochs, self.batches, self.outcome, self.share = [], [], None, 0.0
+        self.epochs, self.outcome, self.share = [], None, 0.0
         model = str(find_model(self.control.state.model))
         obsolete = trial_results(card, self.control.state.out_folder, self._shown())
         request = FinetuneRequest(model, material, trial_path(card), self.n_epochs, obsolete)
         self._begin("tune", "Finding the tiles …")
-        work = run_finetuning(request, self.stop.renew(), self.batches)
+        work = run_finetuning(request, self.stop.renew())
         self._start(work, self._on_taught, self._on_tuned)
 
     def cancel(self) -> None:
