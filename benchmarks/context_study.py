@@ -34,8 +34,8 @@ from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
 from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds
-from napari_liverdx.training.loop import fine_tune
 from napari_liverdx.training.recipe import load_recipe
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 
 out = Console()
 COMMAND = "python benchmarks/context_study.py DATA docs/results/slide-context"
@@ -206,7 +206,8 @@ def tune(
     network, _ = recipe.network()
     train, val = grouped_folds(samples, index, recipe.data.val_folds, fold)[0]
     temperature = 1.0
-    for epoch in fine_tune(network, samples, train, val, size=224, config=config):
+    job = TrainJob(samples, train, val, 224, config)
+    for epoch in fine_tune(network, job):
         temperature = epoch.temperature
         out.print(
             f"  tile model, epoch {epoch.epoch}: {epoch.val_balanced_accuracy:.3f}",

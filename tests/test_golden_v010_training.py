@@ -18,8 +18,8 @@ from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds
 from napari_liverdx.training.keys import run_key
-from napari_liverdx.training.loop import fine_tune
 from napari_liverdx.training.recipe import Recipe, load_recipe
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 from tests.support.golden import GOLDEN, WROTE
 
 CPU = torch.device("cpu")
@@ -41,16 +41,13 @@ def test_a_checkpoint_resumes(golden: Path, recipe: Recipe, samples: TileDataset
     key = run_key(network, samples, train, val, 32, recipe.train, 1)
     assert key.former == WROTE["training"]["run_key"]
     checkpoint = golden / "training" / "run.checkpoint"
-    epochs = list(
-        fine_tune(network, samples, train, val, size=32, config=recipe.train, checkpoint=checkpoint)
-    )
+    job = TrainJob(samples, train, val, 32, recipe.train)
+    epochs = list(fine_tune(network, job, checkpoint=checkpoint))
     assert [(e.epoch, e.restored) for e in epochs] == [(1, True), (2, True), (3, False)]
     for epoch, told in zip(epochs, WROTE["training"]["epochs"], strict=False):
         assert {name: getattr(epoch, name) for name in told} == told
     again, _ = recipe.network()
-    resumed = fine_tune(
-        again, samples, train, val, size=32, config=recipe.train, checkpoint=checkpoint
-    )
+    resumed = fine_tune(again, job, checkpoint=checkpoint)
     assert all(e.restored for e in resumed), "under its new key too"
 
 

@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.experiments.tables import card_figures
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.zoo import load_model
 from napari_liverdx.training.recipe import load_recipe
 from tests.support.cli import run_command
 from tests.support.folders import RECIPE
 from tests.support.models import SMALL
+from tests.support.training import small_recipe
 
 
 @pytest.mark.slow
@@ -178,3 +180,23 @@ def test_genes_beside_the_class(class_folders: Path, tmp_path: Path) -> None:
     table.write_text(table.read_text().replace(",1\n", ",maybe\n", 1))
     outcome = CliRunner().invoke(app, ["train", str(recipe), str(table), "--out", str(model)])
     assert "neither 1, 0 nor empty" in str(outcome.exception)
+
+
+@pytest.mark.slow
+def test_crossval_compares_a_recipe_with_its_variant(masked_tiles: Path, tmp_path: Path) -> None:
+    """Its folds, tables and figures for a card are those of a comparison."""
+    out, recipe = tmp_path / "out", tmp_path / "recipe.yaml"
+    recipe.write_text(small_recipe().as_yaml())
+    said = run_command("crossval", recipe, masked_tiles, "--out", out, "--folds", 2)
+    assert "tiny without the RNN: fold 2 of 2 done" in said
+    stored = json.loads((out / "crossval.json").read_text())
+    assert list(stored["models"]) == ["tiny", "tiny without the RNN"]
+    assert "tiny without the RNN" in stored["tests"]
+    model = stored["models"]["tiny"]
+    assert set(model["further"]) == {"all", "subtiles", "second source all"}
+    figures = card_figures(out / "crossval.json")
+    value = figures["balanced accuracy, second source clear"]
+    assert value.value == model["second"]["balanced accuracy"]["value"]
+    page = (out / "crossval.md").read_text()
+    assert "## Against tiny" in page
+    assert "## Subtiles whose truth is a single class" in page

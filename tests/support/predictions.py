@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_liverdx.training.calibrate import CalibrationPredictions
+from napari_liverdx.metrics.predictions import LabeledPredictions
 
 
-def grouped_draw(rng: np.random.Generator, groups: int) -> CalibrationPredictions:
+def grouped_draw(rng: np.random.Generator, groups: int) -> LabeledPredictions:
     """Groups that differ: each has its own difficulty and its own number of samples."""
     sizes = rng.integers(1, 12, groups)
     names = np.repeat([f"g{i}" for i in range(groups)], sizes)
@@ -16,5 +16,4 @@ def grouped_draw(rng: np.random.Generator, groups: int) -> CalibrationPrediction
     logits = rng.normal(size=(len(names), 3))
     logits[np.arange(len(names)), labels] += ease
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    empty = np.zeros((len(names), 1), np.float32)
-    return CalibrationPredictions(np.arange(len(names)), names, empty, p.astype(np.float32), labels)
+    return LabeledPredictions.of(p.astype(np.float32), labels, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.training.loop import TrainConfig
+from napari_liverdx.training.config import TrainConfig
 from napari_liverdx.training.recipe import Recipe
 from tests.support.models import CLASSES
 

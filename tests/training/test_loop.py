@@ -1,49 +1,134 @@
-"""Learning: transfer, resuming, options, honest splits."""
+"""The one training loop: what is kept, when it stops, how it resumes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.architectures.registry import build_model
-from napari_liverdx.training.data.folders import FolderDataset
-from napari_liverdx.training.data.masks import FatMaskDataset
-from napari_liverdx.training.data.splits import grouped_folds
-from napari_liverdx.training.loop import EpochResult, TrainConfig, fine_tune, prefetch
-from tests.support.training import CONFIG, small_classifier
+from napari_liverdx.training.config import FitSettings
+from napari_liverdx.training.keys import Key
+from napari_liverdx.training.loop import TrainTask, Validation, fit, prefetch
+from napari_liverdx.training.state import TrainState
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"balance": "weights", "focal_gamma": 2.0},
-        {"mixup": 0.3, "balance": "none"},
-        {"precision": "bfloat16"},
-    ],
-    ids=["focal and weights", "mixup", "mixed precision"],
-)
-def test_training_options_learn(class_folders: Path, more: dict[str, object]) -> None:
-    samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
+class Line(TrainTask[nn.Linear, Tensor]):
+    """Fit a line; validation losses are told beforehand where they are given."""
+
+    steps = 3
+
+    def __init__(self, told: list[float] | None = None) -> None:
+        self.told = told or []
+        self.seen: list[Tensor] = []
+
+    def prepare(self, network: nn.Linear, epoch: int) -> None:
+        assert network.training
+
+    def batches(self, epoch: int) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(epoch)
+        for _ in range(self.steps):
+            yield torch.rand(8, 1, generator=generator)
+
+    def loss(self, network: nn.Linear, batch: Tensor) -> Tensor:
+        return (network(batch) - 2 * batch).square().mean()
+
+    def validate(self, network: nn.Linear) -> Validation:
+        self.seen.append(network.weight.detach().clone())
+        with torch.no_grad():
+            value = float(self.loss(network, torch.ones(1, 1)))
+        return Validation(self.told[len(self.seen) - 1] if self.told else value)
+
+
+def start(key: str = "line") -> tuple[nn.Linear, TrainState[nn.Linear]]:
     torch.manual_seed(0)
-    network = build_model("rnn-subtiles", 2, {"cells": 4, "hidden": 8, "projection": 16}, 64)
-    network.pretrained = False
-    config = TrainConfig.model_validate(
-        {"epochs": 5, "warmup_epochs": 0, "tiles_per_epoch": 48, "batch_size": 8,
-         "head_lr": 5e-3, "ema_decay": 0.5, **more}
-    )  # fmt: skip
-    train = np.flatnonzero(np.isin(samples.groups, ["p0", "p1", "p2", "p3"]))
-    val = np.setdiff1d(np.arange(len(samples)), train)
-    epochs = list(fine_tune(network, samples, train, val, size=64, config=config))
-    assert epochs[-1].val_balanced_accuracy > 0.8
-    again = build_model("rnn-subtiles", 2, {"cells": 4, "hidden": 8, "projection": 16}, 64)
-    assert again.state_dict().keys() == network.state_dict().keys()
+    network = nn.Linear(1, 1)
+    state = TrainState.start(network, [(network.parameters(), 0.1)], 0.0, key=Key(key))
+    return network, state
+
+
+def test_the_best_weights_are_kept_and_patience_ends_it() -> None:
+    network, state = start()
+    task = Line([3.0, 1.0, 2.0, 2.0, 0.5])
+    epochs = list(fit(network, task, FitSettings(epochs=9, patience=2), state))
+    assert [(e.epoch, e.best, e.stopped_early) for e in epochs] == [
+        (1, True, False),
+        (2, True, False),
+        (3, False, False),
+        (4, False, True),
+    ]
+    assert torch.equal(network.weight, task.seen[1])
+    assert not network.training
+
+
+def test_the_running_mean_is_what_is_judged() -> None:
+    own, slow = Line(), Line()
+    for task, decay in ((own, 0.0), (slow, 0.9)):
+        network, state = start()
+        first = network.weight.detach().clone()
+        list(fit(network, task, FitSettings(1, 1, ema_decay=decay), state))
+    assert (slow.seen[0] - first).abs() < (own.seen[0] - first).abs()
+
+
+def test_rates_decay_to_zero_after_the_warm_up() -> None:
+    network, state = start()
+    rates = []
+    settings = FitSettings(epochs=3, patience=3, warmup_epochs=1)
+    list(
+        fit(
+            network,
+            Line(),
+            settings,
+            state,
+            on_batch=lambda *_: rates.append(state.optimizer.param_groups[0]["lr"]) is None,
+        )
+    )
+    assert rates[:4] == pytest.approx([0.1] * 4)
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert rates[-1] < 0.01
+
+
+def test_a_stopped_epoch_counts_for_nothing() -> None:
+    network, state = start()
+    before = network.weight.detach().clone()
+    heard = []
+    epochs = fit(
+        network,
+        Line(),
+        FitSettings(5, 5),
+        state,
+        on_batch=lambda step, steps: heard.append((step, steps)) or len(heard) < 2,
+    )
+    assert list(epochs) == []
+    assert heard == [(1, 3), (2, 3)]
+    assert torch.equal(network.weight, before)
+
+
+def test_a_resumed_run_is_an_uninterrupted_one(tmp_path: Path) -> None:
+    settings, path = FitSettings(4, 4, ema_decay=0.5), tmp_path / "run.checkpoint"
+    whole, state = start()
+    expected = list(fit(whole, Line(), settings, state))
+    network, state = start()
+    begun = fit(network, Line(), settings, state, checkpoint=path)
+    next(begun)
+    begun.close()
+    again, state = start()
+    resumed = list(fit(again, Line(), settings, state, checkpoint=path))
+    assert [e.restored for e in resumed] == [True, False, False, False]
+    assert [e.val_loss for e in resumed] == [e.val_loss for e in expected]
+    assert torch.equal(again.weight, whole.weight)
+    other, state = start("another line")
+    with pytest.raises(DataError, match="of another run"):
+        next(fit(other, Line(), settings, state, checkpoint=path))
+
+
+def test_divergence_is_told() -> None:
+    network, state = start()
+    with pytest.raises(DataError, match="training diverged"):
+        list(fit(network, Line([float("nan")]), FitSettings(2, 2), state))
 
 
 def test_batches_made_ahead_come_in_order_and_all() -> None:
@@ -53,90 +138,3 @@ def test_batches_made_ahead_come_in_order_and_all() -> None:
     early = prefetch(range(1, 100))
     assert next(early) == 1
     early.close()
-
-
-@pytest.mark.slow
-def test_fine_tuning_learns_and_freezes(masked_samples: FatMaskDataset) -> None:
-    model = small_classifier()
-    start = {k: v.clone() for k, v in model.state_dict().items()}
-    train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
-    config = CONFIG.model_copy(update={"epochs": 6, "tiles_per_epoch": 48, "patience": 6})
-    results = list(fine_tune(model, masked_samples, train, val, size=224, config=config))
-    assert [r.epoch for r in results] == list(range(1, 7))
-    assert min(r.train_loss for r in results[3:]) < results[0].train_loss
-    end = model.state_dict()
-    encoder = [k for k, _ in model.encoder.named_parameters()]
-    frozen, free = encoder[0], encoder[-1]
-    assert torch.equal(end[f"encoder.{frozen}"], start[f"encoder.{frozen}"])
-    assert not torch.equal(end[f"encoder.{free}"], start[f"encoder.{free}"])
-
-
-@pytest.mark.slow
-def test_a_resumed_training_equals_an_uninterrupted_one(
-    masked_samples: FatMaskDataset, tmp_path: Path
-) -> None:
-    train, val = grouped_folds(masked_samples, np.arange(16), 2, 0)[0]
-
-    def steps(model: CnnRnnClassifier, checkpoint: Path | None) -> Iterator[EpochResult]:
-        return fine_tune(
-            model, masked_samples, train, val, size=224, config=CONFIG, checkpoint=checkpoint
-        )
-
-    whole = small_classifier()
-    expected = list(steps(whole, None))
-    first, path = small_classifier(), tmp_path / "run.checkpoint"
-    started = steps(first, path)
-    next(started)
-    started.close()
-    second = small_classifier()
-    resumed = list(steps(second, path))
-    assert [(r.epoch, r.restored) for r in resumed] == [(1, True), (2, False), (3, False)]
-    for a, b in zip(expected, resumed, strict=True):
-        assert a.val_loss == pytest.approx(b.val_loss, rel=1e-4)
-    for name, tensor in whole.state_dict().items():
-        assert torch.allclose(tensor.float(), second.state_dict()[name].float(), atol=1e-4), name
-    again = list(steps(small_classifier(), path))
-    assert all(r.restored for r in again)
-    assert [r.val_loss for r in again] == [r.val_loss for r in resumed]
-    assert again[-1].temperature == resumed[-1].temperature
-    other = CONFIG.model_copy(update={"seed": 7})
-    with pytest.raises(DataError, match="of another run"):
-        list(
-            fine_tune(
-                small_classifier(),
-                masked_samples,
-                train,
-                val,
-                size=224,
-                config=other,
-                checkpoint=path,
-            )
-        )
-    path.write_bytes(b"junk")
-    with pytest.raises(DataError, match="checkpoint is damaged"):
-        list(steps(small_classifier(), path))
-
-
-def test_a_leaky_split_is_refused(masked_samples: FatMaskDataset) -> None:
-    with pytest.raises(DataError, match="stands in training and validation"):
-        next(
-            fine_tune(
-                small_classifier(),
-                masked_samples,
-                np.array([0, 2]),
-                np.array([1]),
-                size=224,
-                config=CONFIG,
-            )
-        )
-    with pytest.raises(DataError, match="to validate on"):
-        next(
-            fine_tune(
-                small_classifier(),
-                masked_samples,
-                np.array([0]),
-                np.array([], int),
-                size=224,
-                config=CONFIG,
-            )
-        )

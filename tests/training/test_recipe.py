@@ -10,8 +10,8 @@ import torch
 
 from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.models.zoo import find_model
+from napari_liverdx.training.config import TrainConfig
 from napari_liverdx.training.data.masks import FatMaskDataset
-from napari_liverdx.training.loop import TrainConfig
 from napari_liverdx.training.recipe import Recipe, load_recipe, train_final
 from tests.support.folders import RECIPE
 from tests.support.models import CLASSES

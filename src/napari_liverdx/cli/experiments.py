@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_liverdx.experiments.compare import ComparisonResult
+    from napari_liverdx.experiments.compare_config import Comparison
     from napari_liverdx.experiments.evaluate import Evaluation
     from napari_liverdx.experiments.search import SearchResult
     from napari_liverdx.models.file import LoadedModel
@@ -30,6 +31,7 @@ out = Console()
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
+    app.command()(crossval)
     app.command()(compare)
     app.command()(search)
     app.command()(evaluate)
@@ -56,15 +58,10 @@ def compare(
     Writes compare.json, compare.md, figures, and every test prediction. Finished folds are kept:
     the same command goes on where it was stopped.
     """
-    import torch
-
     from napari_liverdx.core.errors import DataError
-    from napari_liverdx.experiments.compare import ComparisonResult, write_predictions
-    from napari_liverdx.experiments.compare import compare as run
+    from napari_liverdx.experiments.compare import write_predictions
     from napari_liverdx.experiments.compare_config import load_comparison
-    from napari_liverdx.experiments.crossval import Fold
-    from napari_liverdx.experiments.tables import comparison_json, comparison_markdown
-    from napari_liverdx.inference.device import choose_device
+    from napari_liverdx.experiments.tables import ComparisonFacts, write_comparison
 
     loaded = load_comparison(comparison)
     if only:
@@ -73,20 +70,77 @@ def compare(
             names = ", ".join(m.name for m in loaded.models)
             raise DataError(f"--only must name at least two of: {names}")
         loaded = loaded.model_copy(update={"models": models})
+    if folds is not None:
+        loaded = loaded.model_copy(update={"folds": folds})
     recipe = next(iter(loaded.recipes().values()))
     samples = recipe.samples(data)
-    n_folds = folds or loaded.folds
-    check_folds(recipe, samples, n_folds, allow_leaks=allow_leaks)
-    chosen = torch.device(choose_device(device).device)
-    place = work or out_folder / "work"
+    check_folds(recipe, samples, loaded.folds, allow_leaks=allow_leaks)
+    result = _compared(loaded, samples, device, work or out_folder / "work")
+    out_folder.mkdir(parents=True, exist_ok=True)
+    pictures = _draw(out_folder, result, loaded.title)
+    facts = ComparisonFacts(loaded.title, public_command(data), loaded.note, pictures)
+    write_comparison(out_folder, "compare", result, facts)
+    names = recipe.model_card().scheme.names
+    write_predictions(out_folder / "predictions.csv", result, samples, names)
+    _say_comparison(result)
+    out.print(f"wrote {out_folder / 'compare.md'}, compare.json, predictions.csv", highlight=False)
+
+
+def crossval(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a packaged recipe, or a .toml or .yaml file.")
+    ],
+    data: Annotated[Path, typer.Argument(help="Folder with the data.")],
+    out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
+    folds: Annotated[int, typer.Option(min=2, help="Number of grouped folds.")] = 5,
+    without_rnn: Annotated[
+        bool, typer.Option(help="Also the same encoder without the recurrent network.")
+    ] = True,
+    work: Annotated[
+        Path | None, typer.Option(help="Where finished folds are kept; OUT/work by default.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,
+) -> None:
+    """Test a recipe by grouped cross-validation, with and without the recurrent network.
+
+    Writes crossval.json and crossval.md. Finished folds are kept: the same command goes on where
+    it was stopped.
+    """
+    from napari_liverdx.experiments.compare_config import recipe_comparison
+    from napari_liverdx.experiments.tables import ComparisonFacts, write_comparison
+    from napari_liverdx.training.recipe import load_recipe
+
+    loaded = load_recipe(recipe)
+    samples = loaded.samples(data)
+    check_folds(loaded, samples, folds, allow_leaks=allow_leaks)
+    comparison = recipe_comparison(recipe, without_rnn=without_rnn, folds=folds)
+    result = _compared(comparison, samples, device, work or out_folder / "work")
+    facts = ComparisonFacts(comparison.title, public_command(data))
+    write_comparison(out_folder, "crossval", result, facts)
+    _say_comparison(result)
+    out.print(f"wrote {out_folder / 'crossval.json'} and crossval.md", highlight=False)
+
+
+def _compared(
+    comparison: Comparison, samples: TileDataset, device: str, work: Path
+) -> ComparisonResult:
+    """Run a comparison and tell how it goes on."""
+    import torch
+
+    from napari_liverdx.experiments.compare import ComparisonResult
+    from napari_liverdx.experiments.compare import compare as run
+    from napari_liverdx.experiments.crossval import Fold
+    from napari_liverdx.inference.device import choose_device
+
     result: ComparisonResult | None = None
-    for step in run(loaded, samples, chosen, place, folds=n_folds):
+    for step in run(comparison, samples, torch.device(choose_device(device).device), work):
         if isinstance(step, ComparisonResult):
             result = step
             continue
         name, event = step
         if isinstance(event, Fold):
-            out.print(f"{name}: fold {event.fold + 1} of {n_folds} done", highlight=False)
+            out.print(f"{name}: fold {event.fold + 1} of {comparison.folds} done", highlight=False)
         elif not event.restored:
             out.print(
                 f"{name}: epoch {event.epoch}, validation loss {event.val_loss:.3f}, balanced "
@@ -95,22 +149,10 @@ def compare(
                 highlight=False,
             )
     assert result is not None
-    out_folder.mkdir(parents=True, exist_ok=True)
-    facts = (loaded.title, public_command(data), loaded.note)
-    (out_folder / "compare.json").write_text(
-        json.dumps(comparison_json(result, *facts), indent=1) + "\n", encoding="utf-8"
-    )
-    page = comparison_markdown(result, *facts)
-    if _draw(out_folder, result, loaded.title):
-        page += "\n![Balanced accuracy](compare.png)\n\n![Accuracy and speed](speed.png)\n"
-    (out_folder / "compare.md").write_text(page, encoding="utf-8")
-    names = recipe.model_card().scheme.names
-    write_predictions(out_folder / "predictions.csv", result, samples, names)
-    _say_comparison(result)
-    out.print(f"wrote {out_folder / 'compare.md'}, compare.json, predictions.csv", highlight=False)
+    return result
 
 
-def _draw(folder: Path, result: ComparisonResult, title: str) -> bool:
+def _draw(folder: Path, result: ComparisonResult, title: str) -> list[tuple[str, str]]:
     from napari_liverdx.core.errors import DataError
     from napari_liverdx.experiments.plots import forest_figure, save_figures, speed_figure
 
@@ -118,9 +160,9 @@ def _draw(folder: Path, result: ComparisonResult, title: str) -> bool:
         figures = {"compare": forest_figure(result, title), "speed": speed_figure(result, title)}
     except DataError as error:
         out.print(f"[yellow]no figures: {error}[/]", soft_wrap=True)
-        return False
+        return []
     save_figures(folder, figures)
-    return True
+    return [("Balanced accuracy", "compare.png"), ("Accuracy and speed", "speed.png")]
 
 
 def _say_comparison(result: ComparisonResult) -> None:

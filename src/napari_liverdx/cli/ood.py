@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_liverdx.metrics.predictions import LabeledPredictions
     from napari_liverdx.models.file import LoadedModel
-    from napari_liverdx.training.calibrate import CalibrationPredictions
     from napari_liverdx.training.data._all import TileDataset
 
 __all__ = ["register"]
@@ -93,9 +93,9 @@ def check(
 
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.training.calibrate import (
+        calibration_predictions,
         coverage_by_halves,
         false_alarms_by_halves,
-        look_at,
         score_pictures,
     )
     from napari_liverdx.training.data.splits import of_sources
@@ -105,13 +105,13 @@ def check(
     samples = settings.samples(data)
     _, val = _parts(settings, samples)
     cpu = torch.device("cpu")
-    held_out = look_at(loaded, samples, val, cpu)
+    held_out = calibration_predictions(loaded, samples, val, cpu).tiles
     tiles = [e.tile for i in val for e in samples.eval_tiles(int(i), loaded.card.tile_size, 1)]
     alarms = false_alarms_by_halves(score_pictures(loaded, tiles, cpu), held_out.groups)
-    parts: dict[str, CalibrationPredictions | None] = {"other half of the held-out groups": None}
+    parts: dict[str, LabeledPredictions | None] = {"other half of the held-out groups": None}
     if settings.data.second_sources:
         second = of_sources(samples, settings.data.second_sources)
-        parts["second source"] = look_at(loaded, samples, second, cpu)
+        parts["second source"] = calibration_predictions(loaded, samples, second, cpu).tiles
     lines = [
         f"# Held-out halves of {loaded.card.name}",
         "",

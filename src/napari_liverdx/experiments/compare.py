@@ -5,102 +5,27 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import DataError
 from napari_liverdx.experiments.compare_config import Comparison
 from napari_liverdx.experiments.complexity import Complexity, measure_complexity
 from napari_liverdx.experiments.crossval import Fold, cross_validate
-from napari_liverdx.experiments.summary import softmax
-from napari_liverdx.metrics.bootstrap import group_draws
-from napari_liverdx.metrics.classification import (
-    MACRO_METRICS,
-    Metric,
-    balanced_accuracy,
-    sensitivity,
-    specificity,
-)
+from napari_liverdx.metrics.classification import Metric, balanced_accuracy
+from napari_liverdx.metrics.figures import figures_of_merit
+from napari_liverdx.metrics.predictions import LabeledPredictions
+from napari_liverdx.metrics.significance import PairedTest, holm, paired_test
 from napari_liverdx.models.card import Interval
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.data._all import TileDataset
+from napari_liverdx.training.recipe import Recipe
 
-__all__ = [
-    "ComparisonResult",
-    "ModelResult",
-    "PairedTest",
-    "Predictions",
-    "compare",
-    "figures_of_merit",
-    "holm",
-    "model_slug",
-    "paired_test",
-    "write_predictions",
-]
+__all__ = ["ComparisonResult", "ModelResult", "compare", "model_slug", "write_predictions"]
 
-_CLEAR = 0.999
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """What a model says of tiles that it did not learn from.
-
-    Attributes
-    ----------
-    index : ndarray of int, shape (n,)
-        Sample of each tile.
-    probabilities : ndarray of float64, shape (n, classes)
-    labels : ndarray of int, shape (n,)
-    clear : ndarray of bool, shape (n,)
-        Whether the target is a single class; see `LabelRule`.
-    groups : ndarray of str, shape (n,)
-    """
-
-    index: NDArray[np.intp]
-    probabilities: NDArray[np.float64]
-    labels: NDArray[np.intp]
-    clear: NDArray[np.bool_]
-    groups: NDArray[np.str_]
-
-    @classmethod
-    def from_folds(
-        cls, folds: Sequence[Fold], samples: TileDataset, *, second: bool = False
-    ) -> Predictions:
-        """The test tiles of all folds, in the order of the samples.
-
-        With ``second`` those of the second source, which every fold's model has answered: each
-        tile then occurs once for each fold, so that figures are those of one model and not of an
-        ensemble.
-        """
-        if second:
-            index = np.concatenate([f.second_index for f in folds])
-            scores = [softmax(f.second_scores, f.temperature) for f in folds]
-            targets = np.concatenate([f.second_targets for f in folds])
-        else:
-            index = np.concatenate([f.index for f in folds])
-            scores = [softmax(f.scores, f.temperature) for f in folds]
-            targets = np.concatenate([f.targets for f in folds])
-        probabilities = np.concatenate(scores)
-        order = np.argsort(index, kind="stable")
-        index, targets = index[order], targets[order]
-        return cls(
-            index,
-            probabilities[order],
-            targets.argmax(axis=1),
-            targets.max(axis=1) >= _CLEAR,
-            samples.groups[index],
-        )
-
-    def only_clear(self) -> Predictions:
-        """Those of which the truth is a single class."""
-        k = self.clear
-        return Predictions(
-            self.index[k], self.probabilities[k], self.labels[k], self.clear[k], self.groups[k]
-        )
+Sections = dict[str, dict[str, Interval]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +37,9 @@ class ModelResult:
     metrics : dict of str to Interval
     second : dict of str to Interval
         The same on independent test data; empty without any.
+    further : dict of str to dict of str to Interval
+        Balanced accuracy, sensitivity, specificity and calibration error of what is not clear
+        too and of subtiles: sections ``all``, ``subtiles`` and ``second source all``.
     complexity : Complexity
     start : str
         Where the weights began.
@@ -121,29 +49,11 @@ class ModelResult:
 
     metrics: dict[str, Interval]
     second: dict[str, Interval]
+    further: Sections
     complexity: Complexity
     start: str
     tile_size: int
     reference: str
-
-
-@dataclass(frozen=True, slots=True)
-class PairedTest:
-    """Difference of a model from the first one, on the same tiles.
-
-    Attributes
-    ----------
-    difference : Interval
-        Of balanced accuracy, model minus first; bootstrap over groups.
-    p_value : float
-        Two-sided permutation test: in each group the two models' answers are exchanged at random.
-    p_adjusted : float
-        The same after Holm's correction for the number of models.
-    """
-
-    difference: Interval
-    p_value: float
-    p_adjusted: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +67,7 @@ class ComparisonResult:
     models : dict of str to ModelResult
     tests : dict of str to PairedTest
         For every model but the first.
-    predictions : dict of str to Predictions
+    predictions : dict of str to LabeledPredictions
     samples, groups : int
         Test tiles and patients or slides.
     disease : str
@@ -167,7 +77,7 @@ class ComparisonResult:
     first: str
     models: dict[str, ModelResult]
     tests: dict[str, PairedTest]
-    predictions: dict[str, Predictions]
+    predictions: dict[str, LabeledPredictions]
     samples: int
     groups: int
     disease: str = ""
@@ -184,7 +94,6 @@ def compare(
     device: torch.device,
     work: Path,
     *,
-    folds: int | None = None,
     draws: int = 1000,
 ) -> Iterator[tuple[str, EpochResult | Fold] | ComparisonResult]:
     """Train and test every model on the same grouped folds; finished folds are not repeated.
@@ -200,23 +109,42 @@ def compare(
     for recipe in recipes.values():
         # Weights that cannot be had must be known before hours of training, not after.
         recipe.network()
-    predictions: dict[str, Predictions] = {}
-    second: dict[str, Predictions] = {}
+    folds_of: dict[str, list[Fold]] = {}
     for name, recipe in recipes.items():
-        done: list[Fold] = []
-        place = work / model_slug(name)
-        for step in cross_validate(recipe, samples, folds or comparison.folds, device, place):
+        done = folds_of[name] = []
+        place = _place(work, name)
+        for step in cross_validate(recipe, samples, comparison.folds, device, place):
             if isinstance(step, Fold):
                 done.append(step)
             yield name, step
-        predictions[name] = Predictions.from_folds(done, samples)
-        second[name] = Predictions.from_folds(done, samples, second=True).only_clear()
+    yield _compared(comparison, recipes, folds_of, device, draws)
+
+
+def _place(work: Path, name: str) -> Path:
+    """Where the folds of a model are kept; cross-validations of 0.1.0 spelled it otherwise."""
+    former = work / name.replace(" ", "-")
+    return former if former.exists() else work / model_slug(name)
+
+
+def _compared(
+    comparison: Comparison,
+    recipes: Mapping[str, Recipe],
+    folds_of: Mapping[str, Sequence[Fold]],
+    device: torch.device,
+    draws: int,
+) -> ComparisonResult:
     scheme = next(iter(recipes.values())).model_card().scheme
-    names, ill = scheme.names, [scheme[i].name for i in scheme.pathological]
-    kept = {name: p.only_clear() for name, p in predictions.items()}
-    metrics = figures_of_merit(kept, names, draws=draws)
-    independent = any(len(p.labels) for p in second.values())
-    more = figures_of_merit(second, names, draws=draws) if independent else {}
+    tiles = {k: _joined([f.tiles for f in folds]) for k, folds in folds_of.items()}
+    # Every fold's model has answered for the second source: each tile occurs once for each fold,
+    # so that figures are those of one model and not of an ensemble.
+    second = {k: _joined([f.second for f in folds]) for k, folds in folds_of.items()}
+    clear = {name: p.only_clear() for name, p in tiles.items()}
+    metrics = figures_of_merit(clear, scheme.names, draws=draws)
+    independent = {name: p.only_clear() for name, p in second.items()}
+    has_second = all(len(p) for p in independent.values())
+    more = figures_of_merit(independent, scheme.names, draws=draws) if has_second else {}
+    parts = {"all": tiles, "subtiles": _subtiles(folds_of)}
+    further = _further(parts | {"second source all": second}, scheme.names, draws)
     models = {}
     for entry in comparison.models:
         recipe = recipes[entry.name]
@@ -225,124 +153,63 @@ def compare(
         models[entry.name] = ModelResult(
             metrics[entry.name],
             more.get(entry.name, {}),
+            {section: rows[entry.name] for section, rows in further.items() if entry.name in rows},
             measure_complexity(network, size, device),
             start,
             size,
             entry.reference,
         )
-    first, *others = kept
-    tests = {name: paired_test(kept[first], kept[name], draws=draws) for name in others}
-    adjusted = holm([t.p_value for t in tests.values()])
-    tests = {
-        name: PairedTest(test.difference, test.p_value, p)
-        for (name, test), p in zip(tests.items(), adjusted, strict=True)
-    }
-    one = kept[first]
-    yield ComparisonResult(
+    first = next(iter(clear))
+    one, ill = clear[first], [scheme[i].name for i in scheme.pathological]
+    return ComparisonResult(
         first,
         models,
-        tests,
-        predictions,
-        len(one.labels),
+        _tests(clear, draws),
+        tiles,
+        len(one),
         len(np.unique(one.groups)),
         ill[0] if len(ill) == 1 else "",
     )
 
 
-def _same_tiles(a: Predictions, b: Predictions) -> bool:
-    return np.array_equal(a.index, b.index) and np.array_equal(a.labels, b.labels)
+def _joined(parts: Sequence[LabeledPredictions]) -> LabeledPredictions:
+    return LabeledPredictions.joined(parts).in_order()
 
 
-def figures_of_merit(
-    predictions: Mapping[str, Predictions], class_names: Sequence[str], *, draws: int = 1000
-) -> dict[str, dict[str, Interval]]:
-    """Every metric of every model with its interval; all models share the bootstrap draws.
-
-    Metrics that are not defined for the data are left out.
-
-    Raises
-    ------
-    DataError
-        If the models were not tested on the same tiles.
-    """
-    one = next(iter(predictions.values()))
-    if any(not _same_tiles(one, p) for p in predictions.values()):
-        raise DataError(
-            "the models were tested on different tiles; give all models of a comparison the same "
-            "tile size"
-        )
-    metrics: dict[str, Metric] = dict(MACRO_METRICS)
-    for c, name in enumerate(class_names):
-        if (one.labels == c).any():
-            metrics[f"sensitivity {name}"] = sensitivity(c)
-        if (one.labels != c).any():
-            metrics[f"specificity {name}"] = specificity(c)
-    chosen = list(group_draws(one.groups, draws))
+def _subtiles(folds_of: Mapping[str, Sequence[Fold]]) -> dict[str, LabeledPredictions]:
+    """Clear subtiles of the models of which all folds give some."""
     found = {}
-    for model, p in predictions.items():
-        rows = {}
-        for name, metric in metrics.items():
-            values = [metric(p.probabilities[d], p.labels[d]) for d in chosen]
-            value = metric(p.probabilities, p.labels)
-            if np.isnan(value):
-                continue
-            low, high = np.nanpercentile(values, [2.5, 97.5])
-            rows[name] = Interval(
-                value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4)
-            )
-        found[model] = rows
+    for name, folds in folds_of.items():
+        given = [f.subtiles for f in folds if f.subtiles is not None]
+        if given and len(given) == len(folds):
+            found[name] = LabeledPredictions.joined(given).only_clear()
     return found
 
 
-def paired_test(
-    first: Predictions, other: Predictions, *, draws: int = 1000, seed: int = 0
-) -> PairedTest:
-    """Does ``other`` differ from ``first`` on the same tiles?
-
-    The interval is a bootstrap over groups of the difference in balanced accuracy. The p-value is
-    that of a permutation test that exchanges the two models' answers group by group, since tiles
-    of one patient are right or wrong together.
-
-    Parameters
-    ----------
-    first, other : Predictions
-        Of the same tiles.
-    draws : int
-        Bootstrap draws and permutations.
-    seed : int
-        Of the random numbers.
-    """
-    a, b, labels = first.probabilities, other.probabilities, first.labels
-    values = [
-        balanced_accuracy(b[d], labels[d]) - balanced_accuracy(a[d], labels[d])
-        for d in group_draws(first.groups, draws, seed)
-    ]
-    observed = balanced_accuracy(b, labels) - balanced_accuracy(a, labels)
-    low, high = np.percentile(values, [2.5, 97.5])
-    rng = np.random.default_rng(seed)
-    _, inverse = np.unique(first.groups, return_inverse=True)
-    beyond = 1
-    for _ in range(draws):
-        swap = rng.random(inverse.max() + 1)[inverse] < 0.5
-        one, two = np.where(swap[:, None], b, a), np.where(swap[:, None], a, b)
-        difference = balanced_accuracy(two, labels) - balanced_accuracy(one, labels)
-        beyond += abs(difference) >= abs(observed) - 1e-12
-    interval = Interval(
-        value=round(observed, 4), low=round(float(low), 4), high=round(float(high), 4)
-    )
-    p = beyond / (draws + 1)
-    return PairedTest(interval, p, p)
+def _further(
+    parts: Mapping[str, Mapping[str, LabeledPredictions]], names: Sequence[str], draws: int
+) -> dict[str, Sections]:
+    """Figures by section and model; models may cut their tiles into different subtiles."""
+    macro: dict[str, Metric] = {"balanced accuracy": balanced_accuracy}
+    return {
+        section: {
+            name: figures_of_merit({name: p}, names, draws=draws, macro=macro)[name]
+            for name, p in predictions.items()
+            if len(p)
+        }
+        for section, predictions in parts.items()
+    }
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979)."""
-    order = np.argsort(p_values)
-    adjusted = np.empty(len(p_values))
-    running = 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = running
-    return [float(p) for p in adjusted]
+def _tests(clear: Mapping[str, LabeledPredictions], draws: int) -> dict[str, PairedTest]:
+    """Each model but the first against it, corrected for their number."""
+    first, *others = clear
+    tests = {name: paired_test(clear[first], clear[name], draws=draws) for name in others}
+    adjusted = holm([t.p_value for t in tests.values()])
+    return {
+        name: replace(test, p_adjusted=p)
+        for (name, test), p in zip(tests.items(), adjusted, strict=True)
+    }
 
 
 def write_predictions(

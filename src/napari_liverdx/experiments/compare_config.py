@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_liverdx.core.errors import DataError, first_problem
 from napari_liverdx.training.recipe import Recipe, load_recipe, read_settings
 
-__all__ = ["Comparison", "ModelEntry", "load_comparison"]
+__all__ = ["Comparison", "ModelEntry", "load_comparison", "recipe_comparison"]
 
 
 class ModelEntry(BaseModel):
@@ -131,3 +131,40 @@ def load_comparison(name_or_path: str) -> Comparison:
     if len(comparison.models) < 2:
         raise DataError(f"{source}: at least two models are needed; give [[models]] tables")
     return comparison
+
+
+def recipe_comparison(name_or_path: str, *, without_rnn: bool = True, folds: int = 5) -> Comparison:
+    """Return the comparison of a recipe with the same encoder without a recurrent network.
+
+    Parameters
+    ----------
+    name_or_path : str
+        The recipe.
+    without_rnn : bool
+        Whether to compare; if not, or if the recipe has no recurrent network, it stands alone.
+    folds : int
+        Number of grouped folds.
+
+    Raises
+    ------
+    DataError
+        If the recipe is missing or not valid.
+    """
+    recipe = load_recipe(name_or_path)
+    card = recipe.model_card()
+    arguments = dict(recipe.card.get("arguments", {}))
+    models = [ModelEntry(name=card.name, architecture=card.architecture, arguments=arguments)]
+    if without_rnn and card.architecture == "cnn-rnn":
+        models.append(
+            ModelEntry(
+                name=f"{card.name} without the RNN",
+                architecture=card.architecture,
+                arguments={**arguments, "hidden": 0},
+            )
+        )
+    return Comparison(
+        title=f"Grouped cross-validation of {card.name}",
+        recipe=name_or_path,
+        folds=folds,
+        models=tuple(models),
+    )

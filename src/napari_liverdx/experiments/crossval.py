@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from napari_liverdx.experiments.keys import folds_key
-from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.models.card import ModelCard
-from napari_liverdx.training.data._all import Example, TileDataset
+from napari_liverdx.metrics.predictions import LabeledPredictions, softmax
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
+from napari_liverdx.training.examples import DatasetOutput, predict_dataset, subtile_predictions
 from napari_liverdx.training.keys import Key
-from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 
 __all__ = ["Fold", "cross_validate", "fold_parts"]
 
@@ -30,26 +31,21 @@ class Fold:
     Attributes
     ----------
     fold : int
-    index : ndarray of int, shape (n,)
-        Sample of each tile.
-    scores : ndarray of float32, shape (n, classes)
-    targets : ndarray of float32, shape (n, classes)
-    second_index, second_scores, second_targets
-        The same for the second source.
     temperature : float
-    subtile_scores, subtile_targets : ndarray of float32, shape (n, classes, k, k), or None
+        With which tiles are predicted, of the samples that chose the epoch.
+    tiles : LabeledPredictions
+        Of the fold's test samples.
+    subtiles : LabeledPredictions, optional
+        Of the same samples; without a temperature.
+    second : LabeledPredictions
+        Tiles of the second source; may be empty.
     """
 
     fold: int
-    index: NDArray[np.intp]
-    scores: NDArray[np.float32]
-    targets: NDArray[np.float32]
-    second_index: NDArray[np.intp]
-    second_scores: NDArray[np.float32]
-    second_targets: NDArray[np.float32]
     temperature: float
-    subtile_scores: NDArray[np.float32] | None
-    subtile_targets: NDArray[np.float32] | None
+    tiles: LabeledPredictions
+    subtiles: LabeledPredictions | None
+    second: LabeledPredictions
 
 
 def fold_parts(
@@ -94,7 +90,7 @@ def cross_validate(
     Fold
         When it is done.
     """
-    card = recipe.model_card()
+    size = recipe.model_card().tile_size
     folds, second = fold_parts(recipe, samples, n_folds)
     work.mkdir(parents=True, exist_ok=True)
     # A fold of another recipe, data or number of folds has another name and is made anew.
@@ -105,83 +101,67 @@ def cross_validate(
         if not path.exists():
             network, _ = recipe.network()
             train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
+            job = TrainJob(samples, train, val, size, recipe.train, device)
+            checkpoint = work / f"{name}.checkpoint"
             temperature = 1.0
-            for epoch in fine_tune(
-                network,
-                samples,
-                train,
-                val,
-                size=card.tile_size,
-                config=recipe.train,
-                device=device,
-                checkpoint=work / f"{name}.checkpoint",
-            ):
+            for epoch in fine_tune(network, job, checkpoint=checkpoint):
                 temperature = epoch.temperature
                 yield epoch
-            index, scores, targets, subtiles, subtile_targets = _test(
-                network, samples, test, card, device
+            tested = predict_dataset(network, samples, test, size, device)
+            _save_fold(
+                path, temperature, tested, predict_dataset(network, samples, second, size, device)
             )
-            more = _test(network, samples, second, card, device)
-            arrays = {
-                "index": index,
-                "scores": scores,
-                "targets": targets,
-                "second_index": more[0],
-                "second_scores": more[1],
-                "second_targets": more[2],
-                "temperature": np.array(temperature),
-            }
-            if subtiles is not None and subtile_targets is not None:
-                arrays |= {"subtile_scores": subtiles, "subtile_targets": subtile_targets}
-            partial = path.with_name(f"partial-{path.name}")
-            np.savez(partial, **arrays)
-            os.replace(partial, path)
-            (work / f"{name}.checkpoint").unlink(missing_ok=True)
-        with np.load(path) as stored:
-            data = dict(stored)
-        yield Fold(
-            fold=number,
-            temperature=float(data.pop("temperature")),
-            subtile_scores=data.pop("subtile_scores", None),
-            subtile_targets=data.pop("subtile_targets", None),
-            **data,
+            checkpoint.unlink(missing_ok=True)
+        yield _load_fold(path, number, samples.groups)
+
+
+def _save_fold(
+    path: Path, temperature: float, tested: DatasetOutput, second: DatasetOutput
+) -> None:
+    """Write a fold; the file appears whole or not at all."""
+    arrays = {
+        "index": tested.index,
+        "scores": tested.logits,
+        "targets": tested.targets,
+        "second_index": second.index,
+        "second_scores": second.logits,
+        "second_targets": second.targets,
+        "temperature": np.array(temperature),
+    }
+    if tested.subtile_logits is not None and tested.subtile_targets is not None:
+        arrays |= {
+            "subtile_scores": tested.subtile_logits,
+            "subtile_targets": tested.subtile_targets,
+        }
+    partial = path.with_name(f"partial-{path.name}")
+    np.savez(partial, **arrays)
+    os.replace(partial, path)
+
+
+def _load_fold(path: Path, number: int, groups: NDArray[np.str_]) -> Fold:
+    with np.load(path) as stored:
+        data = dict(stored)
+    temperature = float(data["temperature"])
+
+    def predictions(prefix: str) -> LabeledPredictions:
+        index = data[f"{prefix}index"]
+        probabilities = softmax(data[f"{prefix}scores"], temperature)
+        return LabeledPredictions.of_targets(
+            index, probabilities, data[f"{prefix}targets"], groups[index]
         )
+
+    subtiles = None
+    if "subtile_scores" in data:
+        subtiles = subtile_predictions(
+            data["index"],
+            groups[data["index"]],
+            data["subtile_scores"],
+            data["subtile_targets"],
+        )
+    return Fold(number, temperature, predictions(""), subtiles, predictions("second_"))
 
 
 def _fold_name(work: Path, number: int, key: Key) -> str:
     """What the files of a fold begin with: as 0.1.0 named them where it left some."""
     former = f"fold{number}-{key.former}"
     return former if any(work.glob(f"{former}.*")) else f"fold{number}-{key.id}"
-
-
-def _test(
-    network: TileModel,
-    samples: TileDataset,
-    chosen: NDArray[np.intp],
-    card: ModelCard,
-    device: torch.device,
-) -> tuple[
-    NDArray[np.intp],
-    NDArray[np.float32],
-    NDArray[np.float32],
-    NDArray[np.float32] | None,
-    NDArray[np.float32] | None,
-]:
-    examples: list[Example] = []
-    index: list[int] = []
-    for i in chosen:
-        tiles = samples.eval_tiles(int(i), card.tile_size, network.subtiles)
-        examples += tiles
-        index += [int(i)] * len(tiles)
-    if not examples:
-        empty = np.empty((0, len(card.classes)), np.float32)
-        return np.empty(0, np.intp), empty, empty, None, None
-    scores, targets, subtiles = predict_dataset(network, examples, device)
-    subtile_targets = [e.subtiles for e in examples if e.subtiles is not None]
-    return (
-        np.array(index),
-        scores.numpy(),
-        targets.numpy(),
-        None if subtiles is None else subtiles.numpy(),
-        np.stack(subtile_targets) if len(subtile_targets) == len(examples) else None,
-    )

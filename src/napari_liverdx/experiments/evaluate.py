@@ -18,14 +18,14 @@ from PIL import Image
 
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.experiments.compare import Predictions, figures_of_merit
 from napari_liverdx.metrics.bootstrap import grouped_interval
 from napari_liverdx.metrics.classification import area_under_curve, confusion_matrix
-from napari_liverdx.models.calibration import expected_calibration_error
+from napari_liverdx.metrics.figures import figures_of_merit
+from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.models.card import Interval
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.training.data._all import Example, TileDataset
-from napari_liverdx.training.examples import predict_examples
+from napari_liverdx.training.data._all import TileDataset
+from napari_liverdx.training.examples import DatasetOutput, predict_dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +95,7 @@ class Evaluation:
         On all tiles, each under the class it is closest to; empty if all are clear.
     confusion : ndarray of int, shape (classes, classes)
         Rows are true classes, columns predicted ones; clear tiles.
-    predictions : Predictions
+    predictions : LabeledPredictions
     worst : tuple of WorstTile
     attributes : dict of str to AttributeResult
     """
@@ -103,7 +103,7 @@ class Evaluation:
     metrics: dict[str, Interval]
     all_metrics: dict[str, Interval]
     confusion: NDArray[np.intp]
-    predictions: Predictions
+    predictions: LabeledPredictions
     worst: tuple[WorstTile, ...]
     attributes: dict[str, AttributeResult]
 
@@ -152,71 +152,43 @@ def evaluate_model(
             f"{', '.join(model.card.scheme.names)}; name them alike with [data.labels] in a recipe"
         )
     network = model.network_on(device)
-    size = model.card.tile_size
-    parts: list[Predictions] = []
-    attributes: list[tuple[NDArray[np.float32], NDArray[np.float64]]] = []
+    parts: list[DatasetOutput] = []
     for start in range(0, len(index), _AT_ONCE):
-        examples: list[Example] = []
-        owners: list[int] = []
-        for i in index[start : start + _AT_ONCE]:
-            tiles = samples.eval_tiles(int(i), size, network.subtiles)
-            examples += tiles
-            owners += [int(i)] * len(tiles)
-        said = predict_examples(network, examples, device)
-        more = said.attribute_logits
-        truth = np.stack([e.target for e in examples])
-        # Logarithms of probabilities serve as logits here; see engine.fine_tune.
-        temperature = model.card.temperature if model.card.output == "logits" else 1.0
-        probabilities = torch.softmax(said.logits.double() / temperature, dim=1).numpy()
-        at = np.array(owners)
-        parts.append(
-            Predictions(
-                at,
-                probabilities,
-                truth.argmax(axis=1),
-                truth.max(axis=1) >= 0.999,
-                samples.groups[at],
-            )
-        )
-        if more is not None and all(e.attributes is not None for e in examples):
-            known = np.stack([e.attributes for e in examples if e.attributes is not None])
-            attributes.append((known, torch.sigmoid(more.double()).numpy()))
+        part = index[start : start + _AT_ONCE]
+        parts.append(predict_dataset(network, samples, part, model.card.tile_size, device))
         yield min(start + _AT_ONCE, len(index))
-    predictions = _join(parts)
+    yield _evaluation(model, samples, parts, draws)
+
+
+def _evaluation(
+    model: LoadedModel, samples: TileDataset, parts: Sequence[DatasetOutput], draws: int
+) -> Evaluation:
+    # Logarithms of probabilities serve as logits here; see `as_logits`.
+    temperature = model.card.temperature if model.card.output == "logits" else 1.0
+    predictions = LabeledPredictions.joined([p.tiles(temperature) for p in parts])
     clear = predictions.only_clear()
-    if not len(clear.labels):
+    if not len(clear):
         raise DataError("no tile is clearly of one class; there is nothing to evaluate on")
     names = model.card.scheme.names
-    yield Evaluation(
+    return Evaluation(
         metrics=_figures(clear, names, draws),
-        all_metrics={} if predictions.clear.all() else _figures(predictions, names, draws),
+        all_metrics={} if predictions.is_clear.all() else _figures(predictions, names, draws),
         confusion=confusion_matrix(clear.probabilities, clear.labels),
         predictions=predictions,
         worst=_worst(model, samples, predictions),
-        attributes=_attributes(network.attributes, attributes, predictions.groups, draws),
+        attributes=_attributes(model.network.attributes, parts, draws),
     )
 
 
-def _join(parts: Sequence[Predictions]) -> Predictions:
-    return Predictions(
-        *(
-            np.concatenate([getattr(p, name) for p in parts])
-            for name in ("index", "probabilities", "labels", "clear", "groups")
-        )
-    )
+def _figures(p: LabeledPredictions, names: Sequence[str], draws: int) -> dict[str, Interval]:
+    return figures_of_merit({"": p}, names, draws=draws)[""]
 
 
-def _figures(p: Predictions, names: Sequence[str], draws: int) -> dict[str, Interval]:
-    rows = figures_of_merit({"": p}, names, draws=draws)[""]
-    rows["expected calibration error"] = grouped_interval(
-        expected_calibration_error, p.probabilities, p.labels, p.groups, draws=draws
-    )
-    return rows
-
-
-def _worst(model: LoadedModel, samples: TileDataset, p: Predictions) -> tuple[WorstTile, ...]:
+def _worst(
+    model: LoadedModel, samples: TileDataset, p: LabeledPredictions
+) -> tuple[WorstTile, ...]:
     given = p.probabilities[np.arange(len(p.labels)), p.labels]
-    wrong = p.clear & (p.probabilities.argmax(axis=1) != p.labels)
+    wrong = p.is_clear & (p.probabilities.argmax(axis=1) != p.labels)
     titles = [c.title for c in model.card.classes]
     found = []
     for place in np.argsort(given, kind="stable"):
@@ -239,23 +211,27 @@ def _worst(model: LoadedModel, samples: TileDataset, p: Predictions) -> tuple[Wo
 
 
 def _attributes(
-    names: Sequence[str],
-    parts: Sequence[tuple[NDArray[np.float32], NDArray[np.float64]]],
-    groups: NDArray[np.str_],
-    draws: int,
+    names: Sequence[str], parts: Sequence[DatasetOutput], draws: int
 ) -> dict[str, AttributeResult]:
-    if not parts:
+    pairs = [
+        (p.attribute_targets, p.attribute_logits)
+        for p in parts
+        if p.attribute_targets is not None and p.attribute_logits is not None
+    ]
+    if len(pairs) < len(parts):
         return {}
-    truth = np.concatenate([t for t, _ in parts])
-    said = np.concatenate([s for _, s in parts])
+    truth, logits = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    yes = torch.from_numpy(logits).double().sigmoid().numpy()
+    groups = np.concatenate([p.groups for p in parts])
     found = {}
     for column, name in enumerate(names):
         known = ~np.isnan(truth[:, column])
         if not known.any():
             continue
         labels = truth[known, column].astype(np.intp)
-        both = np.stack([1 - said[known, column], said[known, column]], axis=1)
-        auc = grouped_interval(area_under_curve, both, labels, groups[known], draws=draws)
+        both = np.stack([1 - yes[known, column], yes[known, column]], axis=1)
+        predictions = LabeledPredictions.of(both, labels, groups[known])
+        auc = grouped_interval(area_under_curve, predictions, draws=draws)
         found[name] = AttributeResult(auc, int(labels.sum()), int(known.sum()))
     return found
 
@@ -276,7 +252,7 @@ def evaluation_json(result: Evaluation, model: LoadedModel, command: str) -> dic
         },
         "napari-liverdx": __version__,
         "tiles": len(p.labels),
-        "clear tiles": int(p.clear.sum()),
+        "clear tiles": int(p.is_clear.sum()),
         "groups": len(np.unique(p.groups)),
         "classes": list(model.card.scheme.names),
         "metrics": plain(result.metrics),
@@ -338,7 +314,7 @@ def evaluation_page(
         attributes=result.attributes,
         counts={
             "tiles": len(p.labels),
-            "certain": int(p.clear.sum()),
+            "certain": int(p.is_clear.sum()),
             "groups": len(np.unique(p.groups)),
         },
         figures={name: _figure_png(f) for name, f in figures.items()},

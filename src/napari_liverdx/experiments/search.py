@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError, LiverDxError
-from napari_liverdx.experiments.compare import Predictions, figures_of_merit
 from napari_liverdx.experiments.keys import search_key
 from napari_liverdx.experiments.search_space import Range, default_space, with_settings
-from napari_liverdx.experiments.summary import softmax
-from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.metrics.figures import figures_of_merit
 from napari_liverdx.models.architectures.registry import ARCHITECTURES
 from napari_liverdx.models.card import Interval
+from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import grouped_folds, of_sources
+from napari_liverdx.training.examples import predict_dataset
 from napari_liverdx.training.keys import Key
-from napari_liverdx.training.loop import EpochResult, fine_tune, predict_dataset
 from napari_liverdx.training.recipe import Recipe
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 
 if TYPE_CHECKING:
     import optuna
@@ -160,10 +160,10 @@ def search(
     figures = {}
     for name, settled in (("best", best), ("before", recipe)):
         network, _ = settled.network()
-        yield from (
-            (-1, epoch) for epoch in _train(network, settled, samples, split[0], split[1], device)
-        )
-        predictions = _predict(network, settled, samples, split[2], device).only_clear()
+        job = _job(settled, samples, split, device)
+        yield from ((-1, epoch) for epoch in fine_tune(network, job))
+        found = predict_dataset(network, samples, split[2], job.size, device)
+        predictions = found.tiles().only_clear()
         figures[name] = figures_of_merit({name: predictions}, names)[name]
     done = tuple(_as_trial(study, t) for t in study.get_trials() if t.state.is_finished())
     yield SearchResult(best, dict(study.best_params), done, figures["best"], figures["before"])
@@ -259,7 +259,7 @@ def _run_trial(
     try:
         changed = with_settings(recipe, settings)
         network, _ = changed.network()
-        epochs = _train(network, changed, samples, split[0], split[1], device)
+        epochs = fine_tune(network, _job(changed, samples, split, device))
         for epoch in epochs:
             lowest = min(lowest, epoch.val_loss)
             yield trial.number, epoch
@@ -287,33 +287,6 @@ def _as_trial(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Trial:
     return Trial(trial.number, dict(trial.params), float(value), trial.state.name.lower(), best)
 
 
-def _train(
-    network: TileModel,
-    recipe: Recipe,
-    samples: TileDataset,
-    train: NDArray[np.intp],
-    val: NDArray[np.intp],
-    device: torch.device,
-) -> Any:
+def _job(recipe: Recipe, samples: TileDataset, split: Split, device: torch.device) -> TrainJob:
     size = recipe.model_card().tile_size
-    return fine_tune(network, samples, train, val, size=size, config=recipe.train, device=device)
-
-
-def _predict(
-    network: TileModel,
-    recipe: Recipe,
-    samples: TileDataset,
-    chosen: NDArray[np.intp],
-    device: torch.device,
-) -> Predictions:
-    size = recipe.model_card().tile_size
-    examples, index = [], []
-    for i in chosen:
-        tiles = samples.eval_tiles(int(i), size, network.subtiles)
-        examples += tiles
-        index += [int(i)] * len(tiles)
-    scores, targets, _ = predict_dataset(network, examples, device)
-    at = np.array(index)
-    labels = targets.numpy().argmax(axis=1)
-    clear = targets.numpy().max(axis=1) >= 0.999
-    return Predictions(at, softmax(scores.numpy()), labels, clear, samples.groups[at])
+    return TrainJob(samples, split[0], split[1], size, recipe.train, device)

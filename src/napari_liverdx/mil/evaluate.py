@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.metrics.bootstrap import balanced_accuracy, grouped_interval
-from napari_liverdx.metrics.classification import area_under_curve
+from napari_liverdx.metrics.bootstrap import grouped_interval
+from napari_liverdx.metrics.classification import Metric, area_under_curve, balanced_accuracy
+from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.mil.bags import UNKNOWN, Bag
 from napari_liverdx.mil.file import LoadedMilModel
 from napari_liverdx.mil.train import BagScores, score_bags
@@ -18,7 +18,7 @@ from napari_liverdx.models.card import Interval
 
 __all__ = ["compare_bags"]
 
-Measure = Callable[[NDArray[np.float64], NDArray[np.intp]], float]
+Pair = tuple[Interval | None, Interval | None]
 
 
 def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tuple[str, str]]:
@@ -56,7 +56,7 @@ def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tupl
 
 def _tiles(
     context: LoadedMilModel, bags: Sequence[Bag], scores: Sequence[BagScores]
-) -> dict[str, tuple[Interval | None, Interval | None]]:
+) -> dict[str, Pair]:
     known = [b.tile_labels != UNKNOWN for b in bags]
     labels = np.concatenate([b.tile_labels[k] for b, k in zip(bags, known, strict=True)])
     if not len(labels):
@@ -68,15 +68,16 @@ def _tiles(
     refined = np.concatenate([s.tile_logits[:, k].T for s, k in zip(scores, known, strict=True)])
     before = torch.from_numpy(alone).softmax(dim=1).double().numpy()
     after = context.tile_probabilities(torch.from_numpy(refined)).double().numpy()
-    return {
-        "tiles: balanced accuracy": _pair(balanced_accuracy, before, after, labels, groups),
-        "tiles: AUC": _pair(area_under_curve, before, after, labels, groups),
-    }
+    return _rows(
+        "tiles",
+        LabeledPredictions.of(before, labels, groups),
+        LabeledPredictions.of(after, labels, groups),
+    )
 
 
 def _slides(
     context: LoadedMilModel, bags: Sequence[Bag], scores: Sequence[BagScores]
-) -> dict[str, tuple[Interval | None, Interval | None]]:
+) -> dict[str, Pair]:
     known = [i for i, b in enumerate(bags) if b.slide_label != UNKNOWN]
     labels = np.array([bags[i].slide_label for i in known], dtype=np.intp)
     if len(np.unique(labels)) < 2:
@@ -91,23 +92,20 @@ def _slides(
     after = None
     if context.gives_slide_prediction:
         logits = torch.from_numpy(np.stack([scores[i].slide_logits for i in known]))
-        after = context.slide_probabilities(logits).double().numpy()
+        after = LabeledPredictions.of(
+            context.slide_probabilities(logits).double().numpy(), labels, groups
+        )
+    return _rows("slides", LabeledPredictions.of(np.array(before), labels, groups), after)
+
+
+def _rows(
+    what: str, before: LabeledPredictions, after: LabeledPredictions | None
+) -> dict[str, Pair]:
+    metrics: dict[str, Metric] = {"balanced accuracy": balanced_accuracy, "AUC": area_under_curve}
     return {
-        "slides: balanced accuracy": _pair(
-            balanced_accuracy, np.array(before), after, labels, groups
-        ),
-        "slides: AUC": _pair(area_under_curve, np.array(before), after, labels, groups),
+        f"{what}: {name}": (
+            grouped_interval(metric, before),
+            None if after is None else grouped_interval(metric, after),
+        )
+        for name, metric in metrics.items()
     }
-
-
-def _pair(
-    metric: Measure,
-    before: NDArray[np.float64],
-    after: NDArray[np.float64] | None,
-    labels: NDArray[np.intp],
-    groups: NDArray[np.str_],
-) -> tuple[Interval | None, Interval | None]:
-    return (
-        grouped_interval(metric, before, labels, groups),
-        None if after is None else grouped_interval(metric, after, labels, groups),
-    )

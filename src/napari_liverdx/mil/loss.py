@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from napari_liverdx.mil.bags import UNKNOWN, Bag
 from napari_liverdx.mil.network import SlideOutput
+from napari_liverdx.training.config import FitSettings
 
 __all__ = ["BagBatch", "LearnFrom", "MilConfig", "MilLoss", "class_weights"]
 
@@ -56,6 +57,11 @@ class MilConfig(BaseModel):
     top_share: float = Field(default=0.05, gt=0, le=1)
     drop_tiles: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
+
+    @property
+    def fit_settings(self) -> FitSettings:
+        """What of them is the training loop's; slides are few, so gradients are kept small."""
+        return FitSettings(self.epochs, self.patience, clip=1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,11 +20,13 @@ from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.models.calibration import fit_temperature
 from napari_liverdx.results.slide_prediction import SlidePrediction, TopAttentionTile
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.loop import TrainTask, Validation, fit
+from napari_liverdx.training.state import TrainState
 
 __all__ = [
     "BagScores",
     "MilConfig",
-    "MilEpoch",
     "apply_mil_model",
     "fitted_temperatures",
     "score_bags",
@@ -37,27 +37,6 @@ __all__ = [
 
 _DECIDING = 10
 """Number of tiles that a call names."""
-
-
-@dataclass(frozen=True, slots=True)
-class MilEpoch:
-    """What one epoch gave.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    train_loss, val_loss : float
-    best : bool
-        Whether this is the best validation loss so far.
-    stopped_early : bool
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    best: bool
-    stopped_early: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,7 +93,7 @@ def train_mil(
     pathological: Sequence[int],
     config: MilConfig,
     device: torch.device | None = None,
-) -> Iterator[MilEpoch]:
+) -> Iterator[EpochResult]:
     """Train ``network`` in place; stop it by closing the generator.
 
     Tile labels teach by cross-entropy, each class with the same weight. Slide labels teach in two
@@ -142,7 +121,8 @@ def train_mil(
 
     Yields
     ------
-    MilEpoch
+    EpochResult
+        Without a balanced accuracy, which is NaN.
 
     Raises
     ------
@@ -156,29 +136,13 @@ def train_mil(
     loss_of = MilLoss(
         config, class_weights([bags[i] for i in train], network.n_classes), tuple(pathological)
     )
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    best_weights, best, since = copy.deepcopy(network.state_dict()), math.inf, 0
+    task = _BagTask([bags[i] for i in train], [bags[i] for i in val], loss_of, device)
+    rates = [(network.parameters(), config.learning_rate)]
+    state = TrainState.start(network, rates, config.weight_decay)
     try:
-        for epoch in range(config.epochs):
-            loss = _train_epoch(network, [bags[i] for i in train], epoch, optimizer, loss_of)
-            val_loss = _mean_loss(network, [bags[i] for i in val], loss_of)
-            if not math.isfinite(loss + val_loss):
-                raise DataError(
-                    "training diverged (the loss is not finite); lower the learning rate"
-                )
-            improved = val_loss < best
-            since = 0 if improved else since + 1
-            if improved:
-                best_weights, best = copy.deepcopy(network.state_dict()), val_loss
-            stopped = since >= config.patience
-            yield MilEpoch(epoch + 1, loss, val_loss, improved, stopped)
-            if stopped:
-                break
+        yield from fit(network, task, config.fit_settings, state)
     finally:
-        network.load_state_dict(best_weights)
-        network.to("cpu").eval()
+        network.to("cpu")
 
 
 def score_bags(
@@ -295,34 +259,39 @@ def _deciding(
 # -- inside --
 
 
-def _train_epoch(
-    network: SlideContext,
-    bags: Sequence[Bag],
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    loss_of: MilLoss,
-) -> float:
-    config = loss_of.config
-    rng = np.random.default_rng((config.seed, epoch))
-    torch.manual_seed(config.seed * 1_000_003 + epoch)
-    device = next(network.parameters()).device
-    network.train()
-    order = rng.permutation(len(bags))
-    steps = [order[i : i + config.batch_size] for i in range(0, len(order), config.batch_size)]
-    total = 0.0
-    for number, chosen in enumerate(steps):
-        progress = (epoch + number / len(steps)) / config.epochs
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-        varied = [_varied(bags[i], rng, config.drop_tiles) for i in chosen]
-        batch = BagBatch.of(varied, device)
-        loss = loss_of(network(batch.embeddings, batch.logits, batch.mask), batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        total += loss.item()
-    return total / len(steps)
+class _BagTask(TrainTask[SlideContext, BagBatch]):
+    """Batches of slides, each turned, mirrored and thinned at random."""
+
+    def __init__(
+        self, train: Sequence[Bag], val: Sequence[Bag], loss_of: MilLoss, device: torch.device
+    ) -> None:
+        self.train, self.val, self.loss_of, self.device = train, val, loss_of, device
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.train) // self.loss_of.config.batch_size)
+
+    def prepare(self, network: SlideContext, epoch: int) -> None:
+        """All of it learns."""
+
+    def batches(self, epoch: int) -> Iterator[BagBatch]:
+        config = self.loss_of.config
+        rng = np.random.default_rng((config.seed, epoch))
+        torch.manual_seed(config.seed * 1_000_003 + epoch)
+        order = rng.permutation(len(self.train))
+        for start in range(0, len(order), config.batch_size):
+            chosen = order[start : start + config.batch_size]
+            varied = [_varied(self.train[i], rng, config.drop_tiles) for i in chosen]
+            yield BagBatch.of(varied, self.device)
+
+    def loss(self, network: SlideContext, batch: BagBatch) -> Tensor:
+        return self.loss_of(network(batch.embeddings, batch.logits, batch.mask), batch)
+
+    @torch.no_grad()
+    def validate(self, network: SlideContext) -> Validation:
+        network.eval()
+        batches = [BagBatch.of([bag], self.device) for bag in self.val]
+        return Validation(float(np.mean([float(self.loss(network, b)) for b in batches])))
 
 
 def _varied(bag: Bag, rng: np.random.Generator, drop: float) -> Bag:
@@ -344,17 +313,6 @@ def _varied(bag: Bag, rng: np.random.Generator, drop: float) -> Bag:
         moved(bag.tile_labels),
         bag.slide_label,
     )
-
-
-@torch.no_grad()
-def _mean_loss(network: SlideContext, bags: Sequence[Bag], loss_of: MilLoss) -> float:
-    network.eval()
-    device = next(network.parameters()).device
-    losses = []
-    for bag in bags:
-        batch = BagBatch.of([bag], device)
-        losses.append(float(loss_of(network(batch.embeddings, batch.logits, batch.mask), batch)))
-    return float(np.mean(losses))
 
 
 def _statistics(bags: Sequence[Bag]) -> tuple[Tensor, Tensor]:

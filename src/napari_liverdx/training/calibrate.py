@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.prediction_sets import prediction_sets
+from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.conformal import calibrate_conformal
@@ -25,14 +26,15 @@ from napari_liverdx.models.file import (
 from napari_liverdx.models.ood import EmbeddingStatistics, ood_scorer, overdispersion
 from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.splits import Split
+from napari_liverdx.training.examples import predict_dataset
 
 __all__ = [
     "CalibrationPredictions",
     "Coverage",
+    "calibration_predictions",
     "coverage_by_halves",
     "describe_model",
     "false_alarms_by_halves",
-    "look_at",
     "save_trained",
     "score_pictures",
     "weighted_quantile",
@@ -44,43 +46,33 @@ _RATE = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CalibrationPredictions:
-    """What a model makes of labelled samples.
+    """What a model makes of labeled samples that set its limits and error rates.
 
     Attributes
     ----------
-    index : ndarray of int, shape (n,)
-        Sample of each tile.
-    groups : ndarray of str, shape (n,)
+    tiles : LabeledPredictions
+        Of n tiles.
     embeddings : ndarray of float32, shape (n, features)
-    probabilities : ndarray of float32, shape (n, classes)
-    labels : ndarray of int, shape (n,)
-        Class each tile is closest to.
-    subtile_probabilities, subtile_labels, subtile_groups
-        The same for cells, shapes (m, classes) and (m,); None without labelled cells.
+    subtiles : LabeledPredictions, optional
+        The same for subtiles; None without labeled ones.
     """
 
-    index: NDArray[np.intp]
-    groups: NDArray[np.str_]
+    tiles: LabeledPredictions
     embeddings: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.intp]
-    subtile_probabilities: NDArray[np.float32] | None = None
-    subtile_labels: NDArray[np.intp] | None = None
-    subtile_groups: NDArray[np.str_] | None = None
+    subtiles: LabeledPredictions | None = None
 
 
-@torch.inference_mode()
-def look_at(
+def calibration_predictions(
     model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], device: torch.device
 ) -> CalibrationPredictions:
-    """Run a model on the test tiles of samples.
+    """Run a model on the evaluation tiles of samples.
 
     Parameters
     ----------
     model : LoadedModel
         The model.
     samples : TileDataset
-        Labelled pictures, with labels in the order of the model's classes.
+        Labeled pictures, with labels in the order of the model's classes.
     chosen : ndarray of int
         Which samples.
     device : torch.device
@@ -92,42 +84,13 @@ def look_at(
         If no sample is chosen.
     """
     if not len(chosen):
-        raise DataError("there are no samples to look at")
-    network = model.network_on(device)
-    index, embeddings, probabilities, labels = [], [], [], []
-    subtiles, subtile_labels, subtile_groups = [], [], []
-    for start in range(0, len(chosen), _BATCH // 4):
-        part = chosen[start : start + _BATCH // 4]
-        found = [
-            (int(i), e)
-            for i in part
-            for e in samples.eval_tiles(int(i), model.card.tile_size, network.subtiles)
-        ]
-        tiles = torch.from_numpy(np.stack([e.tile for _, e in found])).permute(0, 3, 1, 2)
-        output = network(tiles.to(device))
-        index += [i for i, _ in found]
-        embeddings.append(output.embedding.float().cpu().numpy())
-        probabilities.append(model.probabilities(output.scores).float().cpu().numpy())
-        labels += [int(e.target.argmax()) for _, e in found]
-        if output.subtile_scores is None or any(e.subtiles is None for _, e in found):
-            continue
-        dense = model.probabilities(output.subtile_scores).float().cpu().numpy()
-        subtiles.append(np.moveaxis(dense, 1, -1).reshape(-1, dense.shape[1]))
-        per_tile = dense.shape[2] * dense.shape[3]
-        for i, e in found:
-            if e.subtiles is not None:
-                subtile_labels.append(e.subtiles.argmax(axis=0).ravel())
-                subtile_groups.append(np.repeat(samples.groups[i], per_tile))
-    order = np.array(index)
-    whole = (order, samples.groups[order], np.concatenate(embeddings))
-    seen = (*whole, np.concatenate(probabilities), np.array(labels))
-    if len(subtiles) < len(embeddings):
-        return CalibrationPredictions(*seen)
+        raise DataError("there are no samples to calibrate on")
+    network, card = model.network_on(device), model.card
+    found = predict_dataset(network, samples, chosen, card.tile_size, device, _BATCH)
+    # Logarithms of probabilities serve as logits here; see `as_logits`.
+    temperature = card.temperature if card.output == "logits" else 1.0
     return CalibrationPredictions(
-        *seen,
-        np.concatenate(subtiles),
-        np.concatenate(subtile_labels),
-        np.concatenate(subtile_groups),
+        found.tiles(temperature), found.embeddings, found.subtiles(temperature)
     )
 
 
@@ -173,42 +136,48 @@ def describe_model(
     statistics : dict of str to Tensor
         For `rewrite_model_file`.
     """
-    taught, held_out = (look_at(model, samples, part, device) for part in (train, val))
-    ood = EmbeddingStatistics.fit(taught.embeddings)
+    taught, held_out = (
+        calibration_predictions(model, samples, part, device) for part in (train, val)
+    )
+    ood, fields = _fitted_ood(taught.embeddings, held_out)
+    conformal = {"tile": _conformal(held_out.tiles)}
+    if held_out.subtiles is not None:
+        conformal["cell"] = _conformal(held_out.subtiles)
+    card = model.card.model_copy(update={"ood": fields, "conformal": conformal})
+    return card, ood.tensors()
+
+
+def _conformal(held_out: LabeledPredictions) -> dict[str, Any]:
+    scores = calibrate_conformal(held_out.probabilities, held_out.labels, held_out.groups)
+    return scores.model_dump(mode="json")
+
+
+def _fitted_ood(
+    taught: NDArray[np.float32], held_out: CalibrationPredictions
+) -> tuple[EmbeddingStatistics, dict[str, Any]]:
+    """Statistics of embeddings of training tiles, the limit from held-out ones, and the facts."""
+    ood = EmbeddingStatistics.fit(taught)
+    owners = held_out.tiles.groups
     distances = ood.distances(torch.from_numpy(held_out.embeddings)).numpy()
-    limit = weighted_quantile(distances, held_out.groups, 1 - _RATE)
+    limit = weighted_quantile(distances, owners, 1 - _RATE)
     ood = EmbeddingStatistics(ood.mean, ood.components, ood.residual, limit)
-    groups = len(np.unique(held_out.groups))
+    groups = len(np.unique(owners))
     fields: dict[str, Any] = {
         **ood.fields(),
         "rate": _RATE,
-        "overlap": round(overdispersion(distances > limit, held_out.groups), 4),
-        "training_tiles": len(taught.index),
-        "held_out_tiles": len(held_out.index),
+        "overlap": round(overdispersion(distances > limit, owners), 4),
+        "training_tiles": len(taught),
+        "held_out_tiles": len(owners),
         "held_out_groups": groups,
         "how": (
-            f"Mahalanobis distance of a tile's embedding to those of {len(taught.index)} training "
+            f"Mahalanobis distance of a tile's embedding to those of {len(taught)} training "
             f"tiles, {len(ood.components)} principal components and a common variance for the "
             f"rest. The limit is set so that at most 5 % of the tiles of a new group pass it on "
             f"average, from {groups} held-out groups, which also chose the epoch and the "
             "temperature."
         ),
     }
-    conformal = {
-        "tile": calibrate_conformal(
-            held_out.probabilities, held_out.labels, held_out.groups
-        ).model_dump(mode="json")
-    }
-    if (
-        held_out.subtile_probabilities is not None
-        and held_out.subtile_labels is not None
-        and held_out.subtile_groups is not None
-    ):
-        conformal["cell"] = calibrate_conformal(
-            held_out.subtile_probabilities, held_out.subtile_labels, held_out.subtile_groups
-        ).model_dump(mode="json")
-    card = model.card.model_copy(update={"ood": fields, "conformal": conformal})
-    return card, ood.tensors()
+    return ood, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +209,9 @@ def _halves(groups: NDArray[np.str_], draws: int, seed: int) -> list[NDArray[np.
 
 
 def coverage_by_halves(
-    held_out: CalibrationPredictions,
+    held_out: LabeledPredictions,
     error_rate: float,
-    other: CalibrationPredictions | None = None,
+    other: LabeledPredictions | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> Coverage:
@@ -250,33 +219,37 @@ def coverage_by_halves(
 
     Parameters
     ----------
-    held_out : CalibrationPredictions
+    held_out : LabeledPredictions
         Tiles of groups that did not teach the model.
     error_rate : float
         Between 0.005 and 0.5.
-    other : CalibrationPredictions, optional
+    other : LabeledPredictions, optional
         Tiles to test on instead, for example of another laboratory.
     draws, seed : int
         Number of random halves and their seed.
     """
     found = []
     for half in _halves(held_out.groups, draws, seed):
+        calibrating = held_out.where(half)
         scores = calibrate_conformal(
-            held_out.probabilities[half], held_out.labels[half], held_out.groups[half]
+            calibrating.probabilities, calibrating.labels, calibrating.groups
         )
-        tested = held_out if other is None else other
-        rest = ~half if other is None else np.ones(len(other.labels), np.bool_)
-        p, labels, groups = tested.probabilities[rest], tested.labels[rest], tested.groups[rest]
-        sets = prediction_sets(p, scores.quantile(error_rate))
-        _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-        weight = 1 / sizes[inverse] / len(sizes)
-        hit = sets[np.arange(len(labels)), labels]
-        single = sets.sum(axis=1) == 1
-        sure = float(weight[single].sum())
-        wrong = float(weight[single & ~hit].sum()) / sure if sure else 0.0
-        found.append((float(weight[hit].sum()), 1 - sure, wrong))
+        tested = held_out.where(~half) if other is None else other
+        found.append(_coverage(tested, scores.quantile(error_rate)))
     means = np.mean(found, axis=0)
     return Coverage(error_rate, *(round(float(v), 4) for v in means))
+
+
+def _coverage(tested: LabeledPredictions, quantile: float) -> tuple[float, float, float]:
+    """Shares that are covered, uncertain, and wrong where they are not; groups count alike."""
+    sets = prediction_sets(tested.probabilities, quantile)
+    _, inverse, sizes = np.unique(tested.groups, return_inverse=True, return_counts=True)
+    weight = 1 / sizes[inverse] / len(sizes)
+    hit = sets[np.arange(len(tested)), tested.labels]
+    single = sets.sum(axis=1) == 1
+    sure = float(weight[single].sum())
+    wrong = float(weight[single & ~hit].sum()) / sure if sure else 0.0
+    return float(weight[hit].sum()), 1 - sure, wrong
 
 
 def false_alarms_by_halves(

@@ -8,7 +8,30 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["EpochResult", "TrainConfig", "history_csv"]
+__all__ = ["EpochResult", "FitSettings", "TrainConfig", "history_csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """What the training loop itself must know.
+
+    Attributes
+    ----------
+    epochs, patience : int
+        In all, and without a better validation loss before stopping.
+    warmup_epochs : int
+        At the full learning rate, before it decays.
+    ema_decay : float
+        Per step, of the running mean of the weights that is validated and kept; 0 for none.
+    clip : float
+        Largest norm of the gradient.
+    """
+
+    epochs: int
+    patience: int
+    warmup_epochs: int = 0
+    ema_decay: float = 0.0
+    clip: float = 5.0
 
 
 class TrainConfig(BaseModel):
@@ -70,6 +93,11 @@ class TrainConfig(BaseModel):
     mixup: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     seed: int = 0
+
+    @property
+    def fit_settings(self) -> FitSettings:
+        """What of them is the training loop's."""
+        return FitSettings(self.epochs, self.patience, self.warmup_epochs, self.ema_decay)
 
     @model_validator(mode="before")
     @classmethod

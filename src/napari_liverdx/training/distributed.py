@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from napari_liverdx.core.errors import PlanError
 
-__all__ = ["average_buffers", "average_gradients", "distributed_run", "from_first", "world"]
+__all__ = ["average_buffers", "data_parallel", "distributed_run", "from_first", "world"]
 
 
 def world() -> tuple[int, int]:
@@ -62,30 +63,22 @@ def distributed_run(device: str) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def average_gradients(network: nn.Module) -> None:
-    """Replace every gradient by its mean over all processes.
+def data_parallel(module: nn.Module) -> nn.Module:
+    """Return a module whose gradients are means over all processes; itself if there is but one.
 
-    One reduction for all of them: gradients are laid end to end first.
+    The module's output is to be the loss: a parameter that the loss does not depend on in one
+    process still takes part there.
     """
-    _, size = world()
-    if size == 1:
-        return
-    gradients = []
-    for parameter in network.parameters():
-        if not parameter.requires_grad:
-            continue
-        if parameter.grad is None:
-            # Another process may have a gradient here; all must reduce the same list.
-            parameter.grad = torch.zeros_like(parameter)
-        gradients.append(parameter.grad)
-    flat = torch.cat([g.flatten().float() for g in gradients])
-    dist.all_reduce(flat)
-    flat /= size
-    start = 0
-    for gradient in gradients:
-        part = flat[start : start + gradient.numel()]
-        gradient.copy_(part.view_as(gradient))
-        start += gradient.numel()
+    if world()[1] == 1:
+        return module
+    device = next(module.parameters()).device
+    return DistributedDataParallel(
+        module,
+        device_ids=[device] if device.type == "cuda" else None,
+        # Running statistics are averaged at the end of an epoch; see `average_buffers`.
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+    )
 
 
 @torch.no_grad()

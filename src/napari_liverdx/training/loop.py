@@ -1,76 +1,115 @@
-"""Transfer learning: a frozen warm-up, then the whole network, with early stopping."""
+"""The one training loop: epochs of batches, a running mean that is validated, the best kept."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.models.calibration import fit_temperature
-from napari_liverdx.training.augment import dihedral, jitter_stain
-from napari_liverdx.training.config import EpochResult, TrainConfig
-from napari_liverdx.training.data._all import Example, TileDataset
-from napari_liverdx.training.distributed import (
-    average_buffers,
-    average_gradients,
-    from_first,
-    world,
-)
-from napari_liverdx.training.examples import as_logits, predict_examples
-from napari_liverdx.training.keys import run_key
-from napari_liverdx.training.losses import class_weights, mix, training_loss
-from napari_liverdx.training.state import TrainState, training_dtype
+from napari_liverdx.training.config import EpochResult, FitSettings
+from napari_liverdx.training.distributed import average_buffers, data_parallel, from_first, world
+from napari_liverdx.training.state import TrainState
 
-__all__ = ["EpochResult", "OnBatch", "TrainConfig", "fine_tune", "predict_dataset", "prefetch"]
+__all__ = ["OnBatch", "TrainTask", "Validation", "fit", "prefetch"]
 
 T = TypeVar("T")
+N = TypeVar("N", bound=nn.Module)
+B = TypeVar("B")
+
 OnBatch = Callable[[int, int], bool]
+"""Called after each batch with its number, from 1, and how many there are; False ends training."""
 
 
-def fine_tune(
-    network: TileModel,
-    samples: TileDataset,
-    train: NDArray[np.intp],
-    val: NDArray[np.intp],
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What validation samples say of a network.
+
+    Attributes
+    ----------
+    loss : float
+    balanced_accuracy : float
+        NaN where it is not looked at.
+    temperature : float
+        Fitted on the same samples.
+    """
+
+    loss: float
+    balanced_accuracy: float = math.nan
+    temperature: float = 1.0
+
+
+class TrainTask(ABC, Generic[N, B]):
+    """What a network is to learn: batches, their loss, and how it is judged."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int:
+        """Number of batches in an epoch."""
+
+    @abstractmethod
+    def prepare(self, network: N, epoch: int) -> None:
+        """Freeze what stays as it is in an epoch; the network is in training mode."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterator[B]:
+        """Yield the batches of an epoch; random draws depend on seed and epoch alone."""
+
+    @abstractmethod
+    def loss(self, network: N, batch: B) -> Tensor:
+        """Return the loss of a network on a batch, a scalar."""
+
+    @abstractmethod
+    def validate(self, network: N) -> Validation:
+        """Judge a network on samples that it does not learn from."""
+
+
+class _Objective(nn.Module, Generic[N, B]):
+    """A network and its loss as one module: what several processes share the gradients of."""
+
+    def __init__(self, network: N, task: TrainTask[N, B]) -> None:
+        super().__init__()
+        self.network = network
+        self._task = task
+
+    def forward(self, batch: B) -> Tensor:
+        return self._task.loss(self.network, batch)
+
+
+def fit(
+    network: N,
+    task: TrainTask[N, B],
+    settings: FitSettings,
+    state: TrainState[N],
     *,
-    size: int,
-    config: TrainConfig,
-    device: torch.device | None = None,
     checkpoint: Path | None = None,
     on_batch: OnBatch | None = None,
 ) -> Iterator[EpochResult]:
     """Train ``network`` in place; stop it by closing the generator.
 
     When the generator ends, by itself or closed, the network holds the weights of the epoch with
-    the best validation loss. With ``checkpoint`` the state is saved after every epoch and found
-    again at the next call, which first yields the epochs that were trained before; random draws
-    depend on seed and epoch alone, so a resumed run gives what an uninterrupted one gives. Among
-    several processes (``torchrun``) each batch is shared out and gradients are averaged.
+    the best validation loss and is in evaluation mode. With ``checkpoint`` the state is saved
+    after every epoch and found again at the next call, which first yields the epochs that were
+    trained before; a resumed run gives what an uninterrupted one gives. Among several processes
+    gradients are averaged.
 
     Parameters
     ----------
-    network : TileModel
-        The network.
-    samples : TileDataset
-        The labelled pictures.
-    train, val : ndarray of int
-        Which samples to learn from and which to choose the epoch and the temperature by.
-    size : int
-        Side of the tiles in pixels.
-    config : TrainConfig
-        Settings of the run.
-    device : torch.device, optional
-        CPU by default.
+    network : Module
+        On the device to train on.
+    task : TrainTask
+        Batches, loss and validation.
+    settings : FitSettings
+        How many epochs, learning rate over time, running mean, when to stop.
+    state : TrainState
+        Optimizer and running mean, as `TrainState.start` makes them.
     checkpoint : Path, optional
         File that keeps the state between epochs.
     on_batch : callable, optional
@@ -84,47 +123,28 @@ def fine_tune(
     Raises
     ------
     DataError
-        If there is nothing to train or validate on, a group stands on both sides, or the loss
-        is no longer finite.
+        If the loss is no longer finite, or the checkpoint is of another run.
     """
-    _check_split(samples, train, val)
-    if config.batch_size < 2 * world()[1]:
-        raise DataError(
-            f"batches of {config.batch_size} cannot be shared among {world()[1]} processes; give "
-            f"batch_size = {2 * world()[1]} or more"
-        )
-    device = device or torch.device("cpu")
-    network.to(device, memory_format=torch.channels_last)
-    state = TrainState.start(network, config, device)
-    state.key = run_key(network, samples, train, val, size, config, world()[1])
     if checkpoint is not None and checkpoint.exists():
-        state.load(checkpoint, network, device)
+        state.load(checkpoint, network)
     try:
         yield from list(state.history)
-        if _finished(state, config):
-            return
-        held_out = [e for i in val for e in samples.eval_tiles(int(i), size, network.subtiles)]
-        while not _finished(state, config):
-            loss = _train_epoch(network, samples, train, size, config, state, device, on_batch)
+        while not state.is_finished(settings):
+            loss = _train_epoch(network, task, settings, state, on_batch)
             if loss is None:
                 return
             average_buffers(network, state.mean)
-            logits, targets, _ = predict_dataset(state.mean, held_out, device, config.batch_size)
-            accuracy = _balanced_accuracy(logits.argmax(1).numpy(), targets.argmax(1).numpy())
-            loss, val_loss, accuracy, temperature = from_first(
-                [
-                    loss,
-                    float(cross_entropy(logits, targets)),
-                    accuracy,
-                    fit_temperature(logits, targets),
-                ]
-            )
-            if not math.isfinite(loss + val_loss):
+            seen = task.validate(state.mean)
+            loss, *values = from_first([loss, seen.loss, seen.balanced_accuracy, seen.temperature])
+            seen = Validation(*values)
+            if not math.isfinite(loss + seen.loss):
                 raise DataError(
-                    "training diverged (the loss is not finite); lower the learning rate"
+                    "training diverged (the loss is not finite); lower the learning rate or learn "
+                    "from more samples"
                 )
-            best = state.finish_epoch(val_loss, temperature)
-            result = state.record(loss, val_loss, accuracy, best=best, config=config)
+            result = state.finish_epoch(
+                loss, seen.loss, seen.balanced_accuracy, seen.temperature, settings.patience
+            )
             if checkpoint is not None and world()[0] == 0:
                 state.save(checkpoint, network)
             yield result
@@ -133,78 +153,37 @@ def fine_tune(
         network.eval()
 
 
-def _finished(state: TrainState, config: TrainConfig) -> bool:
-    return state.epoch >= config.epochs or state.since_best >= config.patience
-
-
-def _check_split(samples: TileDataset, train: NDArray[np.intp], val: NDArray[np.intp]) -> None:
-    if not len(train) or not len(val):
-        raise DataError("training needs samples to learn from and samples to validate on")
-    shared = set(samples.groups[train]) & set(samples.groups[val])
-    if shared:
-        raise DataError(
-            f"group {min(shared)!r} stands in training and validation; split by patient or slide"
-        )
-
-
-class _Batch(NamedTuple):
-    tiles: Tensor
-    target: Tensor
-    subtiles: Tensor | None
-    attributes: Tensor | None
-
-
 def _train_epoch(
-    network: TileModel,
-    samples: TileDataset,
-    train: NDArray[np.intp],
-    size: int,
-    config: TrainConfig,
-    state: TrainState,
-    device: torch.device,
+    network: N,
+    task: TrainTask[N, B],
+    settings: FitSettings,
+    state: TrainState[N],
     on_batch: OnBatch | None,
 ) -> float | None:
-    frozen = state.epoch < config.warmup_epochs and network.pretrained
+    """Mean loss of an epoch; None if it was stopped."""
     network.train()
-    _freeze_encoder(network, 1.0 if frozen else config.frozen_share)
-    dtype = training_dtype(config, device)
-    weights = None
-    if config.balance == "weights":
-        weights = class_weights(samples.labels[train], _n_classes(samples, network, train, size))
-    batches = _batches(samples, train, size, network.subtiles, config, state.epoch)
-    steps = max(1, config.tiles_per_epoch // config.batch_size)
+    task.prepare(network, state.epoch)
+    # Anew for each epoch: what is frozen takes no part in the exchange of gradients.
+    objective = data_parallel(_Objective(network, task))
     total = 0.0
-    for step, batch in enumerate(prefetch(batches) if device.type == "cuda" else batches):
-        _set_rates(state.optimizer, config, state.epoch + step / steps)
-        batch = _Batch(*(None if t is None else t.to(device, non_blocking=True) for t in batch))
-        x = batch.tiles.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
-            output = as_logits(network, network(x))
-        loss = training_loss(
-            output,
-            batch.target,
-            batch.subtiles,
-            batch.attributes,
-            gamma=config.focal_gamma,
-            weights=weights,
-            subtile_weight=config.subtile_weight,
-        )
-        _step(network, loss, state)
-        state.average(network, config.ema_decay)
+    for step, batch in enumerate(task.batches(state.epoch)):
+        _set_rates(state.optimizer, settings, state.epoch + step / task.steps)
+        loss = objective(batch)
+        _step(network, loss, state, settings.clip)
+        state.average(network, settings.ema_decay)
         total += loss.item()
-        if on_batch is not None and not on_batch(step + 1, steps):
+        if on_batch is not None and not on_batch(step + 1, task.steps):
             return None
-    return total / steps
+    return total / task.steps
 
 
-def _step(network: TileModel, loss: Tensor, state: TrainState) -> None:
+def _step(network: nn.Module, loss: Tensor, state: TrainState[N], clip: float) -> None:
     optimizer, scaler = state.optimizer, state.scaler
     optimizer.zero_grad(set_to_none=True)
     (loss if scaler is None else scaler.scale(loss)).backward()
-    average_gradients(network)
     if scaler is not None:
         scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    nn.utils.clip_grad_norm_(network.parameters(), clip)
     if scaler is None:
         optimizer.step()
     else:
@@ -212,45 +191,13 @@ def _step(network: TileModel, loss: Tensor, state: TrainState) -> None:
         scaler.update()
 
 
-def _batches(
-    samples: TileDataset,
-    train: NDArray[np.intp],
-    size: int,
-    subtiles: int,
-    config: TrainConfig,
-    epoch: int,
-) -> Iterator[_Batch]:
-    """The augmented batches of an epoch; this process's share of them among several."""
-    rng = np.random.default_rng((config.seed, epoch))
-    seed = config.seed * 1_000_003 + epoch
-    rank, n_processes = world()
-    if config.balance == "draw":
-        order = _balanced_order(samples.labels[train], config.tiles_per_epoch, rng)
-    else:
-        order = rng.choice(len(train), size=config.tiles_per_epoch)
-    if n_processes > 1:
-        rng = np.random.default_rng((config.seed, epoch, rank))
-        seed = seed * n_processes + rank
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    for start in range(
-        0, max(1, len(order) // config.batch_size) * config.batch_size, config.batch_size
-    ):
-        chosen = train[order[start : start + config.batch_size]][rank::n_processes]
-        drawn = [samples.sample_train(int(i), size, subtiles, rng) for i in chosen]
-        batch = _collate(drawn)
-        grids = dihedral([g for g in (batch.tiles, batch.subtiles) if g is not None], generator)
-        x = jitter_stain(grids[0], generator, sigma=config.stain_sigma)
-        parts: list[Tensor | None] = [
-            x,
-            batch.target,
-            None if batch.subtiles is None else grids[1],
-            batch.attributes,
-        ]
-        if config.mixup:
-            mixed = iter(mix([p for p in parts if p is not None], config.mixup, rng))
-            parts = [None if p is None else next(mixed) for p in parts]
-        yield _Batch(*parts)
+def _set_rates(optimizer: torch.optim.Optimizer, settings: FitSettings, progress: float) -> None:
+    """Cosine decay to zero after the warm-up."""
+    span = max(1e-9, settings.epochs - settings.warmup_epochs)
+    done = min(1.0, max(0.0, progress - settings.warmup_epochs) / span)
+    factor = 0.5 * (1 + math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = group["full_rate"] * factor
 
 
 def prefetch(items: Iterable[T]) -> Iterator[T]:
@@ -261,73 +208,3 @@ def prefetch(items: Iterable[T]) -> Iterator[T]:
         while (item := coming.result()) is not None:
             coming = pool.submit(next, source, None)
             yield item
-
-
-def _n_classes(samples: TileDataset, network: TileModel, train: NDArray[np.intp], size: int) -> int:
-    return len(samples.eval_tiles(int(train[0]), size, network.subtiles)[0].target)
-
-
-def _freeze_encoder(network: TileModel, share: float) -> None:
-    if network.frozen_encoder:
-        share = 1.0
-    elif not network.pretrained:
-        return
-    parameters = network.encoder_parameters()
-    for position, parameter in enumerate(parameters):
-        parameter.requires_grad_(position >= share * len(parameters))
-    known = {id(p) for p in parameters}
-    # Batches are too small to re-estimate ImageNet's batch statistics.
-    for module in network.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and own and id(own[0]) in known:
-            module.eval()
-
-
-def _set_rates(optimizer: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
-    span = max(1e-9, config.epochs - config.warmup_epochs)
-    done = min(1.0, max(0.0, progress - config.warmup_epochs) / span)
-    factor = 0.5 * (1 + math.cos(math.pi * done))
-    for group in optimizer.param_groups:
-        group["lr"] = group["full_rate"] * factor
-
-
-def _balanced_order(
-    labels: NDArray[np.intp], count: int, rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """``count`` positions, each class as often as the others."""
-    sizes = np.bincount(labels)
-    weights = 1.0 / sizes[labels]
-    return rng.choice(len(labels), size=count, p=weights / weights.sum())
-
-
-def _collate(batch: list[Example]) -> _Batch:
-    tiles = torch.from_numpy(np.stack([e.tile for e in batch])).permute(0, 3, 1, 2)
-    target = torch.from_numpy(np.stack([e.target for e in batch]))
-    subtiles = [e.subtiles for e in batch if e.subtiles is not None]
-    attributes = [e.attributes for e in batch if e.attributes is not None]
-    return _Batch(
-        tiles,
-        target,
-        torch.from_numpy(np.stack(subtiles)) if len(subtiles) == len(batch) else None,
-        torch.from_numpy(np.stack(attributes)) if len(attributes) == len(batch) else None,
-    )
-
-
-def predict_dataset(
-    network: TileModel, examples: list[Example], device: torch.device, batch_size: int = 32
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Logits for labelled examples; see `predict_examples` for more.
-
-    Returns
-    -------
-    logits : Tensor, shape (n, classes), float32
-    targets : Tensor, shape (n, classes), float32
-    subtile_logits : Tensor or None, shape (n, classes, k, k), float32
-    """
-    found = predict_examples(network, examples, device, batch_size)
-    targets = torch.from_numpy(np.stack([e.target for e in examples]))
-    return found.logits, targets, found.subtile_logits
-
-
-def _balanced_accuracy(predicted: NDArray[np.intp], labels: NDArray[np.intp]) -> float:
-    return float(np.mean([np.mean(predicted[labels == c] == c) for c in np.unique(labels)]))

@@ -21,15 +21,12 @@ from napari_liverdx.models.architectures.pretrained import load_imagenet_encoder
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.models.file import load_model_file
+from napari_liverdx.training.config import EpochResult, TrainConfig
 from napari_liverdx.training.data._all import TileDataset
 from napari_liverdx.training.data.config import DataConfig
 from napari_liverdx.training.data.splits import Split, assigned_split, grouped_folds, of_sources
-from napari_liverdx.training.loop import (
-    EpochResult,
-    OnBatch,
-    TrainConfig,
-    fine_tune,
-)
+from napari_liverdx.training.loop import OnBatch
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 
 __all__ = [
     "Recipe",
@@ -256,17 +253,8 @@ def train_final(
     split = recipe_split(recipe, samples)
     epoch: EpochResult | None = None
     size = recipe.model_card().tile_size
-    for epoch in fine_tune(
-        network,
-        samples,
-        split.train,
-        split.val,
-        size=size,
-        config=recipe.train,
-        device=device,
-        checkpoint=checkpoint,
-        on_batch=on_batch,
-    ):
+    job = TrainJob(samples, split.train, split.val, size, recipe.train, device)
+    for epoch in fine_tune(network, job, checkpoint=checkpoint, on_batch=on_batch):
         yield epoch
     if epoch is None or not (epoch.stopped_early or epoch.epoch >= recipe.train.epochs):
         return

@@ -5,35 +5,29 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.training.config import EpochResult, TrainConfig
+from napari_liverdx.training.config import EpochResult, FitSettings
 from napari_liverdx.training.keys import Key
 
-__all__ = ["TrainState", "training_dtype"]
+__all__ = ["TrainState"]
 
-
-def training_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """Arithmetic of the forward pass on ``device``."""
-    if config.precision == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    dtype: torch.dtype = getattr(torch, config.precision)
-    return dtype
+N = TypeVar("N", bound=nn.Module)
 
 
 @dataclass(slots=True)
-class TrainState:
-    """Optimiser, running mean of the weights, best weights, and how far the run is."""
+class TrainState(Generic[N]):
+    """Optimizer, running mean of the weights, best weights, and how far the run is."""
 
     optimizer: torch.optim.AdamW
-    mean: TileModel
+    mean: N
     best_weights: dict[str, Tensor]
     epoch: int = 0
     best_loss: float = math.inf
@@ -43,37 +37,44 @@ class TrainState:
     scaler: torch.amp.GradScaler | None = None
     history: list[EpochResult] = field(default_factory=list)
 
-    def record(
-        self, loss: float, val_loss: float, accuracy: float, *, best: bool, config: TrainConfig
-    ) -> EpochResult:
-        """Keep and return the result of the last epoch."""
-        stopped = self.since_best >= config.patience
-        result = EpochResult(self.epoch, loss, val_loss, accuracy, best, stopped, self.temperature)
-        self.history.append(result)
-        return result
-
     @classmethod
-    def start(cls, network: TileModel, config: TrainConfig, device: torch.device) -> TrainState:
-        """A run that has not begun."""
-        encoder = network.encoder_parameters()
-        known = {id(p) for p in encoder}
-        heads = [p for p in network.parameters() if id(p) not in known]
-        groups: list[dict[str, Any]] = [{"params": heads, "lr": config.head_lr}]
-        if encoder:
-            # What is learned from nothing learns as fast as the heads.
-            rate = config.encoder_lr if network.pretrained else config.head_lr
-            groups.append({"params": encoder, "lr": rate})
-        for group in groups:
-            group["full_rate"] = group["lr"]
-        optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        half = training_dtype(config, device) is torch.float16
-        scaler = torch.amp.GradScaler(device.type) if half else None
+    def start(
+        cls,
+        network: N,
+        rates: Sequence[tuple[Iterable[nn.Parameter], float]],
+        weight_decay: float,
+        *,
+        scaler: torch.amp.GradScaler | None = None,
+        key: Key | None = None,
+    ) -> TrainState[N]:
+        """Return a run that has not begun.
+
+        Parameters
+        ----------
+        network : Module
+            As training starts, on its device.
+        rates : sequence of (parameters, float)
+            Parameters and their learning rates before decay; groups without any are left out.
+        weight_decay : float
+            Of AdamW.
+        scaler : GradScaler, optional
+            For half precision.
+        key : Key, optional
+            What a checkpoint must agree on to be resumed.
+        """
+        listed = [(list(parameters), rate) for parameters, rate in rates]
+        groups = [{"params": p, "lr": rate, "full_rate": rate} for p, rate in listed if p]
+        optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay)
         best = copy.deepcopy(network.state_dict())
-        return cls(optimizer, copy.deepcopy(network), best, scaler=scaler)
+        return cls(optimizer, copy.deepcopy(network), best, scaler=scaler, key=key or Key())
+
+    def is_finished(self, settings: FitSettings) -> bool:
+        """Return whether all epochs are done, or the last best one is too long ago."""
+        return self.epoch >= settings.epochs or self.since_best >= settings.patience
 
     @torch.no_grad()
     def average(self, network: nn.Module, decay: float) -> None:
-        """Move the running mean a step towards the weights."""
+        """Move the running mean a step towards the weights; all the way without ``decay``."""
         for kept, new in zip(
             self.mean.state_dict().values(), network.state_dict().values(), strict=True
         ):
@@ -82,15 +83,21 @@ class TrainState:
             else:
                 kept.copy_(new)
 
-    def finish_epoch(self, loss: float, temperature: float) -> bool:
-        """Count the epoch; True if it is the best so far."""
+    def finish_epoch(
+        self, loss: float, val_loss: float, accuracy: float, temperature: float, patience: int
+    ) -> EpochResult:
+        """Count an epoch, keep its weights if it is the best so far, and return its result."""
         self.epoch += 1
-        if loss < self.best_loss:
-            self.best_loss, self.temperature, self.since_best = loss, temperature, 0
+        best = val_loss < self.best_loss
+        if best:
+            self.best_loss, self.temperature, self.since_best = val_loss, temperature, 0
             self.best_weights = copy.deepcopy(self.mean.state_dict())
-            return True
-        self.since_best += 1
-        return False
+        else:
+            self.since_best += 1
+        stopped = self.since_best >= patience
+        result = EpochResult(self.epoch, loss, val_loss, accuracy, best, stopped, self.temperature)
+        self.history.append(result)
+        return result
 
     def save(self, path: Path, network: nn.Module) -> None:
         """Write the state; the file appears whole or not at all."""
@@ -111,7 +118,7 @@ class TrainState:
         )
         os.replace(partial, path)
 
-    def load(self, path: Path, network: nn.Module, device: torch.device) -> None:
+    def load(self, path: Path, network: nn.Module) -> None:
         """Go on from a written state.
 
         Raises
@@ -119,6 +126,7 @@ class TrainState:
         DataError
             If the file is damaged or of another run.
         """
+        device = next(network.parameters()).device
         try:
             stored = torch.load(path, map_location=device, weights_only=True)
             if not self.key.is_of(stored["key"]):

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.metrics.bootstrap import balanced_accuracy, grouped_interval
+from napari_liverdx.metrics.bootstrap import grouped_interval
+from napari_liverdx.metrics.classification import balanced_accuracy
+from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.models.card import Interval
 from napari_liverdx.training.audit.fingerprints import Fingerprints
 from napari_liverdx.training.data.splits import folds_of
@@ -100,9 +102,7 @@ def probe_labels(
         probabilities = _out_of_fold(table, labels, groups, n_folds)
         interval = grouped_interval(
             balanced_accuracy,
-            probabilities,
-            labels,
-            groups,
+            LabeledPredictions.of(probabilities, labels, groups),
             how=f"{name} alone, {n_folds} grouped folds",
         )
         probes.append(Probe(name, interval, 1 / len(np.unique(labels))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from napari_liverdx._version import __version__
-from napari_liverdx.metrics.bootstrap import balanced_accuracy, grouped_interval
+from napari_liverdx.metrics.bootstrap import grouped_interval
+from napari_liverdx.metrics.classification import balanced_accuracy
+from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.card import Interval, ModelCard
@@ -24,11 +26,13 @@ from napari_liverdx.models.file import (
     save_model_file,
 )
 from napari_liverdx.models.versions import version_fields
+from napari_liverdx.training.config import EpochResult, TrainConfig
 from napari_liverdx.training.examples import predict_examples
 from napari_liverdx.training.interactive.corrections import AnnotationDataset
 from napari_liverdx.training.interactive.head import EncodingProgress, finetune_head
 from napari_liverdx.training.interactive.split import AnnotationSplit
-from napari_liverdx.training.loop import EpochResult, OnBatch, TrainConfig, fine_tune
+from napari_liverdx.training.loop import OnBatch
+from napari_liverdx.training.transfer import TrainJob, fine_tune
 
 __all__ = [
     "ClassTest",
@@ -188,15 +192,12 @@ def _tune(
     device: torch.device,
     on_batch: OnBatch | None,
 ) -> Iterator[EncodingProgress | EpochResult]:
-    parts = (split.train, split.choose)
+    job = TrainJob(samples, split.train, split.choose, model.card.tile_size, config, device)
     if isinstance(network, CnnRnnClassifier):
-        return finetune_head(model, network, samples, *parts, config, device, on_batch)
+        return finetune_head(model, network, job, on_batch)
     # Other architectures do not show what lies between their encoder and their heads.
-    size = model.card.tile_size
-    apart = _with_validation_apart(samples, split)
-    return fine_tune(
-        network, apart, *parts, size=size, config=config, device=device, on_batch=on_batch
-    )
+    apart = replace(job, samples=_with_validation_apart(samples, split))
+    return fine_tune(network, apart, on_batch=on_batch)
 
 
 def _with_validation_apart(samples: AnnotationDataset, split: AnnotationSplit) -> AnnotationDataset:
@@ -248,7 +249,8 @@ def _interval(
     # With fewer groups an interval would show the draw of groups, not what it leaves unknown.
     if len(np.unique(groups)) < _GROUPS_FOR_INTERVAL:
         groups = np.arange(len(labels)).astype(np.str_)
-    return grouped_interval(balanced_accuracy, scores, labels, groups, how=how)
+    predictions = LabeledPredictions.of(scores, labels, groups)
+    return grouped_interval(balanced_accuracy, predictions, how=how)
 
 
 def _how(split: AnnotationSplit, groups: NDArray[np.str_]) -> str:

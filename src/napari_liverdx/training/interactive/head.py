@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from napari_liverdx.core.errors import DataError
-from napari_liverdx.metrics.bootstrap import balanced_accuracy
+from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
-from napari_liverdx.models.calibration import fit_temperature
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.training.augment import jitter_stain
+from napari_liverdx.training.config import EpochResult, TrainConfig
 from napari_liverdx.training.interactive.corrections import AnnotationDataset
-from napari_liverdx.training.loop import EpochResult, OnBatch, TrainConfig
+from napari_liverdx.training.loop import OnBatch, TrainTask, Validation, fit
 from napari_liverdx.training.losses import training_loss
-from napari_liverdx.training.state import TrainState
+from napari_liverdx.training.transfer import TrainJob, judge_tiles, start_state
 
 __all__ = ["EncodingProgress", "finetune_head", "turn_back", "turn_grid"]
 
@@ -55,11 +53,7 @@ class _CachedFeatures:
 def finetune_head(
     model: LoadedModel,
     network: CnnRnnClassifier,
-    samples: AnnotationDataset,
-    train: NDArray[np.intp],
-    val: NDArray[np.intp],
-    config: TrainConfig,
-    device: torch.device,
+    job: TrainJob[AnnotationDataset],
     on_batch: OnBatch | None = None,
 ) -> Iterator[EncodingProgress | EpochResult]:
     """Train all of ``network`` but its encoder, in place.
@@ -72,55 +66,87 @@ def finetune_head(
     Parameters
     ----------
     model : LoadedModel
-        The earlier version: what untaught cells are to go on saying.
+        The earlier version: what subtiles without annotation are to go on saying.
     network : CnnRnnClassifier
         A copy of its network.
-    samples : AnnotationDataset
-        What was taught.
-    train, val : ndarray of int
-        Which samples to learn from and which to choose the epoch by.
-    config : TrainConfig
-        Settings; ``tiles_per_epoch`` and the encoder's are of no effect.
-    device : torch.device
-        Where to run.
+    job : TrainJob
+        Annotations and settings; ``tiles_per_epoch`` and the encoder's are of no effect.
     on_batch : callable, optional
-        See `fine_tune`.
+        See `fit`.
 
     Yields
     ------
-    Looked, EpochResult
+    EncodingProgress, EpochResult
 
     Raises
     ------
     DataError
         If the loss is no longer finite.
     """
-    network.to(device).eval()
+    config = job.config
+    network.to(job.device).eval()
     teacher = copy.deepcopy(network)
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
-    chosen = _chosen(samples.labels[train], train, rng)
-    total = len(chosen) + len(val)
+    chosen = _chosen(job.samples.labels[job.train], job.train, rng)
+    total = len(chosen) + len(job.val)
     parts: list[_CachedFeatures] = []
     for start in range(0, len(chosen), config.batch_size):
         batch = chosen[start : start + config.batch_size]
-        parts.append(_look(model, teacher, samples, batch, config, device, rng))
+        parts.append(_encode(model, teacher, job, batch, rng))
         yield EncodingProgress(start + len(batch), total)
         if on_batch is not None and not on_batch(0, 1):
             return
-    bank = _joined(parts)
-    held = _look_plainly(teacher, samples, val, device)
+    task = _HeadTask(config, _joined(parts), _encode_plainly(teacher, job))
     yield EncodingProgress(total, total)
-    state = TrainState.start(network, config, device)
-    try:
-        while state.epoch < config.epochs and state.since_best < config.patience:
-            loss = _epoch(network, bank, config, state, on_batch)
-            if loss is None:
-                return
-            yield _judged(state, held, loss, config)
-    finally:
-        network.load_state_dict(state.best_weights)
+    state = start_state(network, config, torch.float32)
+    yield from fit(network, task, config.fit_settings, state, on_batch=on_batch)
+
+
+class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
+    """Batches of what the encoder made of tiles."""
+
+    def __init__(self, config: TrainConfig, bank: _CachedFeatures, held: _CachedFeatures) -> None:
+        self.config, self.bank, self.held = config, bank, held
+
+    @property
+    def steps(self) -> int:
+        # As many as fill whole batches: a batch of one has no spread to normalize by.
+        return max(1, len(self.bank.target) // self.config.batch_size)
+
+    def prepare(self, network: TileModel, epoch: int) -> None:
+        assert isinstance(network, CnnRnnClassifier)
+        network.encoder.eval()
+
+    def batches(self, epoch: int) -> Iterator[_CachedFeatures]:
+        bank, size = self.bank, self.config.batch_size
+        order = torch.randperm(len(bank.target))
+        for step in range(self.steps):
+            part = order[step * size : (step + 1) * size]
+            # What inference mode made cannot be kept for a backward pass, a copy can.
+            yield _CachedFeatures(
+                bank.features[part].clone(),
+                bank.target[part].clone(),
+                None if bank.subtiles is None else bank.subtiles[part].clone(),
+            )
+
+    def loss(self, network: TileModel, batch: _CachedFeatures) -> Tensor:
+        assert isinstance(network, CnnRnnClassifier)
+        return training_loss(
+            network.heads(batch.features),
+            batch.target,
+            batch.subtiles,
+            None,
+            gamma=self.config.focal_gamma,
+            weights=None,
+            subtile_weight=self.config.subtile_weight,
+        )
+
+    @torch.inference_mode()
+    def validate(self, network: TileModel) -> Validation:
         network.eval()
+        assert isinstance(network, CnnRnnClassifier)
+        return judge_tiles(network.heads(self.held.features).scores.float(), self.held.target)
 
 
 def _chosen(
@@ -138,16 +164,14 @@ def _chosen(
 
 
 @torch.inference_mode()
-def _look(
+def _encode(
     model: LoadedModel,
     teacher: CnnRnnClassifier,
-    samples: AnnotationDataset,
+    job: TrainJob[AnnotationDataset],
     batch: NDArray[np.intp],
-    config: TrainConfig,
-    device: torch.device,
     rng: np.random.Generator,
 ) -> _CachedFeatures:
-    size = model.card.tile_size
+    samples, size, device = job.samples, job.size, job.device
     places = [samples.drawn_place(int(i), rng) for i in batch]
     turns, flips = rng.integers(0, 4, len(batch)), rng.integers(0, 2, len(batch))
     tiles = np.stack(
@@ -157,7 +181,7 @@ def _look(
         ]
     )
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    x = jitter_stain(torch.from_numpy(tiles), generator, sigma=config.stain_sigma).to(device)
+    x = jitter_stain(torch.from_numpy(tiles), generator, sigma=job.config.stain_sigma).to(device)
     features = teacher.features(teacher.normalize(x))
     target = torch.from_numpy(np.stack([samples.target(int(i)) for i in batch]))
     scores = teacher.heads(features).subtile_scores
@@ -177,25 +201,21 @@ def _look(
     return _CachedFeatures(features, target.to(device), torch.from_numpy(subtiles).to(device))
 
 
-def turn_grid(grid: NDArray, turn: int, flip: int) -> NDArray:
+def turn_grid(grid: NDArray[Any], turn: int, flip: int) -> NDArray[Any]:
     """Return a grid, mirrored if ``flip``, then turned by ``turn`` quarters; shape (..., n, n)."""
     flipped = grid[..., ::-1] if flip else grid
     return np.ascontiguousarray(np.rot90(flipped, turn, (-2, -1)))
 
 
-def turn_back(grid: NDArray, turn: int, flip: int) -> NDArray:
+def turn_back(grid: NDArray[Any], turn: int, flip: int) -> NDArray[Any]:
     """Undo `turn_grid`."""
     back = np.rot90(grid, -turn, (-2, -1))
     return np.ascontiguousarray(back[..., ::-1] if flip else back)
 
 
 @torch.inference_mode()
-def _look_plainly(
-    teacher: CnnRnnClassifier,
-    samples: AnnotationDataset,
-    chosen: NDArray[np.intp],
-    device: torch.device,
-) -> _CachedFeatures:
+def _encode_plainly(teacher: CnnRnnClassifier, job: TrainJob[AnnotationDataset]) -> _CachedFeatures:
+    samples, chosen, device = job.samples, job.val, job.device
     tiles = np.stack([np.moveaxis(samples.picture(int(i)), 2, 0) for i in chosen])
     features = [
         teacher.features(teacher.normalize(torch.from_numpy(part.copy()).to(device)))
@@ -212,60 +232,3 @@ def _joined(parts: list[_CachedFeatures]) -> _CachedFeatures:
         torch.cat([p.target for p in parts]),
         torch.cat(subtiles) if len(subtiles) == len(parts) else None,
     )
-
-
-def _epoch(
-    network: CnnRnnClassifier,
-    bank: _CachedFeatures,
-    config: TrainConfig,
-    state: TrainState,
-    on_batch: OnBatch | None,
-) -> float | None:
-    network.train()
-    network.encoder.eval()
-    # As many as fill whole batches: a batch of one has no spread to normalize by.
-    steps = max(1, len(bank.target) // config.batch_size)
-    order = torch.randperm(len(bank.target))
-    total = 0.0
-    for step in range(steps):
-        part = order[step * config.batch_size : (step + 1) * config.batch_size]
-        done = (state.epoch + step / steps) / config.epochs
-        for group in state.optimizer.param_groups:
-            group["lr"] = group["full_rate"] * 0.5 * (1 + math.cos(math.pi * done))
-        # What inference mode made cannot be kept for a backward pass, a copy can.
-        features = bank.features[part].clone()
-        subtiles = None if bank.subtiles is None else bank.subtiles[part].clone()
-        loss = training_loss(
-            network.heads(features),
-            bank.target[part].clone(),
-            subtiles,
-            None,
-            gamma=config.focal_gamma,
-            weights=None,
-            subtile_weight=config.subtile_weight,
-        )
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        state.optimizer.step()
-        state.average(network, config.ema_decay)
-        total += loss.item()
-        if on_batch is not None and not on_batch(step + 1, steps):
-            return None
-    return total / steps
-
-
-@torch.inference_mode()
-def _judged(
-    state: TrainState, held: _CachedFeatures, loss: float, config: TrainConfig
-) -> EpochResult:
-    mean = state.mean.eval()
-    assert isinstance(mean, CnnRnnClassifier)
-    logits = mean.heads(held.features).scores.float()
-    val_loss = float(cross_entropy(logits, held.target))
-    if not math.isfinite(loss + val_loss):
-        raise DataError("training diverged (the loss is not finite); teach more tiles")
-    labels = held.target.argmax(1).cpu().numpy()
-    accuracy = balanced_accuracy(logits.softmax(1).cpu().numpy().astype(np.float64), labels)
-    best = state.finish_epoch(val_loss, fit_temperature(logits.cpu(), held.target.cpu()))
-    return state.record(loss, val_loss, accuracy, best=best, config=config)
