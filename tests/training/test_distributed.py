@@ -37,7 +37,8 @@ with distributed_run("cpu") as device:
         def forward(self, x):
             loss = self.layer(x).square().mean()
             return loss * self.layer.scale if rank else loss
-    data_parallel(Loss())(data[rank::2]).backward()
+    shared = data_parallel(Loss())
+    shared(data[rank::2]).backward()
     samples = FolderDataset(folder, ("normal", "cancer"), r"^(p\\d+)_")
     network = build_model("rnn-subtiles", 2, {"cells": 4, "hidden": 4, "projection": 8}, 64)
     network.pretrained = False

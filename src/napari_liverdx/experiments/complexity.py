@@ -57,7 +57,7 @@ def measure_complexity(
     network = network.cpu().eval()
     tile = torch.zeros(1, 3, size, size)
     flops = _count(network, tile)
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     tiles = torch.rand(batch_size, 3, size, size, device=device)
     tiles = tiles.contiguous(memory_format=torch.channels_last)
     network(tiles)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def _save_fold(
     path: Path, temperature: float, tested: DatasetOutput, second: DatasetOutput
 ) -> None:
     """Write a fold; the file appears whole or not at all."""
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "index": tested.index,
         "scores": tested.logits,
         "targets": tested.targets,
@@ -134,7 +135,7 @@ def _save_fold(
             "subtile_targets": tested.subtile_targets,
         }
     partial = path.with_name(f"partial-{path.name}")
-    np.savez(partial, **arrays)
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
     os.replace(partial, path)
 
 

@@ -190,7 +190,7 @@ def _worst(
     given = p.probabilities[np.arange(len(p.labels)), p.labels]
     wrong = p.is_clear & (p.probabilities.argmax(axis=1) != p.labels)
     titles = [c.title for c in model.card.classes]
-    found = []
+    found: list[WorstTile] = []
     for place in np.argsort(given, kind="stable"):
         if not wrong[place] or len(found) == _WORST:
             continue

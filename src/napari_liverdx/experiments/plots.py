@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +28,6 @@ __all__ = [
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = [
-    "confusion_figure",
-    "forest_figure",
-    "new_figure",
-    "roc_figure",
-    "speed_figure",
-    "training_figure",
-]
 
 _TICKS = tuple(m * 10**e for e in range(-1, 5) for m in (1, 2, 5))
 
@@ -68,6 +59,8 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
 def training_figure(epochs: Sequence[EpochResult]) -> Figure:
     """Losses and balanced accuracy by epoch; the kept epoch is marked."""
     figure, (left, right) = new_figure(8, 3.2, 2)
+    from matplotlib.ticker import AutoLocator
+
     numbers = [e.epoch for e in epochs]
     left.plot(numbers, [e.train_loss for e in epochs], "o-", color=PALETTE[0], label="training")
     left.plot(numbers, [e.val_loss for e in epochs], "o-", color=PALETTE[1], label="validation")
@@ -76,7 +69,9 @@ def training_figure(epochs: Sequence[EpochResult]) -> Figure:
     right.set(xlabel="epoch", ylabel="balanced accuracy, validation", ylim=(0, 1.02))
     kept = [e.epoch for e in epochs if e.best]
     for axis in (left, right):
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        locator = AutoLocator()
+        locator.set_params(integer=True)
+        axis.xaxis.set_major_locator(locator)
         if kept:
             axis.axvline(kept[-1], color="#999999", linestyle=":", label=f"kept: {kept[-1]}")
     left.legend(frameon=False)
@@ -116,7 +111,7 @@ def speed_figure(result: ComparisonResult, title: str, metric: str = "balanced a
         color = PALETTE[0] if name == result.first else "#555555"
         marker = "o" if "ImageNet" in model.start else "s"
         axis.plot(x, y, marker, color=color, markersize=13, alpha=0.85, label=f"{number}  {name}")
-        place = {"ha": "center", "va": "center", "color": "white", "fontsize": 7}
+        place: dict[str, Any] = {"ha": "center", "va": "center", "color": "white", "fontsize": 7}
         axis.annotate(str(number), (x, y), **place)
     device = next(iter(result.models.values())).complexity.device
     axis.set(xscale="log", xlabel=f"tiles per second ({device})", ylabel=metric)

@@ -165,8 +165,8 @@ def search(
         found = predict_dataset(network, samples, split[2], job.size, device)
         predictions = found.tiles().only_clear()
         figures[name] = figures_of_merit({name: predictions}, names)[name]
-    done = tuple(_as_trial(study, t) for t in study.get_trials() if t.state.is_finished())
-    yield SearchResult(best, dict(study.best_params), done, figures["best"], figures["before"])
+    ended = tuple(_as_trial(study, t) for t in study.get_trials() if t.state.is_finished())
+    yield SearchResult(best, dict(study.best_params), ended, figures["best"], figures["before"])
 
 
 def _study(folder: Path, key: Key) -> optuna.Study:
@@ -287,6 +287,8 @@ def _as_trial(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Trial:
     return Trial(trial.number, dict(trial.params), float(value), trial.state.name.lower(), best)
 
 
-def _job(recipe: Recipe, samples: TileDataset, split: Split, device: torch.device) -> TrainJob:
+def _job(
+    recipe: Recipe, samples: TileDataset, split: Split, device: torch.device
+) -> TrainJob[TileDataset]:
     size = recipe.model_card().tile_size
     return TrainJob(samples, split[0], split[1], size, recipe.train, device)

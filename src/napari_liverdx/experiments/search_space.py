@@ -51,7 +51,8 @@ class Range(BaseModel):
     def suggest(self, trial: optuna.Trial, name: str) -> bool | int | float | str:
         """A value for this trial."""
         if self.low is None or self.high is None:
-            value: bool | int | float | str = trial.suggest_categorical(name, self.choices)
+            value = trial.suggest_categorical(name, self.choices)
+            assert value is not None
             return value
         if isinstance(self.low, int) and isinstance(self.high, int):
             return int(trial.suggest_int(name, self.low, self.high, log=self.log))

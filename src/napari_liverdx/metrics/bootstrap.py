@@ -58,7 +58,7 @@ class GroupBootstrap:
     @property
     def n_groups(self) -> int:
         """Number of groups."""
-        return self.picked.shape[1]
+        return int(self.picked.shape[1])
 
     @property
     def counts(self) -> NDArray[np.float64]:

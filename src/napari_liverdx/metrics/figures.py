@@ -71,7 +71,7 @@ def figures_of_merit(
             "the models were tested on different tiles; give all models of a comparison the same "
             "tile size"
         )
-    metrics = {
+    metrics: dict[str, Metric] = {
         **macro,
         **class_metrics(one, class_names),
         CALIBRATION: expected_calibration_error,

@@ -148,6 +148,7 @@ class SlideContext(nn.Module):
         self.slide_head = nn.Linear(width, n_slide_classes)
         # Training starts from what the tile model says.
         nn.init.zeros_(self.tile_head.weight)
+        assert self.tile_head.bias is not None
         nn.init.zeros_(self.tile_head.bias)
 
     def set_statistics(self, centre: Tensor, spread: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ __all__ = [
     "train_mil",
 ]
 
+
+S = TypeVar("S", bound=np.generic)
 
 _DECIDING = 10
 """Number of tiles that a call names."""
@@ -300,9 +303,9 @@ def _varied(bag: Bag, rng: np.random.Generator, drop: float) -> Bag:
     kept = bag.mask & (rng.random(bag.mask.shape) >= drop)
     kept = kept if kept.any() else bag.mask
 
-    def moved(array: NDArray[np.generic]) -> NDArray[np.generic]:
-        array = np.rot90(array, turns, (-2, -1))
-        return np.ascontiguousarray(array[..., ::-1] if mirrored else array)
+    def moved(array: NDArray[S]) -> NDArray[S]:
+        turned: NDArray[S] = np.rot90(array, turns, (-2, -1))
+        return np.ascontiguousarray(turned[..., ::-1] if mirrored else turned)
 
     return Bag(
         bag.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def expected_calibration_error(
-    probabilities: NDArray[np.float64], labels: NDArray[np.intp], bins: int = 15
+    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.intp], bins: int = 15
 ) -> float:
     """Expected calibration error of the top class (Naeini et al. 2015), equal-width bins.
 

@@ -131,7 +131,7 @@ def predict_examples(
         stack = np.stack([e.tile for e in examples[start : start + batch_size]])
         tiles = torch.from_numpy(stack).to(device).permute(0, 3, 1, 2)
         output = as_logits(network, network(tiles))
-        parts.append(TileOutput(*(None if t is None else t.float().cpu() for t in output)))
+        parts.append(TileOutput._make(None if t is None else t.float().cpu() for t in output))
     logits, embeddings, subtiles, attributes = (
         _joined([getattr(p, name) for p in parts])
         for name in ("scores", "embedding", "subtile_scores", "attribute_scores")

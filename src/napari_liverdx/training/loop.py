@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +91,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     on_batch: OnBatch | None = None,
-) -> Iterator[EpochResult]:
+) -> Generator[EpochResult, None, None]:
     """Train ``network`` in place; stop it by closing the generator.
 
     When the generator ends, by itself or closed, the network holds the weights of the epoch with
@@ -180,7 +180,7 @@ def _train_epoch(
 def _step(network: nn.Module, loss: Tensor, state: TrainState[N], clip: float) -> None:
     optimizer, scaler = state.optimizer, state.scaler
     optimizer.zero_grad(set_to_none=True)
-    (loss if scaler is None else scaler.scale(loss)).backward()
+    (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
     if scaler is not None:
         scaler.unscale_(optimizer)
     nn.utils.clip_grad_norm_(network.parameters(), clip)

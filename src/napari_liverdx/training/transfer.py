@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -64,7 +64,7 @@ def fine_tune(
     *,
     checkpoint: Path | None = None,
     on_batch: OnBatch | None = None,
-) -> Iterator[EpochResult]:
+) -> Generator[EpochResult, None, None]:
     """Train ``network`` in place; stop it by closing the generator.
 
     Random draws depend on seed and epoch alone. Among several processes (``torchrun``) each batch
@@ -98,7 +98,7 @@ def fine_tune(
             f"batches of {config.batch_size} cannot be shared among {processes} processes; give "
             f"batch_size = {2 * processes} or more"
         )
-    network.to(job.device, memory_format=torch.channels_last)
+    network.to(job.device).to(memory_format=torch.channels_last)
     key = run_key(network, job.samples, job.train, job.val, job.size, config, processes)
     state = start_state(network, config, _dtype(config, job.device), key)
     task = _TileTask(network, job)
@@ -193,7 +193,7 @@ class _TileTask(TrainTask[TileModel, _Batch]):
 
     def loss(self, network: TileModel, batch: _Batch) -> Tensor:
         config, device = self.job.config, self.job.device
-        batch = _Batch(*(None if t is None else t.to(device, non_blocking=True) for t in batch))
+        batch = _Batch._make(None if t is None else t.to(device, non_blocking=True) for t in batch)
         x = batch.tiles.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, self.dtype, enabled=self.dtype is not torch.float32):
             output = as_logits(network, network(x))
@@ -262,7 +262,7 @@ class _TileTask(TrainTask[TileModel, _Batch]):
             if config.mixup:
                 mixed = iter(mix([p for p in parts if p is not None], config.mixup, rng))
                 parts = [None if p is None else next(mixed) for p in parts]
-            yield _Batch(*parts)
+            yield _Batch._make(parts)
 
 
 def _freeze_encoder(network: TileModel, share: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from scipy.fft import dctn
 from napari_liverdx._ids import canonical_json
 
 __all__ = ["Fingerprints", "NearPair", "fingerprint", "near_pairs", "turned"]
+
+S = TypeVar("S", bound=np.generic)
 
 SIDE = 32
 """Side of the small grey picture that is kept of each."""
@@ -102,7 +105,7 @@ def fingerprint(
     return digest.hexdigest().encode(), small, (width, height), colors
 
 
-def turned(grids: NDArray[np.generic], way: int) -> NDArray[np.generic]:
+def turned(grids: NDArray[S], way: int) -> NDArray[S]:
     """Square grids (..., k, k) in one of the eight ways to turn and flip a square."""
     if way & 4:
         grids = grids.swapaxes(-1, -2)

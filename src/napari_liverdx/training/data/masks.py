@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,8 @@ class LabelRule:
         ).astype(np.float32)
 
 
-def _ramp(value: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    return np.clip((value - low) / (high - low), 0, 1).astype(np.float32)
+def _ramp(value: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[np.float32]:
+    return np.asarray(np.clip((value - low) / (high - low), 0, 1), np.float32)
 
 
 def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -157,7 +158,9 @@ class FatMaskDataset(TileDataset):
         return self._images[index]
 
     def _tile_target(self, fat: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.float32]:
-        return self.rule.targets(np.float32(blank.mean()), np.float32(fat.mean()), subtile=False)
+        return self.rule.targets(
+            np.asarray(blank.mean(), np.float32), np.asarray(fat.mean(), np.float32), subtile=False
+        )
 
     def example(
         self, index: int, box: tuple[float, float, float, float], size: int, subtiles: int

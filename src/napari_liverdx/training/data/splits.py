@@ -133,7 +133,7 @@ def joined_groups(groups: NDArray[np.str_], pairs: NDArray[np.intp]) -> NDArray[
     _, component = connected_components(graph, directed=False)
     # np.unique sorts the names, so the first of a component is the alphabetically first.
     _, first = np.unique(component, return_index=True)
-    return names[first[component[number]]]
+    return np.asarray(names[first[component[number]]])
 
 
 def shares_of(

@@ -186,7 +186,7 @@ def _part(
     free = np.bincount(unit[seen], minlength=len(names)) == 0
     choices = np.zeros((0, len(names)), np.bool_)
     if free.any():
-        some = _choices(np.count_nonzero(free), _SHARE if free.all() else 1.0)
+        some = _choices(int(np.count_nonzero(free)), _SHARE if free.all() else 1.0)
         choices = np.zeros((len(some), len(names)), np.bool_)
         choices[:, free] = some
     held = choices.astype(np.intp) @ counts
