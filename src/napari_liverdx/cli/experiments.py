@@ -278,22 +278,14 @@ def evaluate(
 
     Writes evaluation.html, a page that needs no other file, and evaluation.json.
     """
-    import numpy as np
-    import torch
-    from rich.progress import Progress
-
-    from napari_liverdx.core.errors import DataError
     from napari_liverdx.experiments.evaluate import (
-        Evaluation,
-        evaluate_model,
         evaluation_json,
+        evaluation_notices,
         evaluation_page,
         write_evaluation,
     )
-    from napari_liverdx.inference.device import choose_device
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.training.data.config import DataConfig, guess_kind
-    from napari_liverdx.training.data.splits import of_sources
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_model(model)
@@ -306,24 +298,10 @@ def evaluate(
         tile_size=card.tile_size,
         attributes=loaded.network.attributes if config.kind == "table" else (),
     )
-    chosen = of_sources(samples, tuple(source or ()))
-    if split is not None:
-        chosen = chosen[samples.splits[chosen] == split]
-        if not len(chosen):
-            raise DataError(f"{data}: no sample belongs to the split {split!r}")
-    result: Evaluation | None = None
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(chosen))
-        for step in evaluate_model(
-            loaded, samples, torch.device(choose_device(device).device), np.asarray(chosen)
-        ):
-            if isinstance(step, Evaluation):
-                result = step
-            else:
-                bar.update(task, completed=step)
-    assert result is not None
+    chosen = _chosen(samples, data, tuple(source or ()), split)
+    result = _evaluated(loaded, samples, chosen, device)
     command = public_command(data)
-    notices = _evaluation_notices(loaded, samples, np.asarray(chosen), data)
+    notices = evaluation_notices(loaded, samples, chosen, data)
     for notice in notices:
         out.print(f"[yellow]{escape(notice)}[/]", highlight=False, soft_wrap=True)
     page = evaluation_page(result, loaded, command, _evaluation_figures(result, loaded), notices)
@@ -333,30 +311,42 @@ def evaluate(
     out.print(f"wrote {out_folder / 'evaluation.html'} and evaluation.json", highlight=False)
 
 
-def _evaluation_notices(
-    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], data: Path
-) -> list[str]:
-    """What makes the figures look better, or surer, than they are."""
-    import numpy as np
+def _chosen(
+    samples: TileDataset, data: Path, sources: tuple[str, ...], split: str | None
+) -> NDArray[np.intp]:
+    """Samples of the sources and the split."""
+    from napari_liverdx.core.errors import DataError
+    from napari_liverdx.training.data.splits import of_sources
 
-    notices = []
-    stated = set(samples.splits[chosen]) - {"", "test"}
-    if stated:
-        notices.append(
-            f"Samples stated to be for {' and '.join(sorted(stated))} are among those tested; with "
-            "--split test only the others are."
-        )
-    elif data.name in model.card.command.split() and "test" not in set(samples.splits[chosen]):
-        notices.append(
-            f"The model was trained on data called {data.name}: if these are the same pictures, "
-            "the figures say nothing about others."
-        )
-    if len(np.unique(samples.groups[chosen])) == len(chosen) > 1:
-        notices.append(
-            "Each picture counts as a group of its own. If several come from one patient, the "
-            "intervals are too narrow; state groups in a recipe (--recipe)."
-        )
-    return notices
+    chosen = of_sources(samples, sources)
+    if split is not None:
+        chosen = chosen[samples.splits[chosen] == split]
+        if not len(chosen):
+            raise DataError(f"{data}: no sample belongs to the split {split!r}")
+    return chosen
+
+
+def _evaluated(
+    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], device: str
+) -> Evaluation:
+    """Run a test and show how far it is."""
+    import torch
+    from rich.progress import Progress
+
+    from napari_liverdx.experiments.evaluate import Evaluation, evaluate_model
+    from napari_liverdx.inference.device import choose_device
+
+    result: Evaluation | None = None
+    place = torch.device(choose_device(device).device)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=len(chosen))
+        for step in evaluate_model(model, samples, place, chosen):
+            if isinstance(step, Evaluation):
+                result = step
+            else:
+                bar.update(task, completed=step)
+    assert result is not None
+    return result
 
 
 def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Figure]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
 from rich.console import Console
 
 from napari_liverdx.cli import experiments, train
@@ -14,8 +13,10 @@ from napari_liverdx.cli.options import ALLOW_LEAKS
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
+    from napari_liverdx.experiments.compare_config import Comparison
     from napari_liverdx.training.data.base import TileDataset
     from napari_liverdx.training.keys import Key
+    from napari_liverdx.training.recipe import Recipe
 
 __all__ = ["register"]
 
@@ -48,23 +49,12 @@ def reproduce(
 
     Every step resumes: after a stop give the same command again.
     """
-    from napari_liverdx.experiments.compare_config import load_comparison
+    from napari_liverdx.experiments.compare_config import load_comparison, with_found_settings
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_comparison(comparison)
-    recipes = loaded.recipes()
-    names = [m.name for m in loaded.models if all_models or m.name in _FOUNDING]
-    if len(names) < 2 or "cnn-rnn" not in recipes:
-        raise DataError(f"comparison {comparison!r} has no models named {', '.join(_FOUNDING)}")
-    recipe = recipes["cnn-rnn"]
-    if not (recipe.samples(data).splits == "test").any():
-        raise DataError(
-            f"{data}: the protocol needs independent images; put the pictures into train/CLASS and "
-            "test/CLASS, or state the split in a table"
-        )
-    if epochs is not None:
-        changed = recipe.train.model_copy(update={"epochs": epochs})
-        recipe = recipe.model_copy(update={"train": changed})
+    names = tuple(m.name for m in loaded.models if all_models or m.name in _FOUNDING)
+    recipe = _start(loaded, names, data, epochs)
     out_folder.mkdir(parents=True, exist_ok=True)
     start = out_folder / "recipe.yaml"
     start.write_text(recipe.as_yaml(), encoding="utf-8")
@@ -76,26 +66,12 @@ def reproduce(
     best = out_folder / "search" / "best.yaml"
 
     out.rule("2 of 4: CNN, RNN and CNN+RNN on the same folds")
-    found = load_recipe(str(best))
-    models = []
-    for model in loaded.models:
-        if model.name not in names:
-            continue
-        fields = model.model_dump(exclude_defaults=True)
-        if model.name == "cnn-rnn":
-            fields["arguments"] = found.card["arguments"]
-        models.append(fields)
-    plan = {
-        "title": loaded.title,
-        "recipe": str(best.resolve()),
-        "folds": folds or loaded.folds,
-        "note": f"{loaded.note} Settings: those that a search found best for the CNN+RNN on a part "
-        "of the training images; its figures in the folds are too good by a little for that. The "
-        "figures on independent data are not.",
-        "models": models,
-    }
+    arguments = {"cnn-rnn": load_recipe(str(best)).card["arguments"]}
+    changed = with_found_settings(loaded, best, names, arguments)
+    if folds is not None:
+        changed = changed.model_copy(update={"folds": folds})
     file = out_folder / "comparison.yaml"
-    file.write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    file.write_text(changed.as_yaml(), encoding="utf-8")
     experiments.compare(
         str(file), data, out_folder / "compare", device=device, allow_leaks=allow_leaks
     )
@@ -117,6 +93,27 @@ def reproduce(
         split="test",
         device=device,
     )
+
+
+def _start(
+    comparison: Comparison, names: tuple[str, ...], data: Path, epochs: int | None
+) -> Recipe:
+    """The recipe that the search starts from; the data must fit the protocol."""
+    recipes = comparison.recipes()
+    if len(names) < 2 or "cnn-rnn" not in recipes:
+        raise DataError(
+            f"comparison {comparison.title!r} has no models named {', '.join(_FOUNDING)}"
+        )
+    recipe = recipes["cnn-rnn"]
+    if not (recipe.samples(data).splits == "test").any():
+        raise DataError(
+            f"{data}: the protocol needs independent images; put the pictures into train/CLASS and "
+            "test/CLASS, or state the split in a table"
+        )
+    if epochs is not None:
+        changed = recipe.train.model_copy(update={"epochs": epochs})
+        recipe = recipe.model_copy(update={"train": changed})
+    return recipe
 
 
 def _model_key(recipe: Path, samples: TileDataset) -> Key:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_liverdx.core.errors import DataError, first_problem
 from napari_liverdx.training.recipe import Recipe, load_recipe, read_settings
 
-__all__ = ["Comparison", "ModelEntry", "load_comparison", "recipe_comparison"]
+__all__ = [
+    "Comparison",
+    "ModelEntry",
+    "load_comparison",
+    "recipe_comparison",
+    "with_found_settings",
+]
 
 
 class ModelEntry(BaseModel):
@@ -105,6 +112,11 @@ class Comparison(BaseModel):
             found[model.name] = recipe
         return found
 
+    def as_yaml(self) -> str:
+        """Return the comparison as a file that `load_comparison` reads."""
+        fields = self.model_dump(mode="json", exclude_defaults=True)
+        return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+
 
 def load_comparison(name_or_path: str) -> Comparison:
     """Load a packaged comparison by name or any by path.
@@ -167,4 +179,42 @@ def recipe_comparison(name_or_path: str, *, without_rnn: bool = True, folds: int
         recipe=name_or_path,
         folds=folds,
         models=tuple(models),
+    )
+
+
+def with_found_settings(
+    comparison: Comparison,
+    recipe: Path,
+    names: Sequence[str],
+    arguments: Mapping[str, Mapping[str, Any]],
+) -> Comparison:
+    """Return a comparison under the settings that a search found.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        As it was.
+    recipe : Path
+        Recipe file with the settings found.
+    names : sequence of str
+        Models that stay.
+    arguments : mapping of str to mapping
+        Arguments of the architectures that were searched, by model.
+    """
+    models = tuple(
+        m.model_copy(update={"arguments": dict(arguments.get(m.name, m.arguments))})
+        for m in comparison.models
+        if m.name in names
+    )
+    note = (
+        f"{comparison.note} Settings: those that a search found best for the CNN+RNN on a part "
+        "of the training images; its figures in the folds are too good by a little for that. The "
+        "figures on independent data are not."
+    )
+    return Comparison(
+        title=comparison.title,
+        recipe=str(recipe.resolve()),
+        folds=comparison.folds,
+        models=models,
+        note=note,
     )

@@ -36,6 +36,7 @@ __all__ = [
     "WorstTile",
     "evaluate_model",
     "evaluation_json",
+    "evaluation_notices",
     "evaluation_page",
     "write_evaluation",
 ]
@@ -234,6 +235,30 @@ def _attributes(
         auc = grouped_interval(area_under_curve, predictions, draws=draws)
         found[name] = AttributeResult(auc, int(labels.sum()), int(known.sum()))
     return found
+
+
+def evaluation_notices(
+    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], data: Path
+) -> list[str]:
+    """Return what makes the figures look better, or surer, than they are."""
+    notices = []
+    stated = set(samples.splits[chosen]) - {"", "test"}
+    if stated:
+        notices.append(
+            f"Samples stated to be for {' and '.join(sorted(stated))} are among those tested; with "
+            "--split test only the others are."
+        )
+    elif data.name in model.card.command.split() and "test" not in set(samples.splits[chosen]):
+        notices.append(
+            f"The model was trained on data called {data.name}: if these are the same pictures, "
+            "the figures say nothing about others."
+        )
+    if len(np.unique(samples.groups[chosen])) == len(chosen) > 1:
+        notices.append(
+            "Each picture counts as a group of its own. If several come from one patient, the "
+            "intervals are too narrow; state groups in a recipe (--recipe)."
+        )
+    return notices
 
 
 def evaluation_json(result: Evaluation, model: LoadedModel, command: str) -> dict[str, Any]:
