@@ -86,7 +86,7 @@ def reading(path: Path) -> dict[str, float]:
 def plan_for(slide: Slide, device: str, precision: str) -> tuple[RunPlan, object]:
     """A plan for the packaged model, enlarged by overlap to give enough tiles."""
     model = load_model("liver-steatosis")
-    slide.set_mpp(slide.mpp or Mpp.square(0.5))
+    slide = slide.with_mpp(slide.mpp or Mpp.square(0.5))
     plan = plan_run(
         slide.levels,
         slide.mpp,
@@ -111,7 +111,7 @@ def running(device: str) -> dict[str, float]:
             )
         plan, model = plan_for(slide, device, "float32")
         target = torch.device(plan.device.device)
-        network = model.network.to(target)
+        network = model.network_on(target)
 
         def loop() -> int:
             tiles: tuple[TileIndex, ...] = plan.tiles[:64]

@@ -58,7 +58,7 @@ def test_streamed_equals_whole(opened_slide: Slide, tiny: LoadedModel) -> None:
 def test_resampled_tiles_match_a_resampled_slide(opened_slide: Slide, tiny: LoadedModel) -> None:
     from PIL import Image
 
-    opened_slide.set_mpp(Mpp.square(0.25))
+    opened_slide = opened_slide.with_mpp(Mpp.square(0.25))
     card = make_card(mpp=0.375)
     plan = plan_run(opened_slide.levels, opened_slide.mpp, slide_tissue(opened_slide), card)
     assert (plan.grid.level, plan.grid.tile_width) == (0, 336)

@@ -69,9 +69,8 @@ def test_another_run_in_the_folder_is_left_alone(
     other = LoadedModel(tiny.card, tiny.network, "0" * 64, tiny.path)
     with pytest.raises(ResultMismatchError, match="different model"):
         run_into(opened_slide, other, path)
-    opened_slide.set_mpp(Mpp.square(0.4))
     with pytest.raises(ResultMismatchError, match="µm/px"):
-        run_into(opened_slide, tiny, path)
+        run_into(opened_slide.with_mpp(Mpp.square(0.4)), tiny, path)
     with open_slide(CMU) as another, pytest.raises(ResultMismatchError, match="slide"):
         run_into(another, tiny, path)
     assert before == {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.paths import CMU
@@ -57,3 +59,20 @@ def test_names_keep_their_dots(tmp_path: Path, file: str, name: str) -> None:
     shutil.copyfile(CMU, path)
     with open_slide(path) as slide:
         assert slide.name == name
+
+
+def test_another_resolution_is_another_slide_over_one_open_file() -> None:
+    first = open_slide(CMU)
+    stated = first.mpp
+    second = first.with_mpp(Mpp.square(0.25, "given"))
+    assert first.mpp == stated != second.mpp
+    assert second.mpp == Mpp.square(0.25, "given")
+    assert second.fingerprint() == first.fingerprint()
+    with pickle.loads(pickle.dumps(second)) as other:  # noqa: S301
+        assert other.mpp == second.mpp
+    whole_tile = first.read_tile(0, 0, 0)
+    assert second.read_tile(0, 0, 0) is whole_tile, "one cache"
+    del first
+    gc.collect()
+    assert second.read_tile(0, 1, 1).any(), "the file stays open for the other"
+    second.close()

@@ -273,9 +273,8 @@ def _of_slide(model: LoadedModel, path: Path, mpp: float, most: int) -> NDArray[
     from napari_liverdx.slides.open import open_slide
     from napari_liverdx.slides.tissue import slide_tissue
 
-    with open_slide(path) as slide:
-        if slide.mpp is None:
-            slide.set_mpp(Mpp.square(mpp, "given by user"))
+    with open_slide(path) as opened:
+        slide = opened if opened.mpp else opened.with_mpp(Mpp.square(mpp, "given by user"))
         plan = plan_run(slide.levels, slide.mpp, slide_tissue(slide), model.card)
         chosen = _spread(list(plan.tiles), most)
         found = [b.ood for b in predict(plan, slide, model, chosen) if b.ood is not None]

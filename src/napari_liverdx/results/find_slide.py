@@ -47,7 +47,7 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
             continue
         if slide.fingerprint() == manifest.slide_fingerprint:
             if slide.mpp is None or not np.allclose(_pair(slide.mpp), manifest.mpp, rtol=1e-6):
-                slide.set_mpp(store.mpp)
+                return slide.with_mpp(store.mpp)
             return slide
         slide.close()
     return None

@@ -245,7 +245,7 @@ def _opened(request: BatchRequest, listed: ListedSlideFile) -> Slide:
     given = None if listed.mpp is None else Mpp.square(listed.mpp, "given by user")
     slide = open_slide(listed.path, mpp=given)
     if slide.mpp is None and request.mpp is not None:
-        slide.set_mpp(Mpp.square(request.mpp, "given by user"))
+        return slide.with_mpp(Mpp.square(request.mpp, "given by user"))
     return slide
 
 

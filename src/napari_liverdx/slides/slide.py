@@ -80,12 +80,13 @@ class Slide:
     ) -> None:
         self.path = path
         self._open_again = open_again
-        self.mpp = mpp or backend.info.mpp
         self._backend = backend
         self._given_mpp = mpp
         self._cache = cache if cache is not None else TileCache()
-        # A viewer drops its layers without a word; the file must not stay open then.
-        self._release = weakref.finalize(self, backend.close)
+        # A viewer drops its layers without a word; the file must not stay open then. It closes
+        # with the last of the slides that `with_mpp` made of this one.
+        self._held = _Held()
+        self._release = weakref.finalize(self._held, backend.close)
 
     def __reduce__(self) -> tuple[Callable[..., Slide], tuple[Opener, Path, Mpp | None]]:
         if self._open_again is None:
@@ -135,9 +136,20 @@ class Slide:
         """File name without its ending."""
         return self.path.stem.removesuffix(".ome")
 
-    def set_mpp(self, mpp: Mpp) -> None:
-        """Use ``mpp`` from now on, in place of what the file says."""
-        self.mpp = self._given_mpp = mpp
+    @property
+    def mpp(self) -> Mpp | None:
+        """Level-0 resolution as given, or else as the file says; None while it is unknown."""
+        return self._given_mpp or self._backend.info.mpp
+
+    def with_mpp(self, mpp: Mpp) -> Slide:
+        """Return the same slide at ``mpp`` in place of what the file says.
+
+        Both read through one open file and one cache: closing either closes both.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._given_mpp = mpp
+        return other
 
     def fingerprint(self) -> str:
         """SHA-256 that tells slides apart, cheap on files of any size.
@@ -271,6 +283,10 @@ class Slide:
         """Release the file and the cache."""
         self._release()
         self._cache.clear()
+
+
+class _Held:
+    """What the slides of one open file share; the file closes when it goes."""
 
 
 def _reopen(open_again: Opener, path: Path, mpp: Mpp | None) -> Slide:

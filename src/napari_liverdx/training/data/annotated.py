@@ -267,7 +267,6 @@ def open_annotated(
                         "recipe's [data] or a column mpp in the list of slides"
                     )
                 given = _mpp(slide_mpp, "recipe", item.path)
-                slide.set_mpp(given)
             resolution = slide.mpp or given
             if resolution is None:
                 raise DataError(f"{item.path}: the slide states no resolution")

@@ -26,7 +26,7 @@ from napari_liverdx.session.state import AnalysisRegion, RunStatus, SessionState
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.viewer.layers.base import place_slide_layer, slide_layer_data
+from napari_liverdx.viewer.layers.base import SLIDE_KEY, place_slide_layer, slide_layer_data
 from napari_liverdx.viewer.layers.drawing import drawing_layer
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.slide_source import (
@@ -152,7 +152,8 @@ class DockController:
             return
         if self.slide.mpp == mpp:
             return
-        self.slide.set_mpp(mpp)
+        self.slide = self.slide.with_mpp(mpp)
+        self.layer.metadata[SLIDE_KEY] = self.slide
         self.findings.remove(self.layer)
         self.state.status, self.state.message = RunStatus.IDLE, ""
         self.state.progress = None
