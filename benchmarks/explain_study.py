@@ -24,8 +24,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from napari_liverdx.inference.explain import predict_subtiles_alone
-from napari_liverdx.inference.grad_cam import CamLayer, raw_grad_cam
-from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.inference.grad_cam import raw_grad_cam
+from napari_liverdx.models.architectures.base import CamLayer, TileModel
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.zoo import load_model
 from napari_liverdx.training.data.masks import FatMaskDataset

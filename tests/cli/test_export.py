@@ -39,15 +39,15 @@ def test_command_writes_all_formats(store: ResultStore, tmp_path: Path) -> None:
     out = tmp_path / "many"
     told = export_command(store.path, "-f", "all", "-o", out, "-t", "fat=0.4", "--pseudonymize")
     assert sorted(p.name for p in out.iterdir()) == sorted(
-        f"ab12cd34.tiny{e.suffix}" for e in EXPORTS.values()
+        f"ab12cd34.tiny-ffffff{e.suffix}" for e in EXPORTS.values()
     )
     assert "not for diagnosis" in told
-    content = json.loads((out / "ab12cd34.tiny.geojson").read_text("utf-8"))
+    content = json.loads((out / "ab12cd34.tiny-ffffff.geojson").read_text("utf-8"))
     assert content["liverdx"]["thresholds"] == {"fat": 0.4}
     assert "no error rate" in content["liverdx"]["counted"]
-    with tifffile.TiffFile(out / "ab12cd34.tiny.liverdx.ome.tif") as tiff:
+    with tifffile.TiffFile(out / "ab12cd34.tiny-ffffff.liverdx.ome.tif") as tiff:
         assert "no error rate" in tiff.ome_metadata
-    marks = dict(zarr.open_group(out / "ab12cd34.tiny.liverdx.ome.zarr", mode="r").attrs)
+    marks = dict(zarr.open_group(out / "ab12cd34.tiny-ffffff.liverdx.ome.zarr", mode="r").attrs)
     assert "no error rate" in marks["liverdx_export"]["counted"]
     one = tmp_path / "one.geojson"
     export_command(store.path, "-f", "geojson", "-o", one)

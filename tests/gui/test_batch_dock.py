@@ -20,7 +20,7 @@ from napari_liverdx.inference.device import choose_device
 from napari_liverdx.reports.cohort import cohort_columns
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.batch_slide import SlideState, SlideStep
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.batch.model import MPP_COLUMN
 from napari_liverdx.widgets.batch_dock import BatchDock
@@ -203,7 +203,7 @@ def test_result_opens_in_the_other_dock_if_that_is_there(
 
 def filled(many: BatchDock) -> None:
     """Three slides with made-up tissue, one without."""
-    many.controller.slides.add(ListedSlideFile(Path(f"/nowhere/{n}.tif")) for n in "dacb")
+    many.controller.slides.add(SlideEntry(Path(f"/nowhere/{n}.tif")) for n in "dacb")
     for index, tissue in enumerate((3.0, 10.0, 2.0)):
         item = many.model.items[index]
         step = SlideStep(SlideState.WAITING, item.row)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from napari_liverdx.core.grid import TileGrid
 from napari_liverdx.inference.explain import explain_tile
-from napari_liverdx.inference.grad_cam import CamLayer, grad_cam, raw_grad_cam
-from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.inference.grad_cam import grad_cam, raw_grad_cam
+from napari_liverdx.models.architectures.base import CamLayer, TileModel, TileOutput
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.slides.slide import Slide
 from tests.support.explanations import FAT, FATTY

@@ -10,15 +10,16 @@ import pytest
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.mil.bags import UNKNOWN, load_bag
-from napari_liverdx.mil.collect import SlideRow, extract_bags, list_slides
+from napari_liverdx.mil.collect import extract_bags, labelled_slides
 from napari_liverdx.models.file import LoadedModel
+from napari_liverdx.slides.listing import SlideEntry
 from tests.support.mil import write_square
 
 
 def test_annotated_tiles_are_labelled(tmp_path: Path, small_slide: Path, tiny: LoadedModel) -> None:
     drawn = tmp_path / "a.geojson"
     write_square(drawn, "fat", 224, 224, 448)
-    row = SlideRow(small_slide, "fat", "p1", drawn)
+    row = SlideEntry(small_slide, group="p1", label="fat", annotations=(drawn,))
     (made,) = extract_bags([row], tiny, tmp_path / "bags", device=choose_device("cpu"))
     assert not made.error
     bag = load_bag(tmp_path / "bags" / "small.bag.npz")
@@ -37,14 +38,14 @@ def test_tables_of_slides_are_checked(tmp_path: Path) -> None:
     table = tmp_path / "slides.csv"
     table.write_text("slide,label,group\na.svs,tumour,p1\n")
     with pytest.raises(DataError, match="line 2: label 'tumour'"):
-        list_slides(table, ("normal", "fat"))
+        labelled_slides(table, ("normal", "fat"))
     table.write_text("slide,label,group\na.svs,fat,p1\nb/a.tif,,\n")
     with pytest.raises(DataError, match="called 'a'"):
-        list_slides(table, ("normal", "fat"))
-    table.write_text("slide,label,group\na.svs,fat,p1\nb.tif,,\n")
-    rows = list_slides(table, ("normal", "fat"))
-    assert [(r.label, r.group) for r in rows] == [("fat", "p1"), ("", "b")]
+        labelled_slides(table, ("normal", "fat"))
+    table.write_text("path;label;group;mpp\na.svs;fat;p1;0,25\nb.tif;;;\n")
+    rows = labelled_slides(table, ("normal", "fat"))
+    assert [(r.label, r.group, r.mpp) for r in rows] == [("fat", "p1", 0.25), ("", "b", None)]
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(DataError, match="no slides"):
-        list_slides(empty, ("normal",))
+    with pytest.raises(DataError, match="no slide in"):
+        labelled_slides(empty, ("normal",))

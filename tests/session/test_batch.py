@@ -21,7 +21,7 @@ from napari_liverdx.session.batch import (
     SlideState,
     run_batch,
 )
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.cohort import cohort_table, last_states, result_of
@@ -171,7 +171,7 @@ def test_a_stop_keeps_everything_and_the_rest_follows(
 def test_slides_that_cannot_be_read_in_part_or_at_all(
     request_all: BatchRequest, mixed_slides: Path, tmp_path: Path
 ) -> None:
-    good = replace(request_all, slides=(ListedSlideFile(mixed_slides / "a" / "liver.tif"),))
+    good = replace(request_all, slides=(SlideEntry(mixed_slides / "a" / "liver.tif"),))
     corrupt_tile(mixed_slides / "a" / "liver.tif", 0)
     last_states(good)
     row = cohort_table(tmp_path / "out")[0]
@@ -181,7 +181,7 @@ def test_slides_that_cannot_be_read_in_part_or_at_all(
     shutil.copyfile(mixed_slides / "b" / "liver.tif", lost)
     for index in range(8):
         corrupt_tile(lost, index)
-    states, _ = last_states(replace(good, slides=(ListedSlideFile(lost),)))
+    states, _ = last_states(replace(good, slides=(SlideEntry(lost),)))
     assert states == {"/lost.tif": "failed"}
     assert "none of its tiles could be read" in cohort_table(tmp_path / "out")[0]["problem"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from napari_liverdx.cli.options import (
     PseudonymizeOption,
@@ -20,20 +20,45 @@ __all__ = ["register"]
 out = Console()
 
 
-class Format(StrEnum):
-    """Formats to export to."""
+_ALL = "all"
 
-    ALL = "all"
-    GEOJSON = "geojson"
-    CSV = "csv"
-    OME_TIFF = "ome-tiff"
-    OME_ZARR = "ome-zarr"
-    DICOM = "dicom"
+
+def _choices() -> tuple[str, ...]:
+    """Return what may be given as a format: all, or a name of the registry."""
+    from napari_liverdx.exports.registry import EXPORTS
+
+    return (_ALL, *EXPORTS)
+
+
+def _known(formats: list[str]) -> list[str]:
+    """Return the formats, or refuse the first that there is not."""
+    choices = _choices()
+    for name in formats:
+        if name not in choices:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(choices)}")
+    return formats
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Return the choices that begin so."""
+    return [name for name in _choices() if name.startswith(incomplete)]
+
+
+class ExportCommand(TyperCommand):
+    """Shows which formats there are, and looks for them only when it is called."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, the formats among them by name."""
+        params = super().get_params(ctx)
+        for parameter in params:
+            if parameter.name == "formats":
+                parameter.metavar = f"[{'|'.join(_choices())}]"
+        return params
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    app.command("export")(export)
+    app.command("export", cls=ExportCommand)(export)
 
 
 def export(
@@ -43,7 +68,14 @@ def export(
         typer.Option("--out", "-o", help="File to write, or a folder for several formats."),
     ],
     formats: Annotated[
-        list[Format], typer.Option("--format", "-f", help="What to write, repeatable.")
+        list[str],
+        typer.Option(
+            "--format",
+            "-f",
+            callback=_known,
+            autocompletion=_completed,
+            help="What to write, repeatable.",
+        ),
     ],
     threshold: ThresholdOption = None,
     slide: Annotated[
@@ -64,18 +96,28 @@ def export(
 
     opened = open_result(result, slide=slide)
     thresholds = thresholds_of(threshold or [], opened.manifest.scheme)
-    names = list(EXPORTS) if Format.ALL in formats else [f.value for f in formats]
-    as_folder = len(names) > 1 or Format.ALL in formats
-    for name in dict.fromkeys(names):
+    names = list(EXPORTS) if _ALL in formats else list(dict.fromkeys(formats))
+    as_folder = len(names) > 1 or _ALL in formats
+    for name in names:
         path = out_path
+<<<<<<< HEAD
         if as_folder or (out_path.is_dir() and name not in ("ome-zarr", "dicom")):
             path = export_path(opened.store, name, out_path, hide_name=pseudonymize)
+=======
+        if as_folder or (out_path.is_dir() and not EXPORTS[name].is_folder):
+            path = export_path(opened.store, name, out_path, hide_name=hide_name)
+>>>>>>> 558e29f (refactor: one registry for slide formats, architectures, exports and data layouts; one list of slides)
         opened.export(
             name,
             path,
             thresholds=thresholds,
+<<<<<<< HEAD
             with_overview=slide is not None and name == "dicom",
             pseudonymize=pseudonymize,
+=======
+            with_overview=slide is not None and EXPORTS[name].wants_overview,
+            pseudonymize=hide_name,
+>>>>>>> 558e29f (refactor: one registry for slide formats, architectures, exports and data layouts; one list of slides)
             as_bytes=as_bytes,
             fractional=fractional,
         )

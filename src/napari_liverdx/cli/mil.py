@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
 def extract(
     source: Annotated[
         Path,
-        typer.Argument(help="Folder of slides, or CSV: slide,label,group[,annotation]."),
+        typer.Argument(help="Folder of slides, or CSV: path,label,group[,mpp,annotation]."),
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bags.")],
     model: ModelOption = "liver-steatosis",
@@ -76,13 +76,13 @@ def extract(
     """
     from napari_liverdx.core.resolution import Mpp
     from napari_liverdx.inference.device import choose_device
-    from napari_liverdx.mil.collect import extract_bags, list_slides
+    from napari_liverdx.mil.collect import extract_bags, labelled_slides
     from napari_liverdx.mil.network import slide_classes
     from napari_liverdx.models.zoo import load_model
 
     given = None if mpp is None else Mpp.square(mpp, "given by user")
     loaded = load_model(model)
-    rows = list_slides(source, slide_classes(loaded.card.scheme))
+    rows = labelled_slides(source, slide_classes(loaded.card.scheme))
     failures = 0
     for made in extract_bags(
         rows, loaded, out_folder, device=choose_device(device), mpp=given, overlap=overlap

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_liverdx._registry import Registry
 from napari_liverdx.core.errors import LiverDxError, PlanError, ResultError
 from napari_liverdx.exports.base import ExportOptions
 from napari_liverdx.exports.csv import write_tiles_csv
@@ -13,7 +14,7 @@ from napari_liverdx.exports.dicom import write_dicom
 from napari_liverdx.exports.geojson import write_geojson
 from napari_liverdx.exports.ome_tiff import write_ome_tiff
 from napari_liverdx.exports.ome_zarr import write_ome_zarr
-from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.locate import output_stem
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Overview
@@ -36,7 +37,11 @@ class Export:
     write : callable
         Takes the result, the path and the options.
     extra : str
-        Optional dependency it needs, empty if none.
+        Extra of this package, or package, that brings what it needs; empty if nothing.
+    is_folder : bool
+        Whether it is a folder of files.
+    wants_overview : bool
+        Whether it holds a picture of the slide, if there is one.
     """
 
     name: str
@@ -44,26 +49,44 @@ class Export:
     suffix: str
     write: Callable[[ResultStore, Path, ExportOptions], None]
     extra: str = ""
+    is_folder: bool = False
+    wants_overview: bool = False
 
 
-EXPORTS: Mapping[str, Export] = {
-    e.name: e
-    for e in (
-        Export("geojson", "GeoJSON for QuPath", ".geojson", write_geojson),
-        Export("csv", "Table of tiles, CSV", ".tiles.csv", write_tiles_csv),
-        Export("ome-tiff", "Heatmap, OME-TIFF", ".liverdx.ome.tif", write_ome_tiff),
-        Export("ome-zarr", "Heatmap and classes, OME-Zarr", ".liverdx.ome.zarr", write_ome_zarr),
-        Export("dicom", "DICOM Segmentation and map", ".dicom", write_dicom, "dicom"),
-    )
-}
+EXPORTS: Registry[Export] = Registry(
+    "napari_liverdx.exports",
+    Export,
+    {
+        e.name: e
+        for e in (
+            Export("geojson", "GeoJSON for QuPath", ".geojson", write_geojson),
+            Export("csv", "Table of tiles, CSV", ".tiles.csv", write_tiles_csv),
+            Export("ome-tiff", "Heatmap, OME-TIFF", ".liverdx.ome.tif", write_ome_tiff),
+            Export(
+                "ome-zarr",
+                "Heatmap and classes, OME-Zarr",
+                ".liverdx.ome.zarr",
+                write_ome_zarr,
+                is_folder=True,
+            ),
+            Export(
+                "dicom",
+                "DICOM Segmentation and map",
+                ".dicom",
+                write_dicom,
+                "dicom",
+                is_folder=True,
+                wants_overview=True,
+            ),
+        )
+    },
+)
 """The formats by name."""
 
 
 def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool = False) -> Path:
     """A fitting path within ``folder``, named like the result or, on wish, by a code."""
-    base = store.path.name.removesuffix(SUFFIX)
-    if hide_name:
-        base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
+    base = output_stem(store.path, store.manifest, pseudonymize=hide_name)
     return folder / (base + EXPORTS[name].suffix)
 
 

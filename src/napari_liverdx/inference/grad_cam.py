@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -14,39 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_liverdx.core.errors import PlanError
-from napari_liverdx.models.architectures.base import TileModel
+from napari_liverdx.models.architectures.base import CamLayer, TileModel
 
-__all__ = ["CamLayer", "cam_layers", "grad_cam", "raw_grad_cam"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CamLayer:
-    """A place in a network where Grad-CAM looks.
-
-    Attributes
-    ----------
-    name : str
-        Of the module, as the network names it.
-    module : Module
-    of_input : bool
-        Whether the map is what the module takes in, not what it gives.
-    """
-
-    name: str
-    module: nn.Module
-    of_input: bool = False
-
-    def __str__(self) -> str:
-        return f"map at the {'input' if self.of_input else 'output'} of {self.name}"
+__all__ = ["cam_layers", "grad_cam", "raw_grad_cam"]
 
 
 def cam_layers(network: TileModel, x: Tensor) -> list[CamLayer]:
-    """The last feature map of a network; of an ensemble, that of each member.
+    """Return where Grad-CAM looks in a network: what `TileModel.cam_targets` names.
 
-    A network that hands its encoder's features to a projection is looked at there: the map holds
-    all that the rest of the network sees, finer features that were joined to it included.
-    Otherwise it is the last module of the encoder (of the whole network if it has none) that
-    gives a map of more than one place, found by running the network once.
+    Where a target is to be searched, it is the last module within it that gives a map of more than
+    one place, found by running the network once.
 
     Parameters
     ----------
@@ -61,24 +37,20 @@ def cam_layers(network: TileModel, x: Tensor) -> list[CamLayer]:
         If there is no convolutional feature map: what the network gives last are tokens, or no
         convolution looks beyond its own place.
     """
-    encoder = getattr(network, "encoder", None)
-    if encoder is not None and hasattr(network, "project"):
-        return [CamLayer("project", network.project, of_input=True)]
-    members = getattr(network, "members", None)
-    if members is not None:
-        units = {f"members.{i}": member for i, member in enumerate(members)}
-    else:
-        units = {"": network} if encoder is None else {"encoder": encoder}
-    traces = {name: _Trace(name, unit) for name, unit in units.items()}
+    targets = network.cam_targets()
+    traces = [_Trace(t.name, t.module) for t in targets if t.search]
+    if not traces:
+        return targets
     with torch.no_grad():
-        for trace in traces.values():
+        for trace in traces:
             trace.follow()
         try:
             network.classify(x)
         finally:
-            for trace in traces.values():
+            for trace in traces:
                 trace.leave()
-    return [trace.last() for trace in traces.values()]
+    found = iter(traces)
+    return [next(found).last() if t.search else t for t in targets]
 
 
 class _Trace:

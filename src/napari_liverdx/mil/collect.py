@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,46 +21,24 @@ from napari_liverdx.mil.bags import SUFFIX, UNKNOWN, Bag, load_bag, save_bag, ti
 from napari_liverdx.mil.network import slide_classes
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.slides.annotations import read_geojson
-from napari_liverdx.slides.csv_table import read_table
+from napari_liverdx.slides.listing import SlideEntry, find_slides
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.tissue import slide_tissue
 from napari_liverdx.training.data.annotated import TileRule
 
-__all__ = ["BagExtracted", "SlideRow", "extract_bags", "list_slides"]
+__all__ = ["BagExtracted", "extract_bags", "labelled_slides"]
 
-_IMAGES = {".svs", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"}
 _ANNOTATED = TileRule()
 
 
-@dataclass(frozen=True, slots=True)
-class SlideRow:
-    """A slide to make a bag of.
-
-    Attributes
-    ----------
-    path : Path
-    label : str
-        Name of a slide class; empty if unknown.
-    group : str
-        Patient; the slide's own name by default.
-    annotation : Path or None
-        GeoJSON with regions of the tile model's classes.
-    """
-
-    path: Path
-    label: str
-    group: str
-    annotation: Path | None = None
-
-
-def list_slides(source: Path, classes: Sequence[str]) -> list[SlideRow]:
-    """The slides of a folder, without labels, or those of a table.
+def labelled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
+    """Return the slides of a folder, without labels, or those of a table.
 
     Parameters
     ----------
     source : Path
-        Folder, or CSV with columns slide, label, group and, if wanted, annotation; paths are
-        relative to the table.
+        Folder, or table with columns path, label, group and, if wanted, mpp and annotation; see
+        `napari_liverdx.slides.listing.read_slide_table`. A slide without a group is its own.
     classes : sequence of str
         Slide classes that a label may name.
 
@@ -69,31 +47,17 @@ def list_slides(source: Path, classes: Sequence[str]) -> list[SlideRow]:
     DataError
         If nothing is found, a column is missing or a label is unknown.
     """
-    if source.is_dir():
-        paths = sorted(p for p in source.iterdir() if p.suffix.lower() in _IMAGES)
-        if not paths:
-            raise DataError(f"{source}: holds no slides")
-        return [SlideRow(p, "", p.stem) for p in paths]
-    rows = []
-    for line, row in enumerate(read_table(source, ("slide", "label", "group")), 2):
-        if row["label"] and row["label"] not in classes:
+    entries = find_slides(source, required=("path", "label", "group"))
+    for line, entry in enumerate(entries, 2):
+        if entry.label and entry.label not in classes:
             raise DataError(
-                f"{source}, line {line}: label {row['label']!r} is none of {', '.join(classes)}; "
+                f"{source}, line {line}: label {entry.label!r} is none of {', '.join(classes)}; "
                 "leave it empty if it is not known"
             )
-        annotation = row.get("annotation", "")
-        rows.append(
-            SlideRow(
-                source.parent / row["slide"],
-                row["label"],
-                row["group"] or Path(row["slide"]).stem,
-                source.parent / annotation if annotation else None,
-            )
-        )
-    names = [r.path.stem for r in rows]
+    names = [e.path.stem for e in entries]
     if twice := {n for n in names if names.count(n) > 1}:
         raise DataError(f"{source}: several slides are called {min(twice)!r}; rename all but one")
-    return rows
+    return [replace(e, group=e.group or e.path.stem) for e in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +66,7 @@ class BagExtracted:
 
     Attributes
     ----------
-    row : SlideRow
+    row : SlideEntry
     tiles : int
     failed : int
         Tiles that could not be read.
@@ -112,7 +76,7 @@ class BagExtracted:
         Why there is no bag; empty if there is one.
     """
 
-    row: SlideRow
+    row: SlideEntry
     tiles: int = 0
     failed: int = 0
     kept: bool = False
@@ -120,7 +84,7 @@ class BagExtracted:
 
 
 def extract_bags(
-    rows: Sequence[SlideRow],
+    rows: Sequence[SlideEntry],
     model: LoadedModel,
     folder: Path,
     *,
@@ -142,7 +106,7 @@ def extract_bags(
         label = classes.index(row.label) if row.label else UNKNOWN
         path = folder / f"{row.path.stem}{SUFFIX}"
         try:
-            if path.exists() and row.annotation is None:
+            if path.exists() and not row.annotations:
                 old = load_bag(path)
                 made = (old.tile_sha256, old.slide_label, old.group, old.overlap)
                 if made == (model.sha256, label, row.group, overlap):
@@ -157,15 +121,16 @@ def extract_bags(
 
 
 def _make_bag(
-    row: SlideRow,
+    row: SlideEntry,
     label: int,
     model: LoadedModel,
     device: DeviceChoice | None,
     mpp: Mpp | None,
     overlap: float,
 ) -> tuple[Bag, int]:
-    regions = _regions(row.annotation, model.card.scheme)
-    with open_slide(row.path, mpp=mpp) as slide:
+    regions = _regions(row.annotations, model.card.scheme)
+    given = mpp if row.mpp is None else Mpp.square(row.mpp, "slide table")
+    with open_slide(row.path, mpp=given) as slide:
         plan = plan_run(
             slide.levels, slide.mpp, slide_tissue(slide), model.card, overlap=overlap, device=device
         )
@@ -199,18 +164,17 @@ def _make_bag(
     return bag, sum(len(b.failed) for b in batches)
 
 
-def _regions(path: Path | None, scheme: ClassScheme) -> list[list[Region]]:
-    """Annotated regions of each class; none without an annotation."""
+def _regions(paths: Sequence[Path], scheme: ClassScheme) -> list[list[Region]]:
+    """Return the annotated regions of each class; none without an annotation."""
     found: list[list[Region]] = [[] for _ in scheme]
-    if path is None:
-        return found
-    for region in read_geojson(path).regions:
-        if region.name not in scheme.names:
-            raise DataError(
-                f"{path}: class {region.name!r} is none of {', '.join(scheme.names)}; rename it in "
-                "the annotation"
-            )
-        found[scheme.index(region.name)].append(region)
+    for path in paths:
+        for region in read_geojson(path).regions:
+            if region.name not in scheme.names:
+                raise DataError(
+                    f"{path}: class {region.name!r} is none of {', '.join(scheme.names)}; rename "
+                    "it in the annotation"
+                )
+            found[scheme.index(region.name)].append(region)
     return found
 
 

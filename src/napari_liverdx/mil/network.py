@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import ModelFileError
-from napari_liverdx.models.architectures.cnn_rnn import AttentionPool
+from napari_liverdx.models.architectures.attention_pool import AttentionPool
 from napari_liverdx.models.architectures.recurrent_grid import RecurrentContext
 
 __all__ = ["NORMAL", "SlideContext", "SlideOutput", "slide_classes"]

@@ -16,7 +16,7 @@ from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.html import gather_report, render_report
 from napari_liverdx.reports.measurements import write_measurements
 from napari_liverdx.reports.parts import TileGroup, TilePicture
-from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.locate import output_stem
 from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
@@ -49,9 +49,7 @@ def report_paths(
     PlanError
         If there is no such format.
     """
-    base = store.path.name.removesuffix(SUFFIX)
-    if hide_name:
-        base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
+    base = output_stem(store.path, store.manifest, pseudonymize=hide_name)
     for name in formats:
         if name not in FORMATS:
             raise PlanError(f"no report as {name!r}; choose among {', '.join(FORMATS)}")

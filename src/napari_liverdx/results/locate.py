@@ -8,10 +8,9 @@ from pathlib import Path
 
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
 
-__all__ = ["find_result", "result_path", "results_of_model", "stored_manifest"]
+__all__ = ["find_result", "output_stem", "result_name", "result_path", "results_of_model"]
 
 _MANY = 4096
-_DIGITS = 6
 
 
 def result_path(folder: Path, manifest: RunManifest) -> Path:
@@ -20,9 +19,20 @@ def result_path(folder: Path, manifest: RunManifest) -> Path:
     It tells the model by name and by the start of its hash: another model of that name, an earlier
     version with the same number for example, has results of its own.
     """
-    model = f"{manifest.model_name}-{manifest.model_sha256[:_DIGITS]}"
-    parts = (manifest.stem, model, manifest.variant)
-    return folder / (".".join(part for part in parts if part) + SUFFIX)
+    return folder / (manifest.file_stem() + SUFFIX)
+
+
+def output_stem(path: Path, manifest: RunManifest, *, pseudonymize: bool = False) -> str:
+    """Return what reports and exports of the result at ``path`` are called, without an ending.
+
+    They are named like the result, so that those of two results never meet, or by a code.
+    """
+    return manifest.file_stem(pseudonymize=True) if pseudonymize else result_name(path)
+
+
+def result_name(path: Path) -> str:
+    """Return a result's name without its ending."""
+    return path.name.removesuffix(SUFFIX)
 
 
 def find_result(folder: Path, manifest: RunManifest) -> Path:

@@ -31,6 +31,7 @@ SUFFIX = ".liverdx.zarr"
 """Of a result's folder."""
 
 _FORMAT = 1
+_DIGITS = 6
 
 
 class RunManifest(BaseModel):
@@ -129,6 +130,15 @@ class RunManifest(BaseModel):
     def stem(self) -> str:
         """What files about the slide begin with: its file name without the ending."""
         return Path(self.slide_name).stem.removesuffix(".ome")
+
+    def file_stem(self, *, pseudonymize: bool = False) -> str:
+        """Return what names of files about the result begin with.
+
+        Slide, model and variant; the model by name and by the start of its hash.
+        """
+        slide = self.pseudonym if pseudonymize else self.stem
+        model = f"{self.model_name}-{self.model_sha256[:_DIGITS]}"
+        return ".".join(part for part in (slide, model, self.variant) if part)
 
     @property
     def pseudonym(self) -> str:

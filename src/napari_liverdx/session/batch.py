@@ -27,7 +27,7 @@ from napari_liverdx.session.batch_slide import (
     slide_steps,
 )
 from napari_liverdx.session.run import loaded_model
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 
 __all__ = [
     "BatchEnded",
@@ -136,7 +136,7 @@ class BatchEnded:
 BatchEvent = BatchStarted | SlideChanged | BatchEnded
 
 
-def first_rows(slides: Sequence[ListedSlideFile]) -> tuple[CohortRow, ...]:
+def first_rows(slides: Sequence[SlideEntry]) -> tuple[CohortRow, ...]:
     """Rows of slides that wait, with their folders relative to what all of them share."""
     parents = [os.path.abspath(s.path.parent) for s in slides]
     try:

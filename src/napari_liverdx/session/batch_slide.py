@@ -32,7 +32,7 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.measure import Measurer
 from napari_liverdx.session.plan import plan_slide
 from napari_liverdx.session.run import Started, run
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 
@@ -69,7 +69,7 @@ class BatchRequest:
 
     Attributes
     ----------
-    slides : tuple of ListedSlideFile
+    slides : tuple of SlideEntry
         A µm/px given there counts instead of the file's own.
     model : str
         Name or path.
@@ -96,7 +96,7 @@ class BatchRequest:
         in the names of their files. Results keep theirs.
     """
 
-    slides: tuple[ListedSlideFile, ...]
+    slides: tuple[SlideEntry, ...]
     model: str
     out_folder: Path
     mpp: float | None = None
@@ -156,7 +156,7 @@ class SlideStep:
 
 
 def slide_steps(
-    tools: BatchTools, listed: ListedSlideFile, row: CohortRow, stop: threading.Event
+    tools: BatchTools, listed: SlideEntry, row: CohortRow, stop: threading.Event
 ) -> Generator[SlideStep, None, None]:
     """Analyse one slide; whatever goes wrong becomes its last step.
 
@@ -164,7 +164,7 @@ def slide_steps(
     ----------
     tools : BatchTools
         What the batch shares.
-    listed : ListedSlideFile
+    listed : SlideEntry
         The slide.
     row : CohortRow
         Its row, still without a result.
@@ -196,7 +196,7 @@ def slide_steps(
 
 
 def _steps(
-    tools: BatchTools, listed: ListedSlideFile, step: SlideStep, stop: threading.Event
+    tools: BatchTools, listed: SlideEntry, step: SlideStep, stop: threading.Event
 ) -> Generator[SlideStep, None, None]:
     yield (step := step.to(SlideState.DETECTING, "Looking for tissue…"))
     with _opened(tools.request, listed) as slide:
@@ -240,7 +240,7 @@ def _steps(
         yield _finished(tools, slide, store, step, resumed, failure)
 
 
-def _opened(request: BatchRequest, listed: ListedSlideFile) -> Slide:
+def _opened(request: BatchRequest, listed: SlideEntry) -> Slide:
     """The slide with its resolution: what a person said of it, of the file, or of all slides."""
     given = None if listed.mpp is None else Mpp.square(listed.mpp, "given by user")
     slide = open_slide(listed.path, mpp=given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from napari_liverdx.exports.registry import export
+from napari_liverdx.exports.registry import EXPORTS, export
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview, Slide
 
@@ -68,7 +68,7 @@ def write_export(
     ResultError
         If it cannot be written.
     """
-    wants_picture = name == "dicom" and slide is not None
-    overview = export_picture(store, slide) if wants_picture and slide is not None else None
+    wanted = name in EXPORTS and EXPORTS[name].wants_overview
+    overview = export_picture(store, slide) if wanted and slide is not None else None
     export(store, name, path, thresholds=thresholds, overview=overview, hide_name=hide_name)
     return path

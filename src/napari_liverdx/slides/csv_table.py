@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from napari_liverdx.core.errors import DataError
@@ -20,7 +20,9 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_table(
+    path: Path, columns: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
     """Rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
 
     Parameters
@@ -29,6 +31,8 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         File with a header line.
     columns : sequence of str
         Columns it must have.
+    aliases : mapping of str to str, optional
+        From an older name of a column to today's, under which it is returned.
 
     Returns
     -------
@@ -52,7 +56,16 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     except csv.Error as error:
         raise DataError(f"{path}: not a table in CSV form ({error})") from error
     names = [n.strip() for n in rows[0] if n is not None] if rows else []
+    older = {old: new for old, new in (aliases or {}).items() if old in names and new not in names}
+    names = [older.get(n, n) for n in names]
     missing = [c for c in columns if c not in names]
     if missing or not rows:
         raise DataError(f"{path}: empty, or column {', '.join(missing or columns)} is missing")
-    return [{k.strip(): (v or "").strip() for k, v in row.items() if k is not None} for row in rows]
+    return [
+        {
+            older.get(k.strip(), k.strip()): (v or "").strip()
+            for k, v in row.items()
+            if k is not None
+        }
+        for row in rows
+    ]

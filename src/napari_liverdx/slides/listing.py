@@ -1,56 +1,76 @@
-"""Which slides to work on: those of a folder, of a table, or one."""
+"""Which slides to work on, and what is said of them: those of a folder, of a table, or one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
+from napari_liverdx.slides.formats import is_slide_name, slide_suffixes
 
-__all__ = ["SLIDE_SUFFIXES", "ListedSlideFile", "find_slides"]
+__all__ = ["TABLE_SUFFIXES", "SlideEntry", "find_slides", "read_slide_table"]
 
-SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
-_TABLES = (".csv", ".tsv", ".txt")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_ALIASES = {"slide": "path"}
 
 
 @dataclass(frozen=True, slots=True)
-class ListedSlideFile:
-    """A slide's file, before anything is opened.
+class SlideEntry:
+    """A slide's file and what a list says of it, before anything is opened.
 
     Attributes
     ----------
     path : Path
     mpp : float or None
         Level-0 µm/px as a person states it; it then counts instead of what the file says.
+    group : str
+        Patient; empty if not stated, as all that follow.
+    label : str
+        Name of a slide class.
+    split : str
+        As written; see `napari_liverdx.training.data.base.split_name`.
+    source : str
+        Laboratory or scanner.
+    annotations : tuple of Path
+        GeoJSON files, or napari's shapes as ``NAME.CLASS.csv``.
     """
 
     path: Path
     mpp: float | None = None
+    group: str = ""
+    label: str = ""
+    split: str = ""
+    source: str = ""
+    annotations: tuple[Path, ...] = ()
 
 
 def find_slides(
-    source: Path, *, pattern: str = "*", recursive: bool = False
-) -> tuple[ListedSlideFile, ...]:
-    """The slides of a folder, of a table, or the one that is named; opens none of them.
+    source: Path,
+    *,
+    pattern: str = "*",
+    recursive: bool = False,
+    required: Sequence[str] = ("path",),
+) -> tuple[SlideEntry, ...]:
+    """Return the slides of a folder, of a table, or the one that is named; open none of them.
 
     Parameters
     ----------
     source : Path
-        A folder; a table (CSV) with a column ``path``, relative to the table, and where the files
-        state none a column ``mpp``; or a slide. A slide that a table names and that is not there
-        is listed all the same: it fails in its turn.
+        A folder; a table, see `read_slide_table`; or a slide.
     pattern : str
         File names in a folder must match it, for example ``"*.svs"``; upper and lower case count
         as the same.
     recursive : bool
         Look into folders within the folder too.
+    required : sequence of str
+        Columns a table must have.
 
     Returns
     -------
-    tuple of ListedSlideFile
+    tuple of SlideEntry
         In alphabetical order, or in that of the table; each file once.
 
     Raises
@@ -59,19 +79,88 @@ def find_slides(
         If there is no such file or folder, it holds no slide, or the table is none.
     """
     if source.is_dir():
-        found = [ListedSlideFile(p) for p in _files(source, recursive) if _matches(p, pattern)]
+        found = [SlideEntry(p) for p in _files(source, recursive) if _matches(p, pattern)]
         if not found:
             deeper = "" if recursive else ", or look into the folders within it (--recursive)"
             raise DataError(
                 f"{source}: no slide in this folder matches {pattern!r}; slides end in "
-                f"{', '.join(SLIDE_SUFFIXES)}. Choose another folder{deeper}"
+                f"{', '.join(slide_suffixes())}. Choose another folder{deeper}"
             )
         return tuple(found)
     if not is_file(source):
         raise DataError(f"{source}: no such file or folder; give a folder of slides or a table")
-    if source.suffix.lower() in _TABLES:
-        return _of_table(source)
-    return (ListedSlideFile(source),)
+    if source.suffix.lower() in TABLE_SUFFIXES:
+        return read_slide_table(source, required=required)
+    return (SlideEntry(source),)
+
+
+def read_slide_table(
+    table: Path,
+    *,
+    required: Sequence[str] = ("path",),
+    names: Mapping[str, str] | None = None,
+) -> tuple[SlideEntry, ...]:
+    """Read a table of slides: a CSV file with a column ``path``, of old also called ``slide``.
+
+    Where present, the columns mpp, group, label, split, source and annotation (one GeoJSON file,
+    or napari's shapes) are read too. Paths are relative to the table. A slide that is not there is
+    listed all the same: it fails in its turn. Entry ``i`` stands in line ``i + 2``.
+
+    Parameters
+    ----------
+    table : Path
+        The file.
+    required : sequence of str
+        Columns it must have.
+    names : mapping of str to str, optional
+        What the columns are called in this table, where that differs.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, lacks a column, names no slide or one twice, or a µm/px is no number.
+    """
+    called = dict(names or {})
+    rows = read_table(table, [called.get(c, c) for c in required], _ALIASES)
+    listed: dict[Path, SlideEntry] = {}
+    for line, row in enumerate(rows, 2):
+        entry = _entry(table, {c: row.get(called.get(c, c), "") for c in _COLUMNS}, line)
+        if entry.path in listed:
+            raise DataError(
+                f"{table}, line {line}: {entry.path.name} is named a second time; name each slide "
+                "once"
+            )
+        listed[entry.path] = entry
+    return tuple(listed.values())
+
+
+_COLUMNS = ("path", "mpp", "group", "label", "split", "source", "annotation")
+
+
+def _entry(table: Path, row: Mapping[str, str], line: int) -> SlideEntry:
+    where = f"{table}, line {line}"
+    if not row["path"]:
+        raise DataError(f"{where}: the path is empty; name a slide")
+    try:
+        path = table.parent / Path(row["path"]).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{where}: {row['path']}: {error}; check the path") from error
+    return SlideEntry(
+        path,
+        _number(row["mpp"], where),
+        row["group"],
+        row["label"],
+        row["split"],
+        row["source"],
+        (table.parent / row["annotation"],) if row["annotation"] else (),
+    )
+
+
+def _number(text: str, where: str) -> float | None:
+    try:
+        return float(text.replace(",", ".")) if text else None
+    except ValueError as error:
+        raise DataError(f"{where}: mpp {text!r} is not a number") from error
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
@@ -82,7 +171,7 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
     for path in inside:
         if path.name.startswith("."):
             continue
-        if path.suffix.lower() in SLIDE_SUFFIXES and is_file(path):
+        if is_slide_name(path) and is_file(path):
             yield path
         elif recursive and path.is_dir() and path.suffix != ".zarr" and not path.is_symlink():
             yield from _files(path, recursive)
@@ -90,23 +179,3 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
 
 def _matches(path: Path, pattern: str) -> bool:
     return fnmatch(path.name.lower(), pattern.lower())
-
-
-def _of_table(table: Path) -> tuple[ListedSlideFile, ...]:
-    listed: dict[Path, ListedSlideFile] = {}
-    for line, row in enumerate(read_table(table, ("path",)), 2):
-        where = f"{table}, line {line}"
-        if not row["path"]:
-            raise DataError(f"{where}: the path is empty; name a slide")
-        path = table.parent / Path(row["path"]).expanduser()
-        if path in listed:
-            raise DataError(f"{where}: {row['path']} is named a second time; name each slide once")
-        listed[path] = ListedSlideFile(path, _number(row.get("mpp", ""), where))
-    return tuple(listed.values())
-
-
-def _number(text: str, where: str) -> float | None:
-    try:
-        return float(text.replace(",", ".")) if text else None
-    except ValueError as error:
-        raise DataError(f"{where}: mpp {text!r} is not a number") from error

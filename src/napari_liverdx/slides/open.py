@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from pathlib import Path
 
+from napari_liverdx._registry import PluginWarning
 from napari_liverdx.core.errors import (
     LiverDxError,
     NotASlideError,
@@ -12,8 +14,9 @@ from napari_liverdx.core.errors import (
     existing_path,
 )
 from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.backend import SlideBackend
 from napari_liverdx.slides.cache import TileCache
-from napari_liverdx.slides.formats import FORMATS
+from napari_liverdx.slides.formats import FORMATS, SlideFormat, slide_titles
 from napari_liverdx.slides.slide import Slide
 
 __all__ = ["open_slide"]
@@ -27,8 +30,8 @@ def open_slide(
     Parameters
     ----------
     path : str or Path
-        A tiled or pyramidal TIFF (Aperio SVS, generic, OME-TIFF), or a PNG, JPEG or plain TIFF,
-        which becomes a slide of one level.
+        A file in one of the `FORMATS`: a tiled or pyramidal TIFF (Aperio SVS, generic, OME-TIFF),
+        a PNG, JPEG or plain TIFF, which becomes a slide of one level, or what other packages add.
     mpp : Mpp, optional
         Overrides what the file says.
     cache : TileCache, optional
@@ -54,8 +57,8 @@ def open_slide(
     if path.stat().st_size == 0:
         raise SlideReadError(f"{path}: the file is empty; copy it again from its source")
     try:
-        for kind in FORMATS:
-            backend = kind.open(path)
+        for name, kind in FORMATS.items():
+            backend = kind.open(path) if FORMATS.is_own(name) else _try_foreign(kind, path)
             if backend is not None:
                 return Slide(path, backend, mpp=mpp, cache=cache, open_again=open_slide)
     except (OSError, ValueError, OverflowError, struct.error) as error:
@@ -65,6 +68,20 @@ def open_slide(
             f"{path}: the file is damaged or cannot be read ({error}); copy it again from its "
             "source"
         ) from error
-    raise NotASlideError(
-        f"{path}: not an image this plugin reads; use SVS, tiled or OME-TIFF, PNG or JPEG"
-    )
+    raise NotASlideError(f"{path}: not an image this plugin reads; use {slide_titles()}")
+
+
+def _try_foreign(kind: SlideFormat, path: Path) -> SlideBackend | None:
+    """Return what another package's opener does; None, with a warning, where it breaks."""
+    try:
+        return kind.open(path)
+    except (LiverDxError, OSError):
+        raise
+    except Exception as error:  # noqa: BLE001 - other people's code may raise anything
+        warnings.warn(
+            f"{path}: the slide format {kind.title!r} failed ({type(error).__name__}: {error}) and "
+            "is passed over",
+            PluginWarning,
+            stacklevel=3,
+        )
+        return None

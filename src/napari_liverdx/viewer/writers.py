@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from napari_liverdx.core.errors import ResultError
+from napari_liverdx.exports.registry import EXPORTS
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import write_export
@@ -14,34 +16,21 @@ from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.layers.base import RESULT_KEY, SLIDE_KEY
 from napari_liverdx.viewer.preferences import preferences
 
-__all__ = ["save_csv", "save_dicom", "save_geojson", "save_ome_tiff", "save_ome_zarr"]
+__all__ = ["save"]
 
 LayerTuples = Iterable[tuple[Any, dict[str, Any], str]]
 
 
-def save_geojson(path: str, layers: LayerTuples) -> list[str]:
-    """Regions and tiles as GeoJSON for QuPath; see `save`."""
-    return save("geojson", path, layers)
+def __getattr__(name: str) -> Callable[[str, LayerTuples], list[str]]:
+    """Return ``save_NAME``, which `save` s in the export of that name, ``-`` spelled ``_``.
 
-
-def save_csv(path: str, layers: LayerTuples) -> list[str]:
-    """The table of tiles; see `save`."""
-    return save("csv", path, layers)
-
-
-def save_ome_tiff(path: str, layers: LayerTuples) -> list[str]:
-    """The probabilities as OME-TIFF; see `save`."""
-    return save("ome-tiff", path, layers)
-
-
-def save_ome_zarr(path: str, layers: LayerTuples) -> list[str]:
-    """The probabilities and called classes as OME-Zarr; see `save`."""
-    return save("ome-zarr", path, layers)
-
-
-def save_dicom(path: str, layers: LayerTuples) -> list[str]:
-    """DICOM Segmentation and Parametric Map; see `save`."""
-    return save("dicom", path, layers)
+    The manifest names them, one for each export.
+    """
+    if name.startswith("save_"):
+        for export in EXPORTS:
+            if name == f"save_{export.replace('-', '_')}":
+                return partial(save, export)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def save(name: str, path: str, layers: LayerTuples) -> list[str]:
@@ -53,7 +42,7 @@ def save(name: str, path: str, layers: LayerTuples) -> list[str]:
     Parameters
     ----------
     name : str
-        Key of `io.exports.EXPORTS`.
+        Key of `napari_liverdx.exports.registry.EXPORTS`.
     path : str
         File or folder to write.
     layers : iterable of (data, attributes, type)

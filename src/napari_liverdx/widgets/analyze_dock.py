@@ -34,6 +34,7 @@ from napari_liverdx.widgets.pages.explain_page import ExplainPage
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from napari_liverdx.widgets.pages.measure_page import MeasurePage
 from napari_liverdx.widgets.pages.review_page import ReviewPage
+from napari_liverdx.widgets.parts.file_filter import slide_filter
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["LiverDxDock"]
 
 _PAGES: tuple[type[Tab], ...] = (ReviewPage, MeasurePage, ExplainPage, FinetunePage, ComparePage)
-_SLIDES = "Slides (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp);;All files (*)"
 _MODELS = "Models (*.safetensors);;All files (*)"
 
 
@@ -202,7 +202,7 @@ class LiverDxDock(ReleasableDock):
     # -- intentions that need a dialog --
 
     def _ask_slide(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", _SLIDES)
+        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", slide_filter())
         if path:
             self.controller.open_path(Path(path))
 

@@ -12,12 +12,14 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton
 
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.batch_slide import SlideState
+from napari_liverdx.slides.listing import TABLE_SUFFIXES
 from napari_liverdx.viewer.preferences import Preferences, preferences
 from napari_liverdx.widgets.batch.batch_controller import BatchController
 from napari_liverdx.widgets.batch.model import BatchModel
 from napari_liverdx.widgets.batch.settings import BatchSettings, folder_for_results
 from napari_liverdx.widgets.batch.table import BatchTable
 from napari_liverdx.widgets.batch_result import open_result, share_place
+from napari_liverdx.widgets.parts.file_filter import slide_filter
 from napari_liverdx.widgets.parts.notice import NOTICE
 from napari_liverdx.widgets.parts.panel import (
     Panel,
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchDock"]
 
-_SLIDES = (
-    "Slides and lists (*.svs *.tif *.tiff *.png *.jpg *.jpeg *.bmp *.csv *.tsv);;All files (*)"
-)
 _MODELS = "Models (*.safetensors);;All files (*)"
 
 
@@ -143,7 +142,8 @@ class BatchDock(ReleasableDock):
     # -- intentions that need a dialog --
 
     def _ask_slides(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Add slides", "", _SLIDES)
+        offered = slide_filter("Slides and lists", TABLE_SUFFIXES)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add slides", "", offered)
         self.add_paths([Path(p) for p in paths])
 
     def _ask_slide_folder(self) -> None:

@@ -1,4 +1,4 @@
-"""timm, imported so that it does not bring down a process that draws with Mesa.
+"""timm, imported so that it does not bring down a process that draws with Mesa; its encoders.
 
 timm imports torchvision, which imports Triton, which carries its own LLVM. Mesa's software and
 AMD drivers load another LLVM into the global symbol scope, and if they came first, as they do in
@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["timm"]
+import torch
+from torch import Tensor, nn
+
+__all__ = ["grid_shape", "timm"]
 
 
 @contextmanager
@@ -31,3 +34,15 @@ def _own_symbols_first() -> Iterator[None]:
 
 with _own_symbols_first():
     import timm
+
+
+@torch.no_grad()
+def grid_shape(
+    features: Callable[[Tensor], Tensor], encoder: nn.Module, size: int
+) -> tuple[int, int]:
+    """Return channels and side of the grid of features for a square input of ``size`` pixels."""
+    training = encoder.training
+    encoder.eval()
+    grid = features(torch.zeros(1, 3, size, size))
+    encoder.train(training)
+    return int(grid.shape[1]), int(grid.shape[2])

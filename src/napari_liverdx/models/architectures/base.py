@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["TileModel", "TileOutput"]
+__all__ = ["CamLayer", "TileModel", "TileOutput"]
 
 
 class TileOutput(NamedTuple):
@@ -34,8 +35,36 @@ class TileOutput(NamedTuple):
     attribute_scores: Tensor | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CamLayer:
+    """A place in a network where Grad-CAM looks.
+
+    Attributes
+    ----------
+    name : str
+        Of the module, as the network names it.
+    module : Module
+    of_input : bool
+        Whether the map is what the module takes in, not what it gives.
+    search : bool
+        Whether the map is that of the last module within this one that gives a map.
+    """
+
+    name: str
+    module: nn.Module
+    of_input: bool = False
+    search: bool = False
+
+    def __str__(self) -> str:
+        return f"map at the {'input' if self.of_input else 'output'} of {self.name}"
+
+
 class TileModel(nn.Module, ABC):
     """A classifier of RGB tiles; normalization happens inside.
+
+    A model says more of itself by methods that are optional: `features` and `heads` where its
+    encoder can run apart from what follows, `cam_targets` where the last feature map is not what
+    explains it best.
 
     Attributes
     ----------
@@ -114,3 +143,26 @@ class TileModel(nn.Module, ABC):
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters that come from pre-training; none by default."""
         return []
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there are `features` and `heads`, of which `classify` is made."""
+        own = type(self)
+        return own.features is not TileModel.features and own.heads is not TileModel.heads
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the encoder makes of normalised input, shape (n, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} has no features apart from its heads")
+
+    def heads(self, features: Tensor) -> TileOutput:
+        """Return scores from `features`."""
+        raise NotImplementedError(f"{type(self).__name__} has no heads apart from its features")
+
+    def cam_targets(self) -> list[CamLayer]:
+        """Return where Grad-CAM looks; several maps are averaged.
+
+        By default the last map in the encoder, or in the whole network where there is none.
+        """
+        encoder = getattr(self, "encoder", None)
+        name, module = ("", self) if encoder is None else ("encoder", encoder)
+        return [CamLayer(name, module, search=True)]

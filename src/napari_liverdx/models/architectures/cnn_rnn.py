@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
 
-from napari_liverdx.models.architectures._timm import timm
-from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.models.architectures._timm import grid_shape, timm
+from napari_liverdx.models.architectures.attention_pool import AttentionPool
+from napari_liverdx.models.architectures.base import CamLayer, TileModel, TileOutput
 from napari_liverdx.models.architectures.recurrent_grid import RecurrentContext
 
-__all__ = ["AttentionPool", "CnnRnnClassifier"]
-
+__all__ = ["CnnRnnClassifier"]
 
 _WIDEST = 4096
-
-
-class AttentionPool(nn.Module):
-    """Gated attention pooling of a grid to one vector (Ilse et al. 2018, arXiv:1802.04712)."""
-
-    def __init__(self, channels: int, hidden: int = 64) -> None:
-        super().__init__()
-        self.value = nn.Conv2d(channels, hidden, 1)
-        self.gate = nn.Conv2d(channels, hidden, 1)
-        self.score = nn.Conv2d(hidden, 1, 1)
-
-    def weights(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each cell counts, shape (n, rows, columns); sums to 1 over cells in ``mask``."""
-        score = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())[:, 0]
-        if mask is not None:
-            score = score.masked_fill(~mask, float("-inf"))
-        return score.flatten(1).softmax(dim=1).view_as(score)
-
-    def forward(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Pool ``grid``, shape (n, channels, rows, columns), to (n, channels)."""
-        weight = self.weights(grid, mask).flatten(1)[:, None]
-        return (grid.flatten(2) * weight).sum(dim=2)
 
 
 class CnnRnnClassifier(TileModel):
@@ -123,18 +99,10 @@ class CnnRnnClassifier(TileModel):
         """Classify normalised input, shape (n, 3, h, w); scores are logits."""
         return self.heads(self.features(x))
 
+    def cam_targets(self) -> list[CamLayer]:
+        """Return the map at the projection, with the finer features that were joined to it."""
+        return [CamLayer("project", self.project, of_input=True)]
+
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters of the encoder."""
         return list(self.encoder.parameters())
-
-
-@torch.no_grad()
-def grid_shape(
-    features: Callable[[Tensor], Tensor], encoder: nn.Module, size: int
-) -> tuple[int, int]:
-    """Channels and side of the grid of features for a square input of ``size`` pixels."""
-    training = encoder.training
-    encoder.eval()
-    grid = features(torch.zeros(1, 3, size, size))
-    encoder.train(training)
-    return int(grid.shape[1]), int(grid.shape[2])

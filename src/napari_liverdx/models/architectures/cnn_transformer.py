@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from napari_liverdx.models.architectures._timm import timm
-from napari_liverdx.models.architectures.base import TileModel, TileOutput
-from napari_liverdx.models.architectures.cnn_rnn import grid_shape
+from napari_liverdx.models.architectures._timm import grid_shape, timm
+from napari_liverdx.models.architectures.base import CamLayer, TileModel, TileOutput
 
 __all__ = ["CnnTransformer"]
 
@@ -84,6 +83,10 @@ class CnnTransformer(TileModel):
         embedding, regions = tokens[:, 0], self.dropout(tokens[:, 1:])
         subtiles = self.cell_head(regions).mT.unflatten(2, (self.side, self.side))
         return TileOutput(self.tile_head(self.dropout(embedding)), embedding, subtiles)
+
+    def cam_targets(self) -> list[CamLayer]:
+        """Return the map that becomes the tokens."""
+        return [CamLayer("project", self.project, of_input=True)]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters of the encoder."""

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from napari_liverdx.models.architectures.base import TileModel, TileOutput
+from napari_liverdx.models.architectures.base import CamLayer, TileModel, TileOutput
 
 __all__ = ["LiverNet", "LiverNetEnsemble"]
 
@@ -226,3 +226,7 @@ class LiverNetEnsemble(TileModel):
         outputs = [cast("LiverNet", member).classify(x) for member in self.members]
         scores = torch.stack([output.scores for output in outputs]).mean(dim=0)
         return TileOutput(scores, torch.cat([output.embedding for output in outputs], dim=1))
+
+    def cam_targets(self) -> list[CamLayer]:
+        """Return the last map of each member."""
+        return [CamLayer(f"members.{i}", m, search=True) for i, m in enumerate(self.members)]

@@ -1,4 +1,4 @@
-"""Architectures by name."""
+"""Architectures by name. A new one is one module and one line here."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from napari_liverdx._registry import Registry
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.architectures.base import TileModel
 
-__all__ = ["ARCHITECTURES", "build_model", "register_architecture"]
+__all__ = ["ARCHITECTURES", "build_model"]
 
-ARCHITECTURES: dict[str, Callable[..., TileModel]] = {}
+_HERE = "napari_liverdx.models.architectures"
+
+ARCHITECTURES: Registry[Callable[..., TileModel]] = Registry(
+    "napari_liverdx.architectures",
+    Callable,  # type: ignore[arg-type]  # isinstance takes it
+    {
+        "cnn-rnn": f"{_HERE}.cnn_rnn:CnnRnnClassifier",
+        "cnn": f"{_HERE}.timm_classifier:TimmClassifier",
+        "rnn-subtiles": f"{_HERE}.subtile_rnn:SubtileRnn",
+        "livernet": f"{_HERE}.livernet:LiverNet",
+        "livernet-ensemble": f"{_HERE}.livernet:LiverNetEnsemble",
+        "se-resnet": f"{_HERE}.timm_classifier:se_resnet",
+        "sk-resnet": f"{_HERE}.timm_classifier:sk_resnet",
+        "cbam-resnet": f"{_HERE}.timm_classifier:cbam_resnet",
+        "inception-v3": f"{_HERE}.timm_classifier:inception_v3",
+        "densenet-121": f"{_HERE}.timm_classifier:densenet",
+        "cnn-transformer": f"{_HERE}.cnn_transformer:CnnTransformer",
+        "frozen-mlp": f"{_HERE}.frozen_mlp:FrozenEncoderMlp",
+    },
+)
+"""What makes a network, by the name that model files state: a class or a function that takes the
+number of classes, and the arguments that the file states by name."""
+
 # Arguments whose names in model files and recipes are older than those of today.
 _STORED_ARGUMENTS = {"cells": "subtiles"}
-
-
-def register_architecture(
-    name: str,
-) -> Callable[[Callable[..., TileModel]], Callable[..., TileModel]]:
-    """Make the decorated factory available to model files under ``name``."""
-
-    def register(factory: Callable[..., TileModel]) -> Callable[..., TileModel]:
-        ARCHITECTURES[name] = factory
-        return factory
-
-    return register
 
 
 def build_model(
@@ -66,28 +77,3 @@ def build_model(
     told = {first.get(k, k): v for k, v in arguments.items()}
     network.made_of = {"architecture": architecture, "classes": n_classes, "arguments": told}
     return network
-
-
-def _register_all() -> None:
-    from napari_liverdx.models.architectures import timm_classifier
-    from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
-    from napari_liverdx.models.architectures.cnn_transformer import CnnTransformer
-    from napari_liverdx.models.architectures.frozen_mlp import FrozenEncoderMlp
-    from napari_liverdx.models.architectures.livernet import LiverNet, LiverNetEnsemble
-    from napari_liverdx.models.architectures.subtile_rnn import SubtileRnn
-
-    register_architecture("cnn-rnn")(CnnRnnClassifier)
-    register_architecture("cnn")(timm_classifier.TimmClassifier)
-    register_architecture("rnn-subtiles")(SubtileRnn)
-    register_architecture("livernet")(LiverNet)
-    register_architecture("livernet-ensemble")(LiverNetEnsemble)
-    register_architecture("se-resnet")(timm_classifier.se_resnet)
-    register_architecture("sk-resnet")(timm_classifier.sk_resnet)
-    register_architecture("cbam-resnet")(timm_classifier.cbam_resnet)
-    register_architecture("inception-v3")(timm_classifier.inception_v3)
-    register_architecture("densenet-121")(timm_classifier.densenet)
-    register_architecture("cnn-transformer")(CnnTransformer)
-    register_architecture("frozen-mlp")(FrozenEncoderMlp)
-
-
-_register_all()

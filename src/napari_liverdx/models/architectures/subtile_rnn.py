@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_unshuffle
 
+from napari_liverdx.models.architectures.attention_pool import AttentionPool
 from napari_liverdx.models.architectures.base import TileModel, TileOutput
-from napari_liverdx.models.architectures.cnn_rnn import AttentionPool
 from napari_liverdx.models.architectures.recurrent_grid import RecurrentContext
 
 __all__ = ["SubtileRnn"]

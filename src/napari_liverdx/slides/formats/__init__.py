@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_liverdx._registry import Registry
 from napari_liverdx.slides.backend import SlideBackend
 from napari_liverdx.slides.formats.image import open_image
 from napari_liverdx.slides.formats.tiff import open_tiff
 
-__all__ = ["FORMATS", "SlideFormat", "slide_suffixes"]
+__all__ = ["FORMATS", "SlideFormat", "is_slide_name", "slide_suffixes", "slide_titles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class SlideFormat:
     Attributes
     ----------
     name : str
+        Its key in `FORMATS`.
+    title : str
         For people.
     suffixes : tuple of str
         Endings of such files, with their dot, in lower case.
@@ -28,17 +31,35 @@ class SlideFormat:
     """
 
     name: str
+    title: str
     suffixes: tuple[str, ...]
     open: Callable[[Path], SlideBackend | None]
 
 
-FORMATS: list[SlideFormat] = [
-    SlideFormat("Tiled TIFF", (".svs", ".tif", ".tiff"), open_tiff),
-    SlideFormat("Image", (".png", ".jpg", ".jpeg", ".bmp"), open_image),
-]
-"""The formats, in the order in which they are tried."""
+FORMATS: Registry[SlideFormat] = Registry(
+    "napari_liverdx.slide_formats",
+    SlideFormat,
+    {
+        f.name: f
+        for f in (
+            SlideFormat("tiff", "SVS, tiled or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
+            SlideFormat("image", "PNG, JPEG or BMP", (".png", ".jpg", ".jpeg", ".bmp"), open_image),
+        )
+    },
+)
+"""The formats by name, in the order in which they are tried."""
 
 
 def slide_suffixes() -> tuple[str, ...]:
     """Return the endings of all formats, each once."""
-    return tuple(dict.fromkeys(s for kind in FORMATS for s in kind.suffixes))
+    return tuple(dict.fromkeys(s for kind in FORMATS.values() for s in kind.suffixes))
+
+
+def slide_titles() -> str:
+    """Return what people call the formats, in one line."""
+    return ", ".join(kind.title for kind in FORMATS.values())
+
+
+def is_slide_name(path: Path) -> bool:
+    """Whether a file's name ends as a slide's does."""
+    return path.name.lower().endswith(slide_suffixes())

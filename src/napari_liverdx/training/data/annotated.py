@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,17 @@ from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.annotations import Annotations, Units, read_geojson, read_shapes_csv
 from napari_liverdx.slides.cache import TileCache
-from napari_liverdx.slides.csv_table import is_file, read_table
+from napari_liverdx.slides.csv_table import is_file
+from napari_liverdx.slides.formats import is_slide_name
+from napari_liverdx.slides.listing import SlideEntry, read_slide_table
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.training.data.base import class_order, matched, split_name
-from napari_liverdx.training.data.table import column_names
+from napari_liverdx.training.data.base import class_order, column_names, matched, split_name
 
 __all__ = [
     "AnnotatedSlide",
-    "ListedSlide",
     "TileRule",
-    "listed_slides",
+    "annotated_entries",
     "open_annotated",
     "tiles_in_regions",
 ]
@@ -50,28 +50,6 @@ class TileRule(BaseModel):
 
     min_share: float = Field(default=0.5, gt=0, le=1)
     max_conflict: float = Field(default=0.1, ge=0, lt=1)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedSlide:
-    """A slide and what is said of it, before anything is opened.
-
-    Attributes
-    ----------
-    path : Path
-    annotations : tuple of (Path, str)
-        Files and, for napari's shapes, the class in the file's name; empty for GeoJSON.
-    group, source, split : str
-    mpp : float or None
-        Level-0 resolution as the table states it.
-    """
-
-    path: Path
-    annotations: tuple[tuple[Path, str], ...]
-    group: str
-    source: str
-    split: str = ""
-    mpp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,18 +90,18 @@ class AnnotatedSlide:
         return best
 
 
-def listed_slides(
+def annotated_entries(
     source: Path,
     columns: Mapping[str, str] | None = None,
     group_pattern: str | None = None,
     source_pattern: str | None = None,
-) -> list[ListedSlide]:
-    """The slides of a folder or table with their annotations; opens none of them.
+) -> list[SlideEntry]:
+    """Return the slides of a folder or table with their annotations; open none of them.
 
     Beside ``NAME.svs`` stands ``NAME.geojson`` or ``NAME.svs.geojson`` (QuPath), or one
-    ``NAME.CLASS.csv`` for each class (napari Shapes layers). In a table, columns path and, where
-    present, annotation (one GeoJSON file; found beside the slide otherwise), group, split, source
-    and mpp; paths are relative to the table.
+    ``NAME.CLASS.csv`` for each class (napari Shapes layers). A table is as `read_slide_table` says;
+    what it does not tell of group, source and annotation is taken from the file's name and from
+    beside it.
 
     Raises
     ------
@@ -131,34 +109,26 @@ def listed_slides(
         If nothing is found, a file is missing, or it is not clear what belongs together.
     """
     if source.is_dir() and not is_file(source / _LIST):
-        rows = [{"path": name} for name in _slides_beside_annotations(source)]
-        table, called = source / _LIST, {c: c for c in _COLUMNS}
+        table = source / _LIST
+        entries: Sequence[SlideEntry] = [
+            SlideEntry(source / name) for name in _slides_beside_annotations(source)
+        ]
     else:
         table = source / _LIST if source.is_dir() else source
-        called = column_names(columns, _COLUMNS)
-        rows = read_table(table, (called["path"],))
+        entries = read_slide_table(table, names=column_names(columns, _COLUMNS))
     listed = []
-    for line, row in enumerate(rows, 2):
-        value = {name: row.get(column, "") for name, column in called.items()}
-        path = table.parent / value["path"]
-        if not value["path"] or not _exists(path):
-            raise DataError(f"{table}, line {line}: there is no slide {path}")
-        if value["annotation"]:
-            given = table.parent / value["annotation"]
-            name = given.stem.rpartition(".")[2] if given.suffix.lower() == ".csv" else ""
-            annotations: tuple[tuple[Path, str], ...] = ((given, name),)
-        else:
-            annotations = _annotations_of(path)
-        group = matched(path.name, group_pattern, "group_pattern", path)
-        lab = matched(path.name, source_pattern, "source_pattern", path)
+    for line, entry in enumerate(entries, 2):
+        if not _exists(entry.path):
+            raise DataError(f"{table}, line {line}: there is no slide {entry.path}")
+        group = matched(entry.path.name, group_pattern, "group_pattern", entry.path)
+        lab = matched(entry.path.name, source_pattern, "source_pattern", entry.path)
         listed.append(
-            ListedSlide(
-                path,
-                annotations,
-                value["group"] or "-".join(group) or path.name,
-                value["source"] or "-".join(lab) or table.parent.name,
-                split_name(value["split"], f"{table}, line {line}"),
-                _number(value["mpp"], f"{table}, line {line}"),
+            replace(
+                entry,
+                group=entry.group or "-".join(group) or entry.path.name,
+                split=split_name(entry.split, f"{table}, line {line}"),
+                source=entry.source or "-".join(lab) or table.parent.name,
+                annotations=entry.annotations or _annotations_of(entry.path),
             )
         )
     return listed
@@ -171,34 +141,27 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _number(text: str, where: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise DataError(f"{where}: mpp {text!r} is not a number") from error
-
-
 def _stems(slide: Path) -> tuple[str, ...]:
     """What the name of a slide's annotation may begin with, longest first."""
     return tuple(dict.fromkeys((slide.name, slide.stem, slide.stem.removesuffix(".ome"))))
 
 
-def _annotations_of(slide: Path) -> tuple[tuple[Path, str], ...]:
-    found: dict[Path, str] = {}
+def _annotations_of(slide: Path) -> tuple[Path, ...]:
+    found: dict[Path, None] = {}
     for stem in _stems(slide):
         geojson = slide.with_name(f"{stem}.geojson")
         if is_file(geojson):
-            found.setdefault(geojson, "")
+            found.setdefault(geojson)
         for path in sorted(slide.parent.glob("*.csv")):
             name = path.name[len(stem) + 1 : -len(".csv")]
             if path.name.startswith(f"{stem}.") and name and "." not in name:
-                found.setdefault(path, name)
+                found.setdefault(path)
     if not found:
         raise DataError(
             f"{slide}: no annotation beside it; export it from QuPath as {slide.stem}.geojson, or "
             f"save napari's Shapes layers as {slide.stem}.CLASS.csv"
         )
-    return tuple(found.items())
+    return tuple(found)
 
 
 def _slides_beside_annotations(folder: Path) -> list[str]:
@@ -206,7 +169,7 @@ def _slides_beside_annotations(folder: Path) -> list[str]:
     marks = [p for p in files if p.suffix.lower() in _ANNOTATIONS]
     slides: list[str] = []
     for path in files:
-        if path in marks or path.is_dir():
+        if path in marks or path.is_dir() or not is_slide_name(path):
             continue
         mine = [
             m
@@ -232,7 +195,7 @@ def _slides_beside_annotations(folder: Path) -> list[str]:
 
 
 def open_annotated(
-    listed: Sequence[ListedSlide],
+    listed: Sequence[SlideEntry],
     source: Path,
     classes: Sequence[str],
     labels: Mapping[str, str] | None,
@@ -255,7 +218,7 @@ def open_annotated(
     DataError
         If an annotation is broken, a class unknown or a resolution missing.
     """
-    opened: list[tuple[ListedSlide, Mpp | None, TileGrid, list[Region]]] = []
+    opened: list[tuple[SlideEntry, Mpp | None, TileGrid, list[Region]]] = []
     notes: list[str] = []
     for item in listed:
         given = None if item.mpp is None else _mpp(item.mpp, "slide table", item.path)
@@ -272,8 +235,8 @@ def open_annotated(
                 raise DataError(f"{item.path}: the slide states no resolution")
             grid = plan_grid(slide.levels, resolution, model_mpp=mpp, tile_size=tile_size)
         regions: list[Region] = []
-        for path, name in item.annotations:
-            found = _read(path, name, units, resolution)
+        for path in item.annotations:
+            found = _read(path, units, resolution)
             regions += found.regions
             if found.skipped:
                 notes.append(
@@ -306,9 +269,10 @@ def _mpp(value: float, source: str, path: Path) -> Mpp:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read(path: Path, name: str, units: Units, mpp: Mpp) -> Annotations:
+def _read(path: Path, units: Units, mpp: Mpp) -> Annotations:
+    """Return what a file holds; napari's shapes are of the class in the file's name."""
     if path.suffix.lower() == ".csv":
-        return read_shapes_csv(path, name, units=units, mpp=mpp)
+        return read_shapes_csv(path, path.stem.rpartition(".")[2], units=units, mpp=mpp)
     return read_geojson(path)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Example",
     "TileDataset",
     "class_order",
+    "column_names",
     "matched",
     "read_rgb",
     "split_name",
@@ -165,6 +166,20 @@ def class_order(
             f"under [data.labels], as {unknown[0]!r} = {order[0]!r}, or = '' to leave it out"
         )
     return order, {k: order.index(v) if v else None for k, v in meant.items()}
+
+
+def column_names(columns: Mapping[str, str] | None, allowed: Sequence[str]) -> dict[str, str]:
+    """Return what each column is called in a table: its own name unless ``columns`` says otherwise.
+
+    Raises
+    ------
+    DataError
+        If ``columns`` names something no table has.
+    """
+    unknown = set(columns or {}) - set(allowed)
+    if unknown:
+        raise DataError(f"[data.columns]: {min(unknown)!r} is unknown; use {', '.join(allowed)}")
+    return {name: (columns or {}).get(name, name) for name in allowed}
 
 
 def matched(name: str, pattern: str | None, what: str, where: Path | str) -> tuple[str, ...]:

@@ -2,27 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from napari_liverdx._registry import Registry
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations import Units
 from napari_liverdx.slides.csv_table import is_file
-from napari_liverdx.training.data._all import (
-    FatMaskDataset,
-    FolderDataset,
-    SlideDataset,
-    TableDataset,
-    TileDataset,
-)
 from napari_liverdx.training.data.annotated import TileRule
+from napari_liverdx.training.data.base import TileDataset
 
-__all__ = ["DataConfig", "DataKind", "guess_kind"]
+__all__ = ["LAYOUTS", "DataConfig", "DataLayout", "DataRequest", "guess_kind"]
 
-DataKind = Literal["masks", "folders", "table", "slides"]
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """What is wanted of data, beside what a recipe says of their form.
+
+    Attributes
+    ----------
+    source : Path
+        A folder or a file.
+    class_names : tuple of str
+        Names of the classes in order; empty to take them from the data.
+    mpp, tile_size : float and int, or None
+        Resolution and side of the tiles, for data that are cut to them.
+    attributes : tuple of str
+        Yes-or-no properties beside the class.
+    """
+
+    source: Path
+    class_names: tuple[str, ...]
+    mpp: float | None = None
+    tile_size: int | None = None
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DataLayout:
+    """A way to lay out training data.
+
+    Attributes
+    ----------
+    name : str
+        Its key in `LAYOUTS`.
+    open : callable
+        Takes the `DataConfig` of a recipe and the request; returns the data.
+    fits : callable
+        Takes a file or folder; returns from 0 to 1 how surely it holds such data.
+    has_attributes : bool
+        Whether it can tell yes-or-no properties beside the class.
+    """
+
+    name: str
+    open: Callable[[DataConfig, DataRequest], TileDataset]
+    fits: Callable[[Path], float]
+    has_attributes: bool = False
+
+
+_HERE = "napari_liverdx.training.data"
+
+LAYOUTS: Registry[DataLayout] = Registry(
+    "napari_liverdx.data_layouts",
+    DataLayout,
+    {
+        "masks": f"{_HERE}.masks:LAYOUT",
+        "folders": f"{_HERE}.folders:LAYOUT",
+        "table": f"{_HERE}.table:LAYOUT",
+        "slides": f"{_HERE}.slides:LAYOUT",
+    },
+)
+"""The layouts by the name that recipes state. A new one is one module and one line here."""
 
 
 class DataConfig(BaseModel):
@@ -30,8 +84,10 @@ class DataConfig(BaseModel):
 
     Attributes
     ----------
-    kind : {"masks", "folders", "table", "slides"}
-        See `FatMaskDataset`, `FolderDataset`, `TableDataset` and `SlideDataset`.
+    kind : str
+        Key of `LAYOUTS`: "masks", "folders", "table", "slides" or what other packages add; see
+        `FatMaskDataset`, `FolderDataset`, `TableDataset` and
+        `SlideDataset`.
     train_sources, second_sources : tuple of str
         Sources to train on, and to test on only; all and none by default.
     group_pattern : str, optional
@@ -59,7 +115,7 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: DataKind = "masks"
+    kind: str = "masks"
     train_sources: tuple[str, ...] = ()
     second_sources: tuple[str, ...] = ()
     group_pattern: str | None = None
@@ -72,6 +128,13 @@ class DataConfig(BaseModel):
     tiles: TileRule = TileRule()
     units: Units = "px"
     val_folds: int = Field(default=6, ge=2)
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in LAYOUTS:
+            raise ValueError(f"{kind!r} is none of {', '.join(LAYOUTS)}")
+        return kind
 
     def samples(
         self,
@@ -100,64 +163,31 @@ class DataConfig(BaseModel):
         DataError
             If it is not in the stated form.
         """
-        if attributes and self.kind != "table":
+        layout = LAYOUTS[self.kind]
+        if attributes and not layout.has_attributes:
+            able = [name for name, other in LAYOUTS.items() if other.has_attributes]
             raise DataError(
                 f"properties beside the class ({', '.join(attributes)}) must stand in a table; use "
-                'kind = "table"'
+                f"kind = {' or '.join(json.dumps(name) for name in able)}"
             )
-        patterns = {"group_pattern": self.group_pattern, "source_pattern": self.source_pattern}
-        if self.kind == "masks":
-            return FatMaskDataset(source)
-        if self.kind == "folders":
-            return FolderDataset(
-                source,
-                class_names,
-                **patterns,
-                group_blocks=self.group_blocks,
-                labels=self.labels,
-                leave_out=self.leave_out,
-            )
-        if self.kind == "table":
-            return TableDataset(
-                source,
-                class_names,
-                **patterns,
-                group_blocks=self.group_blocks,
-                labels=self.labels,
-                columns=self.columns,
-                attributes=attributes,
-            )
-        if mpp is None or tile_size is None:
-            raise DataError("tiles of slides need a resolution (mpp) and a tile size")
-        return SlideDataset(
-            source,
-            class_names,
-            mpp=mpp,
-            tile_size=tile_size,
-            **patterns,
-            labels=self.labels,
-            columns=self.columns,
-            slide_mpp=self.slide_mpp,
-            rule=self.tiles,
-            units=self.units,
-        )
+        request = DataRequest(source, tuple(class_names), mpp, tile_size, tuple(attributes))
+        return layout.open(self, request)
 
 
-def guess_kind(source: Path) -> DataKind:
-    """What the data in a folder or file most likely are.
+def guess_kind(source: Path) -> str:
+    """Return the key in `LAYOUTS` of what the data in a folder or file most likely are.
 
     Raises
     ------
     DataError
-        If there is nothing.
+        If there is nothing, or no layout knows it.
     """
-    if is_file(source):
-        return "slides" if source.name == "slides.csv" else "table"
-    if not source.is_dir():
+    if not is_file(source) and not source.is_dir():
         raise DataError(f"{source}: no such folder or file; give the data to look at")
-    if is_file(source / "tiles.csv"):
-        return "masks" if (source / "masks").is_dir() else "table"
-    annotated = is_file(source / "slides.csv") or any(
-        p.suffix.lower() in (".geojson", ".csv") for p in source.iterdir()
-    )
-    return "slides" if annotated else "folders"
+    fits = {name: layout.fits(source) for name, layout in LAYOUTS.items()}
+    best = max(fits, key=lambda name: fits[name])
+    if fits[best] <= 0:
+        raise DataError(
+            f"{source}: neither of {', '.join(LAYOUTS)}; say in the recipe's [data] what it is"
+        )
+    return best

@@ -20,8 +20,9 @@ from napari_liverdx.training.data.base import (
     read_rgb,
     split_name,
 )
+from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 
-__all__ = ["FolderDataset", "ImageDataset", "group_of"]
+__all__ = ["LAYOUT", "FolderDataset", "ImageDataset", "group_of"]
 
 
 class ImageDataset(TileDataset):
@@ -205,3 +206,22 @@ def group_of(path: Path, label: str, pattern: str | None, blocks: int | None) ->
             f"{parts[-1]!r}"
         ) from error
     return "-".join((label, *parts[:-1], f"block{block}"))
+
+
+def _open(config: DataConfig, request: DataRequest) -> FolderDataset:
+    return FolderDataset(
+        request.source,
+        request.class_names,
+        group_pattern=config.group_pattern,
+        source_pattern=config.source_pattern,
+        group_blocks=config.group_blocks,
+        labels=config.labels,
+        leave_out=config.leave_out,
+    )
+
+
+def _fits(source: Path) -> float:
+    return 0.1 if source.is_dir() else 0
+
+
+LAYOUT = DataLayout("folders", _open, _fits)

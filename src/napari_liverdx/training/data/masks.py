@@ -14,8 +14,9 @@ from scipy import ndimage
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
 from napari_liverdx.training.data.base import IMAGES, Example, TileDataset, read_rgb, split_name
+from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 
-__all__ = ["FatMaskDataset", "LabelRule", "blank_pixels"]
+__all__ = ["LAYOUT", "FatMaskDataset", "LabelRule", "blank_pixels"]
 
 _NARROWEST_BLANK = 40
 
@@ -227,3 +228,14 @@ def _read_mask(path: Path) -> NDArray[np.bool_]:
             return np.asarray(image.convert("L")) > 0
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: the mask is damaged ({error})") from error
+
+
+def _open(_: DataConfig, request: DataRequest) -> FatMaskDataset:
+    return FatMaskDataset(request.source)
+
+
+def _fits(source: Path) -> float:
+    return 0.9 if is_file(source / "tiles.csv") and (source / "masks").is_dir() else 0
+
+
+LAYOUT = DataLayout("masks", _open, _fits)

@@ -10,15 +10,17 @@ from typing import Any, Self
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations import Units
+from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.data.annotated import (
     TileRule,
-    listed_slides,
+    annotated_entries,
     open_annotated,
 )
+from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 from napari_liverdx.training.data.regions import RegionDataset, RegionTile, region_tiles
 
-__all__ = ["SlideDataset"]
+__all__ = ["LAYOUT", "SlideDataset"]
 
 _OPEN_SLIDES = 4
 _CACHE_BYTES = 64 * 2**20
@@ -38,8 +40,8 @@ class SlideDataset(RegionDataset):
     Parameters
     ----------
     source : Path
-        A folder of slides with their annotations beside them (see `listed_slides`), or a CSV file
-        that lists them, or a folder that holds it as ``slides.csv``.
+        A folder of slides with their annotations beside them (see `annotated_entries`), or a CSV
+        file that lists them, or a folder that holds it as ``slides.csv``.
     classes : sequence of str
         Order of the classes; by default that of the annotations.
     mpp : float
@@ -83,7 +85,7 @@ class SlideDataset(RegionDataset):
         self._open: OrderedDict[int, Slide] = OrderedDict()
         self._lock = threading.Lock()
         rule = rule or TileRule()
-        listed = listed_slides(source, columns, group_pattern, source_pattern)
+        listed = annotated_entries(source, columns, group_pattern, source_pattern)
         order, slides, notes = open_annotated(
             listed, source, classes, labels, slide_mpp, units, mpp, tile_size
         )
@@ -131,3 +133,33 @@ class SlideDataset(RegionDataset):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open, self._lock = OrderedDict(), threading.Lock()
+
+
+def _open(config: DataConfig, request: DataRequest) -> SlideDataset:
+    if request.mpp is None or request.tile_size is None:
+        raise DataError("tiles of slides need a resolution (mpp) and a tile size")
+    return SlideDataset(
+        request.source,
+        request.class_names,
+        mpp=request.mpp,
+        tile_size=request.tile_size,
+        group_pattern=config.group_pattern,
+        source_pattern=config.source_pattern,
+        labels=config.labels,
+        columns=config.columns,
+        slide_mpp=config.slide_mpp,
+        rule=config.tiles,
+        units=config.units,
+    )
+
+
+def _fits(source: Path) -> float:
+    if is_file(source):
+        return 0.9 if source.name == "slides.csv" else 0
+    if not source.is_dir():
+        return 0
+    marked = any(p.suffix.lower() in (".geojson", ".csv") for p in source.iterdir())
+    return 0.7 if marked else 0
+
+
+LAYOUT = DataLayout("slides", _open, _fits)

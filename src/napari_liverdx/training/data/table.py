@@ -9,24 +9,11 @@ import numpy as np
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import is_file, read_table
-from napari_liverdx.training.data.base import class_order, matched, split_name
+from napari_liverdx.training.data.base import class_order, column_names, matched, split_name
+from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 from napari_liverdx.training.data.folders import ImageDataset, group_of
 
-__all__ = ["TableDataset", "column_names"]
-
-
-def column_names(columns: Mapping[str, str] | None, allowed: Sequence[str]) -> dict[str, str]:
-    """What each column is called in a table: its own name unless ``columns`` says otherwise.
-
-    Raises
-    ------
-    DataError
-        If ``columns`` names something no table has.
-    """
-    unknown = set(columns or {}) - set(allowed)
-    if unknown:
-        raise DataError(f"[data.columns]: {min(unknown)!r} is unknown; use {', '.join(allowed)}")
-    return {name: (columns or {}).get(name, name) for name in allowed}
+__all__ = ["LAYOUT", "TableDataset"]
 
 
 class TableDataset(ImageDataset):
@@ -120,3 +107,25 @@ def _yes_or_no(text: str | None, where: str) -> float:
         return values[(text or "").strip()]
     except KeyError:
         raise DataError(f"{where}: {text!r} is neither 1, 0 nor empty") from None
+
+
+def _open(config: DataConfig, request: DataRequest) -> TableDataset:
+    return TableDataset(
+        request.source,
+        request.class_names,
+        group_pattern=config.group_pattern,
+        source_pattern=config.source_pattern,
+        group_blocks=config.group_blocks,
+        labels=config.labels,
+        columns=config.columns,
+        attributes=request.attributes,
+    )
+
+
+def _fits(source: Path) -> float:
+    if is_file(source):
+        return 0.5
+    return 0.8 if is_file(source / "tiles.csv") else 0
+
+
+LAYOUT = DataLayout("table", _open, _fits, has_attributes=True)

@@ -17,7 +17,6 @@ from napari_liverdx.metrics.bootstrap import grouped_interval
 from napari_liverdx.metrics.classification import balanced_accuracy
 from napari_liverdx.metrics.predictions import LabeledPredictions
 from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.models.file import (
     LoadedModel,
@@ -193,7 +192,7 @@ def _tune(
     on_batch: OnBatch | None,
 ) -> Iterator[EncodingProgress | EpochResult]:
     job = TrainJob(samples, split.train, split.choose, model.card.tile_size, config, device)
-    if isinstance(network, CnnRnnClassifier):
+    if network.is_split:
         return finetune_head(model, network, job, on_batch)
     # Other architectures do not show what lies between their encoder and their heads.
     apart = replace(job, samples=_with_validation_apart(samples, split))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.training.augment import jitter_stain
 from napari_liverdx.training.config import EpochResult, TrainConfig
@@ -52,7 +51,7 @@ class _CachedFeatures:
 
 def finetune_head(
     model: LoadedModel,
-    network: CnnRnnClassifier,
+    network: TileModel,
     job: TrainJob[AnnotationDataset],
     on_batch: OnBatch | None = None,
 ) -> Iterator[EncodingProgress | EpochResult]:
@@ -67,7 +66,7 @@ def finetune_head(
     ----------
     model : LoadedModel
         The earlier version: what subtiles without annotation are to go on saying.
-    network : CnnRnnClassifier
+    network : TileModel
         A copy of its network.
     job : TrainJob
         Annotations and settings; ``tiles_per_epoch`` and the encoder's are of no effect.
@@ -115,7 +114,7 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
         return max(1, len(self.bank.target) // self.config.batch_size)
 
     def prepare(self, network: TileModel, epoch: int) -> None:
-        assert isinstance(network, CnnRnnClassifier)
+        assert network.is_split
         network.encoder.eval()
 
     def batches(self, epoch: int) -> Iterator[_CachedFeatures]:
@@ -131,7 +130,7 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
             )
 
     def loss(self, network: TileModel, batch: _CachedFeatures) -> Tensor:
-        assert isinstance(network, CnnRnnClassifier)
+        assert network.is_split
         return training_loss(
             network.heads(batch.features),
             batch.target,
@@ -145,7 +144,7 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
     @torch.inference_mode()
     def validate(self, network: TileModel) -> Validation:
         network.eval()
-        assert isinstance(network, CnnRnnClassifier)
+        assert network.is_split
         return judge_tiles(network.heads(self.held.features).scores.float(), self.held.target)
 
 
@@ -166,7 +165,7 @@ def _chosen(
 @torch.inference_mode()
 def _encode(
     model: LoadedModel,
-    teacher: CnnRnnClassifier,
+    teacher: TileModel,
     job: TrainJob[AnnotationDataset],
     batch: NDArray[np.intp],
     rng: np.random.Generator,
@@ -214,7 +213,7 @@ def turn_back(grid: NDArray[Any], turn: int, flip: int) -> NDArray[Any]:
 
 
 @torch.inference_mode()
-def _encode_plainly(teacher: CnnRnnClassifier, job: TrainJob[AnnotationDataset]) -> _CachedFeatures:
+def _encode_plainly(teacher: TileModel, job: TrainJob[AnnotationDataset]) -> _CachedFeatures:
     samples, chosen, device = job.samples, job.val, job.device
     tiles = np.stack([np.moveaxis(samples.picture(int(i)), 2, 0) for i in chosen])
     features = [

@@ -16,7 +16,7 @@ from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.reports.cohort import write_cohort
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
-from napari_liverdx.slides.listing import ListedSlideFile, find_slides
+from napari_liverdx.slides.listing import SlideEntry, find_slides
 from napari_liverdx.widgets.batch.slide_list import SlideList
 from napari_liverdx.widgets.parts.host import Host
 from napari_liverdx.widgets.parts.workers import CancelToken, Workers
@@ -87,7 +87,7 @@ class BatchController:
         bool
             Whether slides were found.
         """
-        found: list[ListedSlideFile] = []
+        found: list[SlideEntry] = []
         for path in paths:
             try:
                 found += find_slides(path, recursive=True)

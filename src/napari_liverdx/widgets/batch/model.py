@@ -15,7 +15,7 @@ from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.reports.cohort import hidden_row
 from napari_liverdx.session.batch_slide import SlideState
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 from napari_liverdx.widgets.batch.slide_list import BatchItem, SlideList
 
 __all__ = [
@@ -151,7 +151,7 @@ class BatchModel(QAbstractTableModel):
         if not self._hidden:
             return item
         row = hidden_row(item.row, index + 1)
-        listed = ListedSlideFile(Path(row.slide), item.listed.mpp)
+        listed = SlideEntry(Path(row.slide), item.listed.mpp)
         return BatchItem(listed, replace(item.step, row=row), row.slide)
 
     def _tip(self, item: BatchItem, column: int) -> str:

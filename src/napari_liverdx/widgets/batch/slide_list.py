@@ -13,7 +13,7 @@ from napari_liverdx.core.resolution import MPP_RANGE, is_plausible_mpp
 from napari_liverdx.reports.cohort import CohortRow
 from napari_liverdx.session.batch import SlideState, first_rows
 from napari_liverdx.session.batch_slide import SlideStep
-from napari_liverdx.slides.listing import ListedSlideFile
+from napari_liverdx.slides.listing import SlideEntry
 
 __all__ = ["OVER", "BatchItem", "SlideList"]
 
@@ -27,14 +27,14 @@ class BatchItem:
 
     Attributes
     ----------
-    listed : ListedSlideFile
+    listed : SlideEntry
     step : SlideStep
         Where it stands.
     name : str
         The slide's, with its folder where another slide is called the same.
     """
 
-    listed: ListedSlideFile
+    listed: SlideEntry
     step: SlideStep
     name: str
 
@@ -88,11 +88,11 @@ class SlideList:
     # -- which slides --
 
     @property
-    def files(self) -> tuple[ListedSlideFile, ...]:
+    def files(self) -> tuple[SlideEntry, ...]:
         """The slides in their order."""
         return tuple(item.listed for item in self.items)
 
-    def add(self, found: Iterable[ListedSlideFile]) -> int:
+    def add(self, found: Iterable[SlideEntry]) -> int:
         """Append slides that are not listed yet; the number of new ones."""
         known = {item.listed.path.absolute() for item in self.items}
         once = {s.path.absolute(): s for s in reversed(list(found))}
@@ -154,7 +154,7 @@ class SlideList:
                 f"{MPP_RANGE[1]:g}, for example 0.25 for a 40x scan"
             )
             return False
-        item.listed = ListedSlideFile(item.listed.path, mpp)
+        item.listed = replace(item.listed, mpp=mpp)
         row = CohortRow(item.row.slide, item.row.folder, SlideState.WAITING.value)
         item.step = SlideStep(SlideState.WAITING, row)
         self.changed.emit(position, position)

@@ -16,7 +16,7 @@ from napari_liverdx.core.errors import ResultError
 from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.write import save_report
 from napari_liverdx.results.find_slide import relative_place
-from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.locate import output_stem
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
@@ -276,9 +276,7 @@ class FindingsController:
         if self.results is None:
             return Path.home() / ending
         store = self.results.store
-        base = store.path.name.removesuffix(SUFFIX)
-        if self.state.hide_names:
-            base = f"{store.manifest.pseudonym}.{store.manifest.model_name}"
+        base = output_stem(store.path, store.manifest, pseudonymize=self.state.hide_names)
         return store.path.with_name(f"{base}.{ending}")
 
     def save_report(

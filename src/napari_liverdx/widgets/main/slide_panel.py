@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_liverdx.core.resolution import MPP_RANGE
 from napari_liverdx.session.state import SlideFacts
+from napari_liverdx.slides.formats import slide_titles
 from napari_liverdx.widgets.parts.panel import Panel, quiet_label, set_tone
 
 __all__ = ["SlidePanel"]
@@ -39,7 +40,7 @@ class SlidePanel(Panel):
         self.choice.setToolTip("RGB image layers of this viewer")
         self.choice.textActivated.connect(self.layer_chosen)
         self.open_button = QPushButton("Open…")
-        self.open_button.setToolTip("Open a slide: SVS, tiled or OME-TIFF, PNG, JPEG")
+        self.open_button.setToolTip(f"Open a slide: {slide_titles()}")
         self.open_button.clicked.connect(self.open_requested)
         top = QHBoxLayout()
         top.addWidget(self.choice, 1)
