@@ -260,7 +260,7 @@ def test_codes_are_handed_on_in_place_of_names(
     assert cell(many, 0, 0).data() == "Doe_Jane.tif", "the screen keeps the name"
     code = many.model.items[0].row.code
     assert len(code) == 8
-    assert {p.name for p in (tmp_path / "out").glob("*.html")} == {f"{code}.tiny.html"}
+    assert one(tmp_path / "out", "*.html").name.startswith(f"{code}.tiny-")
     QTest.keyClick(many.table, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
     QTest.keyClick(many.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     copied = QGuiApplication.clipboard().text()

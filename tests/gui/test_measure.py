@@ -15,6 +15,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtTest import QTest
 
+from napari_liverdx.exports.registry import EXPORTS, Export
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.measure_page import MeasurePage
@@ -148,6 +149,19 @@ def test_exports_from_the_page(
         page.export_to("csv", out / "x.csv")
         wait(lambda: page.said.text() == "Nothing was written")
     assert any("x.csv" in text for text in told)
+
+
+def test_the_page_offers_every_export(
+    viewer: ViewerModel, qtbot: object, request: pytest.FixtureRequest
+) -> None:
+    mine = Export("mine", "My export", ".mine", lambda store, path, options: None)
+    EXPORTS.register("mine", mine)
+    request.addfinalizer(lambda: EXPORTS.unregister("mine"))
+    dock: LiverDxDock = request.getfixturevalue("dock")
+    page = measure_page(dock)
+    assert list(page.exports) == list(EXPORTS)
+    assert page.exports["mine"].text() == "My export…"
+    assert "SVS" in dock.slide_panel.open_button.toolTip()
 
 
 def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
