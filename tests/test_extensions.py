@@ -39,7 +39,7 @@ from napari_liverdx.training.data.config import (
 )
 from napari_liverdx.training.data.folders import FolderDataset
 from napari_liverdx.viewer import writers
-from napari_liverdx.widgets.parts.file_filter import slide_filter
+from napari_liverdx.viewer.file_filter import slide_filter
 from tests.support.models import CLASSES, make_card
 from tests.support.paths import REPOSITORY
 from tests.support.plugins import install_package
@@ -83,7 +83,7 @@ def test_a_registered_format_is_opened_listed_and_chosen(zebra: None, tmp_path: 
     (tmp_path / "a.txt").write_text("no picture")
     with pytest.raises(NotASlideError, match="Zebra stripes"):
         open_slide(tmp_path / "a.txt")
-    told = CliRunner().invoke(app, ["info", str(path)])
+    told = CliRunner().invoke(app, ["slide", "info", str(path)])
     assert told.exit_code == 0
     assert "Zebra" in told.output
 

@@ -100,24 +100,14 @@ def export(
     as_folder = len(names) > 1 or _ALL in formats
     for name in names:
         path = out_path
-<<<<<<< HEAD
-        if as_folder or (out_path.is_dir() and name not in ("ome-zarr", "dicom")):
-            path = export_path(opened.store, name, out_path, hide_name=pseudonymize)
-=======
         if as_folder or (out_path.is_dir() and not EXPORTS[name].is_folder):
-            path = export_path(opened.store, name, out_path, hide_name=hide_name)
->>>>>>> 558e29f (refactor: one registry for slide formats, architectures, exports and data layouts; one list of slides)
+            path = export_path(opened.store, name, out_path, hide_name=pseudonymize)
         opened.export(
             name,
             path,
             thresholds=thresholds,
-<<<<<<< HEAD
-            with_overview=slide is not None and name == "dicom",
-            pseudonymize=pseudonymize,
-=======
             with_overview=slide is not None and EXPORTS[name].wants_overview,
-            pseudonymize=hide_name,
->>>>>>> 558e29f (refactor: one registry for slide formats, architectures, exports and data layouts; one list of slides)
+            pseudonymize=pseudonymize,
             as_bytes=as_bytes,
             fractional=fractional,
         )

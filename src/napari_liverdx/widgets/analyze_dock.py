@@ -18,6 +18,7 @@ from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.plan import blocking_reason
 from napari_liverdx.session.state import AnalysisRegion, SessionState
+from napari_liverdx.viewer.file_filter import slide_filter
 from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
 from napari_liverdx.viewer.preferences import Preferences, preferences
@@ -34,7 +35,6 @@ from napari_liverdx.widgets.pages.explain_page import ExplainPage
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from napari_liverdx.widgets.pages.measure_page import MeasurePage
 from napari_liverdx.widgets.pages.review_page import ReviewPage
-from napari_liverdx.widgets.parts.file_filter import slide_filter
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column

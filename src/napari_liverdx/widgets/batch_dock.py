@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QProgressBar, QPushButton
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.slides.listing import TABLE_SUFFIXES
+from napari_liverdx.viewer.file_filter import slide_filter
 from napari_liverdx.viewer.preferences import Preferences, preferences
 from napari_liverdx.widgets.batch.batch_controller import BatchController
 from napari_liverdx.widgets.batch.model import BatchModel
 from napari_liverdx.widgets.batch.settings import BatchSettings, folder_for_results
 from napari_liverdx.widgets.batch.table import BatchTable
 from napari_liverdx.widgets.batch_result import open_result, share_place
-from napari_liverdx.widgets.parts.file_filter import slide_filter
 from napari_liverdx.widgets.parts.notice import NOTICE
 from napari_liverdx.widgets.parts.panel import (
     Panel,
