@@ -114,8 +114,7 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
         return max(1, len(self.bank.target) // self.config.batch_size)
 
     def prepare(self, network: TileModel, epoch: int) -> None:
-        assert network.is_split
-        network.encoder.eval()
+        """Leave the encoder alone: it does not run."""
 
     def batches(self, epoch: int) -> Iterator[_CachedFeatures]:
         bank, size = self.bank, self.config.batch_size
@@ -130,7 +129,6 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
             )
 
     def loss(self, network: TileModel, batch: _CachedFeatures) -> Tensor:
-        assert network.is_split
         return training_loss(
             network.heads(batch.features),
             batch.target,
@@ -144,7 +142,6 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
     @torch.inference_mode()
     def validate(self, network: TileModel) -> Validation:
         network.eval()
-        assert network.is_split
         return judge_tiles(network.heads(self.held.features).scores.float(), self.held.target)
 
 
