@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.metrics.predictions import LabeledPredictions, softmax
 from napari_liverdx.training.config import EpochResult
@@ -134,9 +134,8 @@ def _save_fold(
             "subtile_scores": tested.subtile_logits,
             "subtile_targets": tested.subtile_targets,
         }
-    partial = path.with_name(f"partial-{path.name}")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _load_fold(path: Path, number: int, groups: NDArray[np.str_]) -> Fold:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.training.config import EpochResult, FitSettings
 from napari_liverdx.training.keys import Key
@@ -101,22 +101,18 @@ class TrainState(Generic[N]):
 
     def save(self, path: Path, network: nn.Module) -> None:
         """Write the state; the file appears whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(
-            {
-                "network": network.state_dict(),
-                "mean": self.mean.state_dict(),
-                "optimiser": self.optimizer.state_dict(),
-                "best_weights": self.best_weights,
-                "key": self.key.id,
-                "scaler": None if self.scaler is None else self.scaler.state_dict(),
-                "history": [asdict(epoch) for epoch in self.history],
-                "numbers": [self.epoch, self.best_loss, self.since_best, self.temperature],
-            },
-            partial,
-        )
-        os.replace(partial, path)
+        stored = {
+            "network": network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimiser": self.optimizer.state_dict(),
+            "best_weights": self.best_weights,
+            "key": self.key.id,
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "history": [asdict(epoch) for epoch in self.history],
+            "numbers": [self.epoch, self.best_loss, self.since_best, self.temperature],
+        }
+        with atomic_write(path, make_folder=True) as partial:
+            torch.save(stored, partial)
 
     def load(self, path: Path, network: nn.Module) -> None:
         """Go on from a written state.
