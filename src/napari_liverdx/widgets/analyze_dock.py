@@ -131,7 +131,7 @@ class LiverDxDock(ReleasableDock):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setStyleSheet("QTabBar::tab { padding: 5px 7px; }")
-        self.tabs.addTab(_over(scroll_column(panels), self.run_panel.actions), "Analyze")
+        self.tabs.addTab(_over(scroll_column(panels), self.run_panel.foot), "Analyze")
         self.pages: list[Tab] = [page(self.controller) for page in _PAGES]
         for page in self.pages:
             self.tabs.setTabToolTip(self.tabs.addTab(page, page.title), page.tip)

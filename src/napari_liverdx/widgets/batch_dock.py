@@ -68,11 +68,8 @@ class BatchDock(ReleasableDock):
 
     def _build(self) -> None:
         self.settings = BatchSettings(self._begin)
-        column = scroll_column((self._build_slides(), self.settings, self._build_course()))
-        # The table takes what room there is.
-        layout = column.widget().layout()
-        layout.setStretch(0, 1)
-        layout.setStretch(layout.count() - 1, 0)
+        slides = self._build_slides()
+        column = scroll_column((slides, self.settings, self._build_course()), grow=slides)
         fill_dock(self, (column,), NOTICE)
         self.setMinimumHeight(300)
 

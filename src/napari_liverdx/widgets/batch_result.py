@@ -45,15 +45,17 @@ def share_place(widget: QWidget) -> None:
     if main is None:
         return
     chain = _above(widget)
-    docks = [
+    mine, other = (
         next((w for w in c if isinstance(w, QDockWidget)), None) for c in (chain, _above(main))
-    ]
+    )
     window = next((w for w in chain if isinstance(w, QMainWindow)), None)
-    if window is None or None in docks or docks[0].isFloating() or docks[1].isFloating():
+    if window is None or mine is None or other is None:
         return
-    if window.dockWidgetArea(docks[0]) == window.dockWidgetArea(docks[1]):
-        window.tabifyDockWidget(docks[1], docks[0])
-        docks[0].raise_()
+    if mine.isFloating() or other.isFloating():
+        return
+    if window.dockWidgetArea(mine) == window.dockWidgetArea(other):
+        window.tabifyDockWidget(other, mine)
+        mine.raise_()
 
 
 def open_result(

@@ -58,7 +58,7 @@ class LinkedCanvas:
         self.layer = side_layer(side, reference, "B", B_COLOR)
         self.model.add_layer(self.layer)
         self.dock = viewer.window.add_dock_widget(canvas, name=title, area="bottom")
-        self._cameras = (camera_of(viewer), camera_of(self.model))
+        self._cameras: tuple[Any, ...] = (camera_of(viewer), camera_of(self.model))
         self._copy(*self._cameras)
         for camera in self._cameras:
             camera.events.center.connect(self._follow)

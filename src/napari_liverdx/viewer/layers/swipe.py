@@ -62,8 +62,9 @@ def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Label
         metadata={COMPARE_KEY: "difference"},
         **placement(reference, a.store.origin, a.store.subtile_size),
     )
-    colors = {BOTH: BOTH_COLOR, ONLY_A: A_COLOR, ONLY_B: B_COLOR}
-    layer.colormap = DirectLabelColormap(color_dict={None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **colors})
+    nothing = (0, 0, 0, 0)
+    colors = {None: nothing, 0: nothing, BOTH: BOTH_COLOR, ONLY_A: A_COLOR, ONLY_B: B_COLOR}
+    layer.colormap = DirectLabelColormap(color_dict=colors)
     layer.editable = False
     return layer
 

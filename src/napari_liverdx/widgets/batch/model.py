@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from qtpy.QtGui import QColor
 
 from napari_liverdx.core.classes import ClassScheme
@@ -24,8 +24,12 @@ __all__ = [
     "PROGRESS_ROLE",
     "SORT_ROLE",
     "STATE_COLUMN",
+    "AnyIndex",
     "BatchModel",
 ]
+
+AnyIndex = QModelIndex | QPersistentModelIndex
+"""What Qt asks a model with."""
 
 STATE_COLUMN, MPP_COLUMN = 1, 2
 SORT_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -102,11 +106,11 @@ class BatchModel(QAbstractTableModel):
 
     # -- for the view --
 
-    def rowCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
         """Number of slides."""
         return 0 if parent.isValid() else len(self.items)
 
-    def columnCount(self, parent: QModelIndex = QModelIndex()) -> int:  # noqa: B008
+    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
         """Number of columns."""
         return 0 if parent.isValid() else len(self._columns)
 
@@ -123,7 +127,7 @@ class BatchModel(QAbstractTableModel):
             return column.tip or None
         return None
 
-    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """One value of a slide in a role."""
         if not index.isValid():
             return None
@@ -165,14 +169,14 @@ class BatchModel(QAbstractTableModel):
             return item.step.message
         return item.row.problem or self._columns[column].text(item)
 
-    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+    def flags(self, index: AnyIndex) -> Qt.ItemFlag:
         """Only the resolution can be edited, and only between runs."""
         flags = super().flags(index)
         if index.isValid() and index.column() == MPP_COLUMN and not self.slides.locked:
             flags |= Qt.ItemFlag.ItemIsEditable
         return flags
 
-    def setData(self, index: QModelIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+    def setData(self, index: AnyIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
         """Take the resolution a person gives; the slide then waits to be analysed with it."""
         if role != Qt.ItemDataRole.EditRole or index.column() != MPP_COLUMN:
             return False

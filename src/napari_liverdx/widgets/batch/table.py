@@ -32,6 +32,7 @@ from napari_liverdx.widgets.batch.model import (
     PROGRESS_ROLE,
     SORT_ROLE,
     STATE_COLUMN,
+    AnyIndex,
     BatchModel,
     paths_of,
     rows_as_text,
@@ -195,7 +196,7 @@ class _Sorted(QSortFilterProxyModel):
         super().__init__(parent)
         self.setSortRole(SORT_ROLE)
 
-    def lessThan(self, left: QModelIndex, right: QModelIndex) -> bool:
+    def lessThan(self, left: AnyIndex, right: AnyIndex) -> bool:
         a, b = (self.sourceModel().data(i, SORT_ROLE) for i in (left, right))
         first, second = (isinstance(v, float) and math.isnan(v) for v in (a, b))
         if first or second:
@@ -207,7 +208,7 @@ class _Sorted(QSortFilterProxyModel):
 class _StateDelegate(QStyledItemDelegate):
     """A state in words, or a small bar while a slide is at work."""
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: AnyIndex) -> None:
         super().paint(painter, option, index)
         share = index.data(PROGRESS_ROLE)
         if share is None:

@@ -105,10 +105,11 @@ class FindingsPanel(Panel):
         self._scheme = scheme
         self.sliders.clear()
         while self._rows.count():
-            row = self._rows.takeAt(0).widget()
-            if row is not None:
-                row.hide()
-                row.deleteLater()
+            item = self._rows.takeAt(0)
+            old = None if item is None else item.widget()
+            if old is not None:
+                old.hide()
+                old.deleteLater()
         if scheme is not None:
             for index in scheme.pathological:
                 tissue_class = scheme[index]
@@ -147,7 +148,7 @@ class FindingsPanel(Panel):
     def _slider(self, name: str, thresholds: dict[str, float]) -> QLabeledDoubleSlider:
         slider = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         slider.setRange(_LOWEST, _HIGHEST)
-        slider.setSingleStep(0.01)
+        slider.setSingleStep(0.01)  # type: ignore[arg-type]  # superqt's stub is Qt's of whole numbers
         slider.setDecimals(2)
         slider.setValue(thresholds.get(name, 0.5))
         slider.valueChanged.connect(lambda value: self.threshold_moved.emit(name, float(value)))

@@ -255,6 +255,11 @@ class FindingsController:
         self._measure()
 
     @property
+    def regions(self) -> tuple[NamedPolygon, ...]:
+        """Regions that are measured one by one."""
+        return self._regions
+
+    @property
     def map_kind(self) -> MapKind:
         """What is measured."""
         return self.state.view.map_kind

@@ -37,7 +37,7 @@ class RunPanel(Panel):
 
     Attributes
     ----------
-    actions : QWidget
+    foot : QWidget
         Buttons, progress and message; the dock puts them where they never scroll away.
     """
 
@@ -104,8 +104,8 @@ class RunPanel(Panel):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
         self.message = quiet_label()
-        self.actions = QWidget()
-        column = QVBoxLayout(self.actions)
+        self.foot = QWidget()
+        column = QVBoxLayout(self.foot)
         column.setContentsMargins(8, 4, 8, 4)
         column.setSpacing(6)
         column.addLayout(buttons)

@@ -50,19 +50,19 @@ class SlidePanel(Panel):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(3)
-        self.size, self.kind, self.levels, self.mpp, self.tissue = self._facts = tuple(
-            quiet_label("–") for _ in range(5)
-        )
+        self.kind, self.dimensions, self.levels = (quiet_label("–") for _ in range(3))
+        self.mpp, self.tissue = quiet_label("–"), quiet_label("–")
+        self._facts = (self.kind, self.dimensions, self.levels, self.mpp, self.tissue)
         for title, label in (
             ("Format", self.kind),
-            ("Size", self.size),
+            ("Size", self.dimensions),
             ("Levels", self.levels),
         ):
             form.addRow(title, label)
         self.edit_button = QToolButton()
         self.edit_button.setText("Edit")
         self.edit_button.setToolTip("Give another µm per pixel than the file states")
-        self.edit_button.clicked.connect(lambda: self.question.setVisible(True))
+        self.edit_button.clicked.connect(self._ask)
         resolution = QHBoxLayout()
         resolution.addWidget(self.mpp, 1)
         resolution.addWidget(self.edit_button)
@@ -87,6 +87,9 @@ class SlidePanel(Panel):
         row.addWidget(self.mpp_button)
         self.question.hide()
         self.body.addWidget(self.question)
+
+    def _ask(self) -> None:
+        self.question.setVisible(True)
 
     def set_choices(self, names: list[str], current: str | None) -> None:
         """List the layers that can be analysed."""
@@ -114,10 +117,10 @@ class SlidePanel(Panel):
         size = f"{first.width:,} × {first.height:,} px"
         if facts.mpp is not None:
             width, height = first.width * facts.mpp.x / 1000, first.height * facts.mpp.y / 1000
-            self.size.setText(f"{width:.2f} × {height:.2f} mm")
+            self.dimensions.setText(f"{width:.2f} × {height:.2f} mm")
             self.kind.setText(f"{facts.format}, {size}")
         else:
-            self.size.setText(size)
+            self.dimensions.setText(size)
         steps = ", ".join(f"{level.downsample:.3g}×" for level in facts.levels)
         self.levels.setText(f"{len(facts.levels)} ({steps})")
         if facts.mpp is None:

@@ -54,7 +54,7 @@ class _SideBox(QWidget):
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 0.99)
-        self.threshold.setSingleStep(0.01)
+        self.threshold.setSingleStep(0.01)  # type: ignore[arg-type]  # superqt's stub is Qt's
         self.threshold.setDecimals(2)
         self.threshold.setToolTip(f"Threshold of {letter}")
         icon = QLabel()

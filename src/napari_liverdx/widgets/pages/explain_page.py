@@ -154,8 +154,7 @@ class ExplainPage(Tab):
         if e is None:
             return
         slide = self.controller.slide
-        hide = slide is None or self.controller.state.hide_names
-        base = "tile" if hide else slide.name
+        base = "tile" if slide is None or self.controller.state.hide_names else slide.name
         name = f"{base}.{e.tile.row}-{e.tile.col}.{e.classes[e.class_index].name}.png"
         folder = self.controller.state.out_folder
         start = name if folder is None or not folder.is_dir() else str(folder / name)

@@ -132,7 +132,7 @@ class FinetunePage(Tab):
             row.addWidget(button)
             self.views[key] = button
         self.changes_table = PlainTable("Class", "mm² before", "mm² after", "Change", "Tiles")
-        self.changes_table.horizontalHeaderItem(4).setToolTip("Tiles whose call changed")
+        self.changes_table.explain(4, "Tiles whose call changed")
         self.keep_button = QPushButton("Keep")
         self.keep_button.setToolTip("Becomes the next version and is used from now on")
         self.discard_button = QPushButton("Discard")

@@ -94,7 +94,7 @@ class Gallery(QListWidget):
     def current_tile(self) -> TileIndex | None:
         """The current one."""
         item = self.currentItem()
-        return None if item is None else item.data(_CARD).tile
+        return None if item is None else self._card(self.row(item)).tile
 
     def card(self, tile: TileIndex) -> Card | None:
         """What stands on the thumbnail of a tile."""

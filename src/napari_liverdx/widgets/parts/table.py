@@ -41,6 +41,12 @@ class PlainTable(QTableWidget):
         for column in range(1, len(headings)):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
 
+    def explain(self, column: int, tip: str) -> None:
+        """Say what a column holds when the pointer rests on its heading."""
+        heading = self.horizontalHeaderItem(column)
+        if heading is not None:
+            heading.setToolTip(tip)
+
     def fill(self, rows: Sequence[Sequence[str]]) -> None:
         """Show these rows and no others."""
         with QSignalBlocker(self):

@@ -65,7 +65,7 @@ class Workers:
     def start(
         self,
         work: Iterator[Any],
-        received: Callable[[Any], None],
+        received: Callable[[Any], object],
         failed: Callable[[str], object],
         ended: Callable[[], None] = lambda: None,
     ) -> None:
