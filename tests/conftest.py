@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -38,6 +39,13 @@ from tests.support.slides import write_pyramid
 from tests.support.teaching import TILE
 
 SCREEN = pytest.StashKey[subprocess.Popen[bytes] | None]()
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from pytestqt.qtbot import QtBot
+
+    from napari_liverdx.widgets.analyze_dock import LiverDxDock
+    from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -252,3 +260,84 @@ def masked_samples(masked_tiles: Path) -> FatMaskDataset:
 def golden(tmp_path: Path) -> Path:
     """A copy of what version 0.1.0 wrote."""
     return Path(shutil.copytree(GOLDEN, tmp_path / "v010"))
+
+
+@pytest.fixture
+def own_settings(tmp_path: Path) -> None:
+    """Settings of this test alone."""
+    from qtpy.QtCore import QSettings
+
+    QSettings.setPath(
+        QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(tmp_path / "settings")
+    )
+
+
+@pytest.fixture
+def own_preferences() -> Iterator[object]:
+    """The plugin's settings, put back afterwards."""
+    from napari.settings import get_plugin_settings
+
+    settings = get_plugin_settings("napari-liverdx")
+    parts = {name: getattr(settings, name) for name in ("analysis", "display", "sharing")}
+    before = {name: part.model_dump() for name, part in parts.items()}
+    yield settings
+    for name, fields in before.items():
+        for key, value in fields.items():
+            setattr(parts[name], key, value)
+
+
+@pytest.fixture
+def told(dock: object) -> Iterator[list[str]]:
+    """Notifications the user was shown."""
+    from napari.utils.notifications import notification_manager
+
+    messages: list[str] = []
+
+    def keep(notification: object) -> None:
+        messages.append(str(notification.message))
+
+    notification_manager.notification_ready.connect(keep)
+    yield messages
+    notification_manager.notification_ready.disconnect(keep)
+
+
+@pytest.fixture
+def finetune_page(dock: LiverDxDock, painted: Path) -> Iterator[FinetunePage]:
+    """The page, with a slide open."""
+    from napari_liverdx.widgets.pages.finetune_page import FinetunePage
+    from tests.support.window import open_in, wait
+
+    (tab,) = (p for p in dock.pages if isinstance(p, FinetunePage))
+    dock.tabs.setCurrentWidget(tab)
+    open_in(dock, painted)
+    tab.control.n_epochs = 2
+    yield tab
+    tab.control.stop.throw()
+    wait(lambda: not tab.control.workers.are_busy)
+
+
+@pytest.fixture
+def viewer() -> Iterator[ViewerModel]:
+    """A viewer without a window; in ``tests/gui`` it has one."""
+    from napari.components import ViewerModel
+
+    model = ViewerModel()
+    yield model
+    model.layers.clear()
+    # What was current stays so until something else is, and holds its slide.
+    model.layers.selection.clear()
+
+
+@pytest.fixture
+def dock(
+    viewer: ViewerModel, qtbot: QtBot, own_settings: None, tiny_file: Path
+) -> Iterator[LiverDxDock]:
+    """The dock with the quick model, shown by itself; in ``tests/gui`` napari's window holds it."""
+    from napari_liverdx.widgets.analyze_dock import LiverDxDock
+    from tests.support.window import show, wait
+
+    dock = show(qtbot, LiverDxDock(viewer))
+    assert dock.controller.choose_model(str(tiny_file))
+    yield dock
+    dock.release()
+    wait(lambda: not dock.controller.is_busy)

@@ -33,7 +33,6 @@ TWICE: set[str] = set()
 PRIVATE_IN_TESTS = {
     "gui/test_compare.py: _linked",
     "gui/test_explain.py: _on_mouse",
-    "gui/test_measure.py: _regions",
     "gui/test_review.py: _draw",
 }
 """Private names that tests use."""

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
-from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QLabel, QScrollArea
 
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.preferences import Preferences, preferences
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
-from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 from tests.support.slides import write_pyramid
-from tests.support.window import analyze, click, notes, open_in, wait, wait_paint
+from tests.support.window import analyze, open_in, wait, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -65,40 +61,6 @@ def test_preferences_start_as_the_manifest_says(viewer: ViewerModel) -> None:
     assert preferences() == Preferences()
 
 
-def test_preferences_decide_how_a_dock_begins(
-    viewer: ViewerModel, qtbot: object, own_preferences: Any, tiny_file: Path, tmp_path: Path
-) -> None:
-    settings = own_preferences
-    settings.analysis.model = str(tiny_file)
-    settings.analysis.threshold = 0.7
-    settings.analysis.device = "cpu"
-    settings.analysis.results_folder = str(tmp_path / "all")
-    settings.display.opacity = 0.25
-    settings.display.colormap = "cividis"
-    settings.sharing.hide_names = True
-    _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
-    assert dock.state.card.name == "tiny"
-    assert dock.state.device.reason == "asked for"
-    assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.7)
-    assert dock.findings_panel.look.opacity.value() == 25
-    assert dock.findings_panel.look.colormap.currentText() == "Cividis"
-    assert dock.state.out_folder == tmp_path / "all"
-    hidden = [p.hide_name.isChecked() for p in dock.pages if hasattr(p, "hide_name")]
-    assert hidden == [True]
-    dock.release()
-
-
-def test_a_preferred_model_that_is_gone_is_told(
-    viewer: ViewerModel, qtbot: object, own_preferences: Any
-) -> None:
-    own_preferences.analysis.model = "no-such-model"
-    with notes() as told:
-        _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
-    assert any("no-such-model" in text for text in told)
-    assert dock.state.card.name == "liver-steatosis"
-    dock.release()
-
-
 def test_the_preferences_page_shows_the_settings(viewer: ViewerModel) -> None:
     from napari._qt.dialogs.preferences_dialog import PreferencesDialog
 
@@ -108,48 +70,6 @@ def test_the_preferences_page_shows_the_settings(viewer: ViewerModel) -> None:
     assert {"Model", "Device", "Threshold", "Colours", "Code instead of the slide's name"} <= labels
     dialog.close()
     dialog.deleteLater()
-
-
-def test_keys_are_listed_and_given_back(viewer: ViewerModel, dock: LiverDxDock) -> None:
-    listed = {k.key for k in dock.controller.keys.listed}
-    assert {"H", "A", "R", "N", "P", "Control-Z"} <= listed
-    click(dock.keys_button)
-    (dialog,) = dock.findChildren(KeysDialog)
-    shown = [dialog.table.item(r, 0).text() for r in range(dialog.table.rowCount())]
-    assert "Ctrl+Z" in shown
-    assert len(shown) == len(dock.controller.keys.listed)
-    dialog.reject()
-    bound = {str(k) for k in viewer.keymap}
-    assert "H" in bound
-    dock.release()
-    assert not {str(k) for k in viewer.keymap} & {"H", "A", "R", "N", "P"}
-
-
-def drop(dock: LiverDxDock, *paths: Path) -> None:
-    data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(p)) for p in paths])
-    actions, buttons = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
-    event = QDropEvent(QPoint(20, 20), actions, data, buttons, Qt.KeyboardModifier.NoModifier)
-    dock.dropEvent(event)
-
-
-def test_slides_and_results_dropped_on_the_dock(
-    viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
-) -> None:
-    open_in(dock, small_slide)
-    analyze(dock)
-    assert dock.controller.results is not None
-    path = dock.controller.results.store.path
-    viewer.layers.clear()
-    wait_paint()
-    drop(dock, small_slide)
-    wait(lambda: not dock.controller.is_busy)
-    assert [layer.name for layer in viewer.layers] == ["small"]
-    assert dock.controller.results is None
-    drop(dock, path)
-    wait(lambda: not dock.controller.is_busy)
-    assert dock.controller.results is not None
-    assert len(viewer.layers) == 3
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.slides import write_pyramid
-from tests.support.window import analyze, canvas, open_in, wait, wait_paint
+from tests.support.window import analyze, canvas, open_in, wait_paint
 
 pytestmark = pytest.mark.gui
 
@@ -95,19 +95,3 @@ def test_threshold_acts_on_layer_and_table_without_a_run(
     assert areas[0] > areas[1] > areas[2] > 0
     assert runs == []
     assert tuple(layer.contrast_limits_range) == (0, 1)
-
-
-def test_maps_follow_a_turned_layer(
-    viewer: ViewerModel, dock: LiverDxDock, sample: object, tmp_path: Path
-) -> None:
-    pixels = sample.read_region(0, 1900, 500, 700, 600)
-    layer = viewer.add_image(
-        pixels, rgb=True, name="turned", scale=(0.5, 0.5), rotate=30, units=("um", "um")
-    )
-    wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = tmp_path / "results"
-    analyze(dock)
-    overlay = viewer.layers["Liver with fat · turned"]
-    # The first pixel of cell (3, 5) and the corner of that cell are the same place.
-    corner = overlay.data_to_world((3 - 0.5 + 1 / 64, 5 - 0.5 + 1 / 64))
-    assert corner == pytest.approx(layer.data_to_world((96, 160)), abs=1e-6)

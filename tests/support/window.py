@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QElapsedTimer, QEventLoop, Qt, QTimer
 from qtpy.QtGui import QImage
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_liverdx._ids import Choice
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.parts.choice_box import ChoiceBox
 from napari_liverdx.widgets.parts.curve_plot import CurvePlot
+
+Dock = TypeVar("Dock", bound=QWidget)
 
 
 def choose(box: ChoiceBox[Any], choice: Choice) -> None:
@@ -58,6 +61,14 @@ def wait(condition: Callable[[], bool]) -> None:
     loop.exec()
     timer.stop()
     assert reached, "the dock did not get there"
+
+
+def show(qtbot: QtBot, dock: Dock) -> Dock:
+    """Show a dock by itself, without a napari window; it is closed after the test."""
+    qtbot.addWidget(dock)
+    dock.resize(380, 900)
+    dock.show()
+    return dock
 
 
 def open_in(dock: LiverDxDock, path: Path) -> None:

@@ -21,16 +21,6 @@ def host() -> StepHost:
 
 
 @pytest.fixture
-def viewer() -> Iterator[ViewerModel]:
-    """A viewer without a window."""
-    model = ViewerModel()
-    yield model
-    model.layers.clear()
-    # What was current stays so until something else is, and holds its slide.
-    model.layers.selection.clear()
-
-
-@pytest.fixture
 def control(viewer: ViewerModel, host: StepHost, tiny_file: Path) -> Iterator[DockController]:
     """The dock's logic with the quick model."""
     controller = DockController(viewer, SessionState(device=choose_device("cpu")), host)

@@ -274,8 +274,8 @@ class ReviewPage(Tab):
             widget.setEnabled(review is not None)
         for widget in (self.next, self.previous):
             widget.setEnabled(some)
-        for widget in (self.accept, self.reject, self.correct):
-            widget.setEnabled(tile is not None)
+        for about_tile in (self.accept, self.reject, self.correct):
+            about_tile.setEnabled(tile is not None)
         self.undo.setEnabled(review is not None and review.can_undo)
         self.redo.setEnabled(review is not None and review.can_redo)
         self.more.setVisible(self.control.has_more)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +17,13 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.slides.open import open_slide
 from tests.support.results import CELL, NAME, oblong_result
 
-pytestmark = pytest.mark.gui
-
 
 @pytest.fixture
-def shown(
-    make_napari_viewer: Callable[..., ViewerModel], small_slide: Path, tmp_path: Path
-) -> Iterator[ViewerModel]:
+def shown(viewer: ViewerModel, small_slide: Path, tmp_path: Path) -> Iterator[ViewerModel]:
     """A viewer with a slide, its probability layer at threshold 0.3 and its tile layer."""
     from napari_liverdx.viewer.layers.base import probability_layer, tile_layer
 
     result = oblong_result(tmp_path, slide=small_slide)
-    viewer = make_napari_viewer(show=True)
     (slide,) = viewer.open(str(small_slide), plugin="napari-liverdx")
     viewer.add_layer(probability_layer(result, 2, slide, 0.3))
     viewer.add_layer(tile_layer(result, slide))

@@ -1,4 +1,4 @@
-"""Measuring and exporting in a real window."""
+"""Measuring and exporting, without a napari window."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from napari_liverdx.widgets.pages.measure_page import MeasurePage
 from tests.support.paths import CMU
 from tests.support.window import analyze, choose, click, notes, open_in, wait, wait_paint
-
-pytestmark = pytest.mark.gui
 
 
 def measure_page(dock: LiverDxDock) -> MeasurePage:
@@ -110,11 +108,11 @@ def test_histogram_regions_and_table(
     assert [list(r.values()) for r in saved] == [list(r.values()) for r in copied]
 
     # Regions drawn on one slide are not measured on another.
-    assert len(dock.controller.findings._regions) == 1
+    assert len(dock.controller.findings.regions) == 1
     other = small_slide.parent / "other.tif"
     shutil.copyfile(CMU, other)
     open_in(dock, other)
-    assert dock.controller.findings._regions == ()
+    assert dock.controller.findings.regions == ()
     assert page.regions.currentIndex() == 0
     dock.slide_panel.layer_chosen.emit("small")
     wait(lambda: len(rows(page)) == 4)

@@ -1,4 +1,4 @@
-"""Fine-tuning in a real window: train, compare, keep, cancel, discard."""
+"""Fine-tuning on the page, without a napari window: tune, compare, decide, cancel."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from napari_liverdx.widgets.main.model_panel import CardDialog
 from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.finetune_page import draw, names, tuned
 from tests.support.window import analyze, click, notes, wait
-
-pytestmark = pytest.mark.gui
 
 
 def test_fine_tune_compare_and_keep(

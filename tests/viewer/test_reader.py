@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.core.resolution import Mpp
@@ -15,8 +14,6 @@ from napari_liverdx.viewer.reader import get_reader
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.paths import CMU, one
 from tests.support.window import analyze, wait
-
-pytestmark = pytest.mark.gui
 
 
 def test_reader_gives_a_lazy_layer_in_micrometres(viewer: ViewerModel) -> None:
@@ -41,7 +38,7 @@ def test_sample_opens_from_the_menu_entry(viewer: ViewerModel, dock: LiverDxDock
     assert [a.shape[1] for a in layer.data] == [4224, 2112, 1056, 528]
     wait(lambda: not dock.controller.is_busy)
     assert dock.controller.layer is layer
-    assert "2.11 × 1.41 mm" in dock.slide_panel.size.text()
+    assert "2.11 × 1.41 mm" in dock.slide_panel.dimensions.text()
     assert dock.slide_panel.tissue.text() == "0.87 mm²"
     assert "0.5 µm/px (OME PhysicalSize)" in dock.slide_panel.mpp.text()
 
