@@ -39,7 +39,7 @@ def dock(
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     dock.use_recipe(str(recipe))
-    dock.data.setText(str(own_folders))
+    dock.form["data"].value = own_folders
     yield dock
     dock.release()
     wait(lambda: not dock.is_busy)
@@ -47,7 +47,7 @@ def dock(
 
 @pytest.mark.slow
 def test_closing_the_window_ends_the_training(dock: TrainDock) -> None:
-    dock.most_epochs.setValue(50)
+    dock.form["epochs"].value = 50
     click(dock.start_button)
     wait(lambda: len(dock.controller.epochs) >= 1)
     dock.close()

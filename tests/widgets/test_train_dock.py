@@ -39,7 +39,7 @@ def dock(
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(RECIPE)
     dock.use_recipe(str(recipe))
-    dock.data.setText(str(own_folders))
+    dock.form["data"].value = own_folders
     yield dock
     dock.release()
     wait(lambda: not dock.is_busy)
@@ -52,8 +52,8 @@ def done(dock: TrainDock) -> Callable[[], bool]:
 def test_long_paths_do_not_widen_the_dock(dock: TrainDock) -> None:
     """Nothing is cut off: the settings are no wider than what is shown of them."""
     long = "/a/very/long/path/to/a/folder/of/labelled/tiles/of/many/patients/and/slides"
-    dock.data.setText(long)
-    dock.out.setText(f"{long}/model.safetensors")
+    dock.form["data"].value = long
+    dock.form["out"].value = f"{long}/model.safetensors"
     wait_paint()
     area = dock.findChild(QScrollArea)
     assert area.widget().width() <= area.viewport().width()
@@ -61,7 +61,7 @@ def test_long_paths_do_not_widen_the_dock(dock: TrainDock) -> None:
 
 
 def test_nothing_starts_without_data(dock: TrainDock) -> None:
-    dock.data.setText(" ")
+    dock.form["data"].line_edit.value = " "
     assert not dock.start_button.isEnabled()
     assert "labelled data" in dock.start_button.toolTip()
     assert not dock.cancel_button.isEnabled()
@@ -69,7 +69,7 @@ def test_nothing_starts_without_data(dock: TrainDock) -> None:
 
 @pytest.mark.slow
 def test_training_shows_curves_and_saves_a_model(dock: TrainDock) -> None:
-    dock.most_epochs.setValue(3)
+    dock.form["epochs"].value = 3
     legend = orange(dock.loss)
     click(dock.start_button)
     assert not dock.start_button.isEnabled()
@@ -87,7 +87,7 @@ def test_training_shows_curves_and_saves_a_model(dock: TrainDock) -> None:
 
 @pytest.mark.slow
 def test_cancel_keeps_whole_epochs_and_train_goes_on(dock: TrainDock) -> None:
-    dock.most_epochs.setValue(4)
+    dock.form["epochs"].value = 4
     click(dock.start_button)
     wait(lambda: len(dock.controller.epochs) >= 1)
     click(dock.cancel_button)
@@ -121,7 +121,7 @@ def test_leaky_data_are_refused_until_allowed(dock: TrainDock, own_folders: Path
 
 
 def test_bad_data_are_said(dock: TrainDock, tmp_path: Path) -> None:
-    dock.data.setText(str(tmp_path / "nowhere"))
+    dock.form["data"].value = tmp_path / "nowhere"
     click(dock.start_button)
     wait(done(dock))
     assert "no such folder" in dock.message.text()

@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFileDialog,
-    QFormLayout,
     QHBoxLayout,
-    QLineEdit,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QToolButton,
     QWidget,
 )
@@ -24,6 +20,7 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.train import TrainingRequest
 from napari_liverdx.training.recipe import packaged_recipes
 from napari_liverdx.widgets.parts.curve_plot import CurvePlot
+from napari_liverdx.widgets.parts.form import Form
 from napari_liverdx.widgets.parts.notice import NOTICE
 from napari_liverdx.widgets.parts.panel import (
     Panel,
@@ -43,7 +40,30 @@ __all__ = ["TrainDock"]
 
 _TICK_MS = 200
 _RECIPES = "Recipes (*.toml *.yaml *.yml);;All files (*)"
-_MODELS = "Models (*.safetensors)"
+_ROWS: dict[str, dict[str, Any]] = {
+    "data": {
+        "label": "Data",
+        "mode": "d",
+        "placeholder": "Folder, or CSV file, with labeled data",
+    },
+    "out": {
+        "label": "Model file",
+        "mode": "w",
+        "filter": "*.safetensors",
+        "tooltip": "Where the model is written",
+    },
+    "epochs": {
+        "label": "Epochs",
+        "min": 1,
+        "max": 10_000,
+        "tooltip": "Training stops earlier when it no longer gets better",
+    },
+    "allow_leaks": {
+        "label": "Train although the data leak",
+        "tooltip": "Pictures or patients on both sides of a split make every figure too good",
+    },
+}
+"""How each setting is asked for."""
 
 
 class TrainDock(ReleasableDock):
@@ -84,26 +104,12 @@ class TrainDock(ReleasableDock):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.recipe.setMinimumContentsLength(8)
-        self.data = QLineEdit()
-        self.data.setPlaceholderText("Folder, or CSV file, with labelled data")
-        self.out = QLineEdit()
-        self.most_epochs = QSpinBox()
-        self.most_epochs.setRange(1, 10_000)
-        self.most_epochs.setToolTip("Training stops earlier when it no longer gets better")
-        self.allow = QCheckBox("Train although the data leak")
-        self.allow.setToolTip(
-            "Pictures or patients on both sides of a split make every figure too good"
-        )
         self.about = quiet_label()
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("Recipe", _with_button(self.recipe, "Use a recipe file", self._ask_recipe))
-        form.addRow("Data", _with_button(self.data, "Choose a folder", self._ask_data))
-        form.addRow("Model file", _with_button(self.out, "Choose a file", self._ask_out))
-        form.addRow("Epochs", self.most_epochs)
+        self.form = Form(TrainingRequest, **_ROWS)
+        recipe = _with_button(self.recipe, "Use a recipe file", self._ask_recipe)
+        self.form.add_above("Recipe", recipe)
         panel.body.addWidget(self.about)
-        panel.body.addLayout(form)
-        panel.body.addWidget(self.allow)
+        panel.body.addWidget(self.form.native)
         return panel
 
     def _build_course(self) -> Panel:
@@ -131,8 +137,7 @@ class TrainDock(ReleasableDock):
     def _connect(self) -> None:
         control = self.controller
         self.recipe.activated.connect(lambda _: control.choose_recipe(self.chosen_recipe))
-        self.data.textChanged.connect(self._update_buttons)
-        self.out.textChanged.connect(self._update_buttons)
+        self.form.on_changed(self._update_buttons)
         self.start_button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self._cancel)
         control.said.connect(self._say)
@@ -163,18 +168,8 @@ class TrainDock(ReleasableDock):
     def _on_recipe(self, card: ModelCard, epochs: int) -> None:
         classes = ", ".join(c.title for c in card.classes)
         self.about.setText(f"<b>{card.title}</b>: {card.summary}<br>{classes}")
-        self.most_epochs.setValue(epochs)
-        self.out.setText(str(free_model_file(f"my-{card.name}")))
-
-    def _ask_data(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Folder with labelled data", self.data.text())
-        if path:
-            self.data.setText(path)
-
-    def _ask_out(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Model file", self.out.text(), _MODELS)
-        if path:
-            self.out.setText(str(Path(path).with_suffix(".safetensors")))
+        self.form["epochs"].value = epochs
+        self.form["out"].value = free_model_file(f"my-{card.name}")
 
     # -- the run --
 
@@ -185,15 +180,7 @@ class TrainDock(ReleasableDock):
 
     def start(self) -> None:
         """Train with what is chosen."""
-        self.controller.start(
-            TrainingRequest(
-                self.chosen_recipe,
-                Path(self.data.text()).expanduser(),
-                Path(self.out.text()).expanduser(),
-                self.most_epochs.value(),
-                self.allow.isChecked(),
-            )
-        )
+        self.controller.start(self.form.value(recipe=self.chosen_recipe))
 
     def _cancel(self) -> None:
         self.controller.cancel()
@@ -211,14 +198,15 @@ class TrainDock(ReleasableDock):
     def _on_advanced(self) -> None:
         control = self.controller
         self.findings.setText("\n".join(control.warnings))
-        total = control.total if control.epochs else self.most_epochs.value()
+        total = control.total if control.epochs else self.form["epochs"].value
         for plot in (self.loss, self.accuracy):
             plot.show_epochs(control.epochs, total)
         self._show_share()
         saved = control.saved
-        if saved is not None and Path(self.out.text()) == saved.path:
+        if saved is not None and self.form["out"].value == saved.path:
             # The next training must not overwrite this one.
-            self.out.setText(str(free_model_file(saved.path.name.removesuffix(".safetensors"))))
+            name = saved.path.name.removesuffix(".safetensors")
+            self.form["out"].value = free_model_file(name)
 
     def _show_share(self) -> None:
         share = self.controller.share
@@ -231,12 +219,12 @@ class TrainDock(ReleasableDock):
 
     def _update_buttons(self) -> None:
         busy = self.is_busy
-        ready = bool(self.data.text().strip()) and bool(self.out.text().strip())
+        ready = self.form.is_filled()
         self.start_button.setEnabled(ready and not busy)
         self.start_button.setToolTip("" if ready else "Choose labelled data first")
         self.cancel_button.setEnabled(busy)
         self.bar.setVisible(busy)
-        for widget in (self.recipe, self.data, self.out, self.most_epochs, self.allow):
+        for widget in (self.recipe, self.form.native):
             widget.setEnabled(not busy)
 
     # -- leaving --

@@ -42,8 +42,7 @@ from napari_liverdx.widgets.main.reopen import Reopener
 from napari_liverdx.widgets.main.results_controller import FindingsController
 from napari_liverdx.widgets.parts.host import Host
 from napari_liverdx.widgets.parts.keys import Keys
-from napari_liverdx.widgets.parts.ticket import Ticket, Tickets
-from napari_liverdx.widgets.parts.workers import CancelToken, Workers, once
+from napari_liverdx.widgets.parts.workers import CancelToken, Ticket, Tickets, Workers, once
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -20,8 +20,7 @@ from napari_liverdx.session.annotations import (
 from napari_liverdx.training.interactive.annotation_store import AnnotationFolder
 from napari_liverdx.viewer.layers.annotation import AnnotationLayer
 from napari_liverdx.viewer.layers.slide_source import slide_of_layer
-from napari_liverdx.widgets.parts.ticket import Tickets
-from napari_liverdx.widgets.parts.workers import once
+from napari_liverdx.widgets.parts.workers import Tickets, once
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController

@@ -17,8 +17,7 @@ from napari_liverdx.session.explain import (
     grid_to_explain,
 )
 from napari_liverdx.viewer.layers.explain import ExplainLayers
-from napari_liverdx.widgets.parts.ticket import Tickets
-from napari_liverdx.widgets.parts.workers import once
+from napari_liverdx.widgets.parts.workers import Tickets, once
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -38,8 +38,7 @@ from napari_liverdx.training.interactive.finetune import FinetuneResult
 from napari_liverdx.training.interactive.head import EncodingProgress
 from napari_liverdx.viewer.layers.versions import show_both, take_away
 from napari_liverdx.widgets.pages.annotations import AnnotationManager
-from napari_liverdx.widgets.parts.ticket import Tickets
-from napari_liverdx.widgets.parts.workers import CancelToken, Workers
+from napari_liverdx.widgets.parts.workers import CancelToken, Tickets, Workers
 
 if TYPE_CHECKING:
     from napari_liverdx.widgets.main.controller import DockController
