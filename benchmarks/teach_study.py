@@ -26,6 +26,7 @@ from rich.table import Table
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.session.annotations import CollectedAnnotations
 from napari_liverdx.session.finetune import (
     BothMaps,
@@ -90,7 +91,7 @@ def study(name: str, boxes: Boxes, slide: Slide, folder: Path, epochs: int) -> N
     comparison = ComparisonRequest(slide, plan, MODEL, folder / "before", trial)
     maps = [e for e in compare_on_slide(comparison, stop) if isinstance(e, BothMaps)]
     table = Table("class", "mm² before", "mm² after", "tiles changed")
-    for row in changes(maps[0], {}):
+    for row in changes(maps[0], MeasureSettings()):
         table.add_row(row.title, f"{row.before_mm2:.3f}", f"{row.after_mm2:.3f}", str(row.changed))
     out.print(table)
 

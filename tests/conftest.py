@@ -20,6 +20,7 @@ from scipy import ndimage
 from napari_liverdx.models.architectures.cnn_rnn import CnnRnnClassifier
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
 from napari_liverdx.models.zoo import load_model
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.batch import BatchRequest
 from napari_liverdx.slides.listing import find_slides
@@ -169,7 +170,9 @@ def mixed_slides(tmp_path: Path, sample: Slide) -> Path:
 def request_all(mixed_slides: Path, tiny_file: Path, tmp_path: Path) -> BatchRequest:
     """All four, with the quick model at a threshold at which something counts."""
     listed = find_slides(mixed_slides, recursive=True)
-    return BatchRequest(listed, str(tiny_file), tmp_path / "out", thresholds={"fat": 0.3})
+    return BatchRequest(
+        listed, str(tiny_file), tmp_path / "out", settings=MeasureSettings({"fat": 0.3})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from napari.layers import Image
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.exports.base import result_uuid, slide_uuid
-from napari_liverdx.exports.registry import export
+from napari_liverdx.exports.registry import ExportOptions, export
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_of_result, plan_run
 from napari_liverdx.inference.run import make_manifest, result_location
@@ -25,13 +25,14 @@ from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.versions import versions_of
 from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.annotations import keep_review
 from napari_liverdx.session.batch_slide import SlideState
-from napari_liverdx.session.measure import Measurer
+from napari_liverdx.results.findings import measure_result
 from napari_liverdx.session.run import Progressed, Started, run
 from napari_liverdx.slides.annotations import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
@@ -128,11 +129,15 @@ def test_uuids_of_results_and_slides_stay(golden: Path, name: str) -> None:
         assert str(slide_uuid(manifest, what)) == uid
 
 
+def fat_from(threshold: float) -> ExportOptions:
+    return ExportOptions(MeasureSettings({"fat": threshold}))
+
+
 @pytest.mark.parametrize("name", WROTE["results"])
 def test_geojson_ids_stay(golden: Path, tmp_path: Path, name: str) -> None:
     told = WROTE["results"][name]
     store, file = ResultStore.open(golden / name), tmp_path / "regions.geojson"
-    export(store, "geojson", file, thresholds={"fat": told["threshold"]})
+    export(store, "geojson", file, fat_from(told["threshold"]))
     features = json.loads(file.read_text(encoding="utf-8"))["features"]
     for kind in ("annotation", "tile"):
         ids = [f["id"] for f in features if f["properties"]["objectType"] == kind]
@@ -146,10 +151,10 @@ def test_ids_in_images_stay(golden: Path, tmp_path: Path) -> None:
 
     told = WROTE["results"][f"results/{WHOLE}"]
     store = ResultStore.open(golden / "results" / WHOLE)
-    export(store, "ome-tiff", tmp_path / "map.ome.tif", thresholds={"fat": told["threshold"]})
+    export(store, "ome-tiff", tmp_path / "map.ome.tif", fat_from(told["threshold"]))
     with tifffile.TiffFile(tmp_path / "map.ome.tif") as tiff:
         assert f'UUID="{told["ome-tiff"]}"' in str(tiff.ome_metadata)
-    export(store, "dicom", tmp_path / "dicom", thresholds={"fat": told["threshold"]})
+    export(store, "dicom", tmp_path / "dicom", fat_from(told["threshold"]))
     # What is called by its content, as a segmentation, may follow its content.
     stable = {
         "source.dcm": (
@@ -265,7 +270,7 @@ def test_measurements_on_each_map_are_those_of_0_1_0(golden: Path) -> None:
         with table.open(encoding="utf-8", newline="") as file:
             told = list(csv.DictReader(file))
         kind = MapKind(told[0]["basis"])
-        found = Measurer(store).take(kind, {"fat": 0.35}, None)
+        found = measure_result(store, MeasureSettings({"fat": 0.35}, map_kind=kind))
         areas = {row["class"]: row["area_mm2"] for row in told}
         assert {m.name: f"{m.area_mm2:.6f}" for m in found.measures} == areas
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import LiverDxError, PlanError, ResultError
-from napari_liverdx.exports.registry import EXPORTS
+from napari_liverdx.exports.registry import EXPORTS, ExportOptions
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.export import write_export
 from napari_liverdx.slides.open import open_slide
@@ -44,11 +44,11 @@ def test_command_writes_all_formats(store: ResultStore, tmp_path: Path) -> None:
     assert "not for diagnosis" in told
     content = json.loads((out / "ab12cd34.tiny-ffffff.geojson").read_text("utf-8"))
     assert content["liverdx"]["thresholds"] == {"fat": 0.4}
-    assert "no error rate" in content["liverdx"]["counted"]
+    assert content["liverdx"]["error_rate"] is None
     with tifffile.TiffFile(out / "ab12cd34.tiny-ffffff.liverdx.ome.tif") as tiff:
-        assert "no error rate" in tiff.ome_metadata
+        assert "error_rate" in tiff.ome_metadata
     marks = dict(zarr.open_group(out / "ab12cd34.tiny-ffffff.liverdx.ome.zarr", mode="r").attrs)
-    assert "no error rate" in marks["liverdx_export"]["counted"]
+    assert marks["liverdx_export"]["error_rate"] is None
     one = tmp_path / "one.geojson"
     export_command(store.path, "-f", "geojson", "-o", one)
     assert json.loads(one.read_text("utf-8"))["liverdx"]["slide"] == NAME
@@ -67,7 +67,7 @@ def test_dock_menu_and_command_export_the_same_picture(tmp_path: Path, small_sli
     pytest.importorskip("highdicom")
     store = oblong_result(tmp_path, slide=small_slide)
     with open_slide(small_slide) as slide:
-        write_export(store, "dicom", tmp_path / "dock", {}, slide)
+        write_export(store, "dicom", tmp_path / "dock", slide, ExportOptions())
         layers = [
             (None, {"metadata": {RESULT_KEY: str(store.path)}}, "labels"),
             (None, {"metadata": {SLIDE_KEY: slide}}, "image"),

@@ -14,19 +14,18 @@ from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.geometry import Region
 from napari_liverdx.core.measure import (
     ClassMeasure,
-    measure,
-    measure_regions,
     probability_histogram,
     region_subtiles,
 )
 from napari_liverdx.core.prediction_sets import UNCERTAIN_ID, uncertain_mask
+from tests.support.measures import measured, measured_regions
 from tests.support.models import CLASSES, SCHEME
 
 
 def test_measure_counts_cells() -> None:
     p = np.array([[[0.1, 0.9], [0.2, 0.0]], [[0.2, 0.05], [0.6, 0.0]], [[0.7, 0.05], [0.2, 0.0]]])
     tissue = np.array([[True, True], [True, False]])
-    rows = {m.name: m for m in measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=250_000)}
+    rows = {m.name: m for m in measured(p, tissue, ClassScheme(CLASSES), subtile_area_um2=250_000)}
     assert rows["fat"].area_mm2 == 0.25
     assert rows["background"].area_mm2 == 0.25
     assert rows["liver"].area_mm2 == 0.25
@@ -34,7 +33,7 @@ def test_measure_counts_cells() -> None:
     assert rows["fat"].mean_probability == pytest.approx((0.7 + 0.05 + 0.2) / 3)
     rows = {
         m.name: m
-        for m in measure(
+        for m in measured(
             p, tissue, ClassScheme(CLASSES), subtile_area_um2=1, thresholds={"fat": 0.15}
         )
     }
@@ -48,14 +47,14 @@ def test_a_higher_threshold_never_counts_more(a: float, b: float, seed: int) -> 
     p = rng.dirichlet([1, 1, 1], (6, 5)).transpose(2, 0, 1)
     tissue = rng.random((6, 5)) < 0.7
     low, high = (
-        measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1, thresholds={"fat": t})[2]
+        measured(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1, thresholds={"fat": t})[2]
         for t in sorted((a, b))
     )
     assert high.area_mm2 <= low.area_mm2
 
 
 def test_measure_without_tissue_is_not_a_number() -> None:
-    rows = measure(
+    rows = measured(
         np.zeros((3, 2, 2)), np.zeros((2, 2), bool), ClassScheme(CLASSES), subtile_area_um2=1
     )
     assert all(m.area_mm2 == 0 and np.isnan(m.percent) for m in rows)
@@ -69,11 +68,11 @@ def test_not_sure_has_a_row_and_areas_add_up() -> None:
     assert uncertain_mask(p, 0.15).tolist() == [[False, True, True, True]], (
         "an empty set is not sure"
     )
-    rows = measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1e6, quantile=0.7)
+    rows = measured(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1e6, quantile=0.7)
     assert [r.area_mm2 for r in rows] == [1, 0, 1, 2]
     assert sum(r.percent for r in rows) == pytest.approx(100)
     assert rows[-1].name == UNCERTAIN_ID
-    assert len(measure(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1)) == 3
+    assert len(measured(p, tissue, ClassScheme(CLASSES), subtile_area_um2=1)) == 3
 
 
 def test_measure_counts_foci_of_pathological_classes_alone() -> None:
@@ -82,16 +81,16 @@ def test_measure_counts_foci_of_pathological_classes_alone() -> None:
     tissue = np.ones((3, 3), bool)
     tissue[1, 2] = False
     size = {"subtile_area_um2": 1e6, "subtile_um": (1000.0, 1000.0)}
-    _, liver, found = measure(p, tissue, SCHEME, **size)
+    _, liver, found = measured(p, tissue, SCHEME, **size)
     assert (found.foci, found.largest_focus_mm) == (3, pytest.approx(2**0.5))
     assert (liver.foci, liver.largest_focus_mm) == (None, None)
     # A threshold no cell reaches leaves no focus.
-    *_, found = measure(p, tissue, SCHEME, **size, thresholds={"fat": 0.95})
+    *_, found = measured(p, tissue, SCHEME, **size, thresholds={"fat": 0.95})
     assert (found.foci, found.largest_focus_mm) == (0, 0)
-    *_, found = measure(p, tissue, SCHEME, subtile_area_um2=1e6)
+    *_, found = measured(p, tissue, SCHEME, subtile_area_um2=1e6)
     assert (found.foci, found.largest_focus_mm) == (None, None)
     # Cells that are not sure belong to no focus: only 0.9 is within a quantile of 0.15.
-    *_, found, uncertain = measure(p, tissue, SCHEME, **size, quantile=0.15)
+    *_, found, uncertain = measured(p, tissue, SCHEME, **size, quantile=0.15)
     assert found.foci == 2
     assert (uncertain.name, uncertain.foci) == (UNCERTAIN_ID, None)
 
@@ -111,14 +110,14 @@ def test_regions_that_part_the_map_add_up_to_it(seed: int) -> None:
     shape = tuple(rng.integers(1, 9, 2))
     p = rng.dirichlet([1, 1, 1], shape).transpose(2, 0, 1).astype(np.float32)
     tissue, part = rng.random(shape) < 0.8, rng.random(shape) < 0.5
-    whole = measure(p, tissue, SCHEME, subtile_area_um2=1e6)
-    parts = measure_regions(p, tissue, SCHEME, [("a", part), ("b", ~part)], subtile_area_um2=1e6)
+    whole = measured(p, tissue, SCHEME, subtile_area_um2=1e6)
+    parts = measured_regions(p, tissue, SCHEME, [("a", part), ("b", ~part)], subtile_area_um2=1e6)
     assert [r.name for r in parts] == ["a", "b"]
     assert sum(r.area_mm2 for r in parts) == np.count_nonzero(tissue)
     for i, row in enumerate(whole):
         assert sum(r.measures[i].area_mm2 for r in parts) == row.area_mm2
     for region, subtiles in zip(parts, (part, ~part), strict=True):
-        again = measure(p, tissue & subtiles, SCHEME, subtile_area_um2=1e6)
+        again = measured(p, tissue & subtiles, SCHEME, subtile_area_um2=1e6)
         np.testing.assert_equal(rows_of(region.measures), rows_of(again))
 
 
@@ -126,7 +125,7 @@ def test_a_region_cuts_a_focus() -> None:
     fat = np.full((1, 5), 0.9, np.float32)
     p = np.stack([0 * fat, 1 - fat, fat])
     subtiles = np.array([[True, True, False, False, True]])
-    (region,) = measure_regions(
+    (region,) = measured_regions(
         p,
         np.ones((1, 5), bool),
         SCHEME,
@@ -141,7 +140,7 @@ def test_a_region_cuts_a_focus() -> None:
 
 def test_an_empty_region_has_no_percentage() -> None:
     p = np.zeros((3, 2, 2), np.float32)
-    (region,) = measure_regions(
+    (region,) = measured_regions(
         p, np.ones((2, 2), bool), SCHEME, [("r", np.zeros((2, 2), bool))], subtile_area_um2=1
     )
     assert region.area_mm2 == 0

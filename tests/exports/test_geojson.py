@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.measure import measure
 from napari_liverdx.core.outline import label_foci
 from napari_liverdx.exports.base import ExportOptions
 from napari_liverdx.exports.geojson import features
+from napari_liverdx.results.findings import measure_result
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.review_log import Decision
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.annotations import read_geojson
@@ -89,12 +90,8 @@ def test_geojson_has_what_qupath_reads(store: ResultStore) -> None:
         mm2 = len(values) * CELL * CELL * MPP[0] * MPP[1] / 1e6
         assert p["measurements"]["Area mm^2"] == pytest.approx(mm2)
         assert p["measurements"]["Mean probability"] == pytest.approx(values.mean(), abs=1e-5)
-    (row,) = [
-        m for m in measure(
-            store.probabilities, store.tissue_subtiles(), store.manifest.scheme,
-            subtile_area_um2=store.subtile_area_um2, thresholds={"fat": 0.4},
-        ) if m.name == "fat"
-    ]  # fmt: skip
+    found = measure_result(store, MeasureSettings({"fat": 0.4})).measures
+    (row,) = [m for m in found if m.name == "fat"]
     total = sum(f["properties"]["measurements"]["Area mm^2"] for f in annotations)
     assert total == pytest.approx(row.area_mm2)
 
@@ -112,7 +109,8 @@ def test_geojson_tiles(store: ResultStore) -> None:
         assert shape.bounds == (rect.x, rect.y, rect.right, rect.bottom)
         p = feature["properties"]
         values = store.tile_probabilities[:, at.row, at.col]
-        assert p["classification"]["name"] == CLASSES[values.argmax()].name
+        predicted = 2 if values[2] >= 0.5 else values[:2].argmax()
+        assert p["classification"]["name"] == CLASSES[predicted].name
         numbers = p["measurements"]
         for c, value in zip(CLASSES, values, strict=True):
             assert numbers[f"Probability {c.name}"] == pytest.approx(value, abs=1e-6)
@@ -129,7 +127,7 @@ def test_many_tiles_stream_in_little_memory(tmp_path: Path) -> None:
     assert store.decisions == {}
     count = written = 0
     tracemalloc.start()
-    for text in features(store, ExportOptions({"fat": 1.0})):
+    for text in features(store, ExportOptions(MeasureSettings({"fat": 1.0}))):
         count, written = count + 1, written + len(text)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from napari_liverdx.core.errors import PlanError, ResultError
-from napari_liverdx.exports.registry import EXPORTS, export, export_path
+from napari_liverdx.exports.registry import EXPORTS, ExportOptions, export, export_path
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore
 from tests.support.exports import all_bytes, exported
 from tests.support.results import oblong_result
@@ -29,7 +30,7 @@ def test_exports_are_the_same_each_time(store: ResultStore) -> None:
 def test_names_stay_hidden(store: ResultStore, name: str) -> None:
     path = export_path(store, name, store.path.parent / "out", hide_name=True)
     assert path.name.startswith("ab12cd34.tiny-ffffff.")
-    export(store, name, path, hide_name=True)
+    export(store, name, path, ExportOptions(hide_name=True))
     assert b"Jane" not in all_bytes(path)
     assert str(store.path.parent).encode() not in all_bytes(path)
     export(store, name, path)
@@ -138,5 +139,6 @@ def test_a_failure_on_the_way_leaves_nothing(store: ResultStore) -> None:
 def test_senseless_wishes_are_refused(
     store: ResultStore, name: str, thresholds: dict[str, float]
 ) -> None:
+    options = ExportOptions(MeasureSettings(thresholds))
     with pytest.raises(PlanError):
-        export(store, name, store.path.parent / "a", thresholds=thresholds)
+        export(store, name, store.path.parent / "a", options)

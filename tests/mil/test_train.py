@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from napari_liverdx.core.errors import DataError, ResultError
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.measure import measure
 from napari_liverdx.metrics.classification import area_under_curve
 from napari_liverdx.mil.bags import Bag
 from napari_liverdx.mil.network import SlideContext
@@ -25,6 +24,7 @@ from napari_liverdx.mil.train import (
 )
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.html import write_report
+from napari_liverdx.results.findings import measure_result
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Slide
 from tests.support.mil import analyzed, mosaics, save_context, small_network
@@ -155,14 +155,9 @@ def test_a_context_refines_and_calls(
     assert top.weight == pytest.approx(float(attention.max()))
     assert top.rect == again.manifest.grid.rect(TileIndex(top.row, top.col))
     page = tmp_path / "r.html"
-    rows = measure(
-        again.probabilities,
-        again.tissue_subtiles(),
-        tiny.card.scheme,
-        subtile_area_um2=again.subtile_area_um2,
-        thresholds={},
+    write_report(
+        page, again, measure_result(again), opened_slide.overview(4), tiny.card.model_dump()
     )
-    write_report(page, again, rows, opened_slide.overview(4), tiny.card.model_dump())
     assert "Slide call" in page.read_text(encoding="utf-8")
     assert "Tiles that decided" in page.read_text(encoding="utf-8")
     # A call counts for the tiles that it judged and no others.

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_liverdx.core.errors import PlanError
-from napari_liverdx.core.prediction_sets import prediction_sets
-from napari_liverdx.models.conformal import calibrate_conformal, conformal_quantile
+from napari_liverdx.core.prediction_sets import Quantiles, prediction_sets
+from napari_liverdx.models.conformal import calibrate_conformal, conformal_quantiles
 from napari_liverdx.models.file import LoadedModel
 from tests.support.predictions import grouped_draw
 
@@ -39,6 +39,6 @@ def test_few_groups_promise_little(tiny: LoadedModel) -> None:
     assert prediction_sets(p, np.inf).all()
     with pytest.raises(PlanError, match="between"):
         scores.quantile(0.7)
-    assert conformal_quantile(tiny.card, None, "cell") is None
+    assert conformal_quantiles(tiny.card, None) == Quantiles(None, None)
     with pytest.raises(PlanError, match="no calibration scores"):
-        conformal_quantile(tiny.card, 0.1, "cell")
+        conformal_quantiles(tiny.card, 0.1)

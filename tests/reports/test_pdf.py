@@ -24,7 +24,7 @@ def test_pdf_is_the_same_each_time_with_a_footer_on_each_page(
     metrics = {f"metric {i}": Interval(value=0.5, low=0.4, high=0.6, how="x") for i in range(90)}
     card = make_card(metrics=metrics)
     found = findings(store)
-    report = gather_report(store, found.measures, slide.overview(8), card.model_dump())
+    report = gather_report(store, found, slide.overview(8), card.model_dump())
     one, two = tmp_path / "1.pdf", tmp_path / "2.pdf"
     render_pdf(one, report)
     render_pdf(two, report)

@@ -18,13 +18,15 @@ from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.card import Interval
+from napari_liverdx.models.conformal import conformal_quantiles
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.measurements import COLUMNS
-from napari_liverdx.reports.write import report_paths, save_report, top_tiles
+from napari_liverdx.reports.write import ReportOptions, report_paths, save_report, top_tiles
+from napari_liverdx.results.findings import measure_result
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Decision, write_decisions
 from napari_liverdx.results.store import ResultStore, TileState
-from napari_liverdx.session.measure import Measurer
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_tissue
 from tests.support.models import make_card
@@ -37,10 +39,7 @@ def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: Loade
     ranked, _ = top_tiles(store, 2, 0.5, 3)
     store.decisions.put(ranked[0], Decision.accept("fat"))
     store.decisions.put(ranked[1], Decision.reject("fat", "liver"))
-    page = save_report(
-        slide, store, found.measures, tiny.card,
-        formats=("html", "csv", "pdf"), regions=found.regions, top=3,
-    )  # fmt: skip
+    page = save_report(found, store, slide, tiny.card, ReportOptions(("html", "csv", "pdf"), 3))
     fat = found.measures[2]
     assert fat.foci
     said = (
@@ -83,10 +82,8 @@ def test_what_a_report_must_not_name(
     warnings = (f"{PERSON} is coarse", "level 2 of Doe_John_1950 is damaged", "doe_john_1950_2.xml")
     warned = store.manifest.model_copy(update={"warnings": warnings})
     store.manifest = warned
-    page = save_report(
-        slide, store, findings(store).measures, tiny.card,
-        formats=("html", "csv", "pdf"), hide_name=hide,
-    )  # fmt: skip
+    options = ReportOptions(("html", "csv", "pdf"), hide_name=hide)
+    page = save_report(findings(store), store, slide, tiny.card, options)
     code = store.manifest.slide_fingerprint[:8]
     hidden = f"{code}.tiny-{store.manifest.model_sha256[:6]}.html"
     assert page.name == (hidden if hide else "Doe_John_1950.tiny.html")
@@ -117,8 +114,8 @@ def test_a_full_disk_keeps_the_old_files(
     resource = pytest.importorskip("resource")
     folder = tmp_path / "report"
     found = findings(store)
-    choices = {"formats": ("html", "csv", "pdf"), "regions": found.regions, "folder": folder}
-    save_report(slide, store, found.measures, tiny.card, **choices)
+    options = ReportOptions(("html", "csv", "pdf"), folder=folder)
+    save_report(found, store, slide, tiny.card, options)
     write_decisions(folder / "review.csv", store.decisions, store.manifest.grid)
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert len(before) == 4
@@ -127,9 +124,7 @@ def test_a_full_disk_keeps_the_old_files(
     try:
         for name in ("csv", "html", "pdf"):
             with pytest.raises(StorageFullError):
-                save_report(
-                    slide, store, found.measures, tiny.card, **{**choices, "formats": (name,)}
-                )
+                save_report(found, store, slide, tiny.card, replace(options, formats=(name,)))
         with pytest.raises(StorageFullError):
             write_decisions(folder / "review.csv", store.decisions, store.manifest.grid)
     finally:
@@ -141,14 +136,15 @@ def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> N
     rates, quantiles = [0.05, 0.1], [None, 0.4]
     scores = {"groups": 9, "samples": 1234, "rates": rates, "quantiles": quantiles}
     card = make_card(
-        conformal={"cell": scores},
+        conformal={"cell": scores, "tile": {**scores, "samples": 77}},
         temperature=1.5,
         metrics={"expected calibration error, all": Interval(value=0.02, low=0.01, high=0.03)},
     )
-    found = Measurer(store).take(MapKind.SUBTILES, {}, 0.4)
-    page = save_report(slide, store, found.measures, card, 0.1)
+    settings = MeasureSettings(error_rate=0.1)
+    found = measure_result(store, settings, conformal_quantiles(card, 0.1))
+    page = save_report(found, store, slide, card)
     text = " ".join(text_of(page).split())
-    assert "1,234 held-out cells of 9 groups" in text
+    assert "1,234 held-out map pixels of 9 groups" in text
     assert "with a probability of 0.9 or more" in text
     assert "expected calibration error, all 0.020 (0.010 to 0.030)" in text
     assert "1.5: logits were divided by it" in text
@@ -163,7 +159,7 @@ def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: Loa
     pages = {}
     for map_kind in MapKind:
         found = findings(store, map_kind)
-        page = save_report(slide, store, found.measures, tiny.card, map_kind=map_kind)
+        page = save_report(found, store, slide, tiny.card)
         pages[map_kind] = page.read_text(encoding="utf-8")
         rows = list(csv.DictReader(page.with_suffix(".csv").read_text().splitlines()))
         assert {row["basis"] for row in rows} == {map_kind.value}
@@ -179,9 +175,8 @@ def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: Loa
 def test_without_its_slide_a_report_has_no_tile_pictures(
     tmp_path: Path, store: ResultStore, tiny: LoadedModel
 ) -> None:
-    page = save_report(
-        None, store, findings(store).measures, tiny.card, folder=tmp_path / "new" / "folder"
-    )
+    options = ReportOptions(folder=tmp_path / "new" / "folder")
+    page = save_report(findings(store), store, None, tiny.card, options)
     assert page.parent == tmp_path / "new" / "folder"
     content = page.read_text(encoding="utf-8")
     assert "data:image/jpeg" not in content
@@ -223,5 +218,5 @@ def test_a_running_analysis_gives_a_report_that_says_so(
     steps = analyze(plan, slide, tiny, store)
     next(steps)
     steps.close()
-    page = save_report(slide, store, findings(store).measures, tiny.card)
+    page = save_report(findings(store), store, slide, tiny.card)
     assert "This run is not finished" in text_of(page)

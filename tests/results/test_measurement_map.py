@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_liverdx.core.assignment import assign
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.core.measure import measure
 from napari_liverdx.core.subtile_map import SubtileMap
@@ -104,13 +105,7 @@ def test_an_area_is_that_of_the_tissue_in_a_tile(tmp_path: Path) -> None:
     store.add([TileIndex(0, 0), TileIndex(0, 1)], fat, None)
     for map_kind in MapKind:
         on = measurement_map(store, map_kind)
-        found = measure(
-            on.probabilities,
-            on.tissue,
-            SCHEME,
-            subtile_area_um2=on.subtile_area_um2,
-            subtile_um=on.subtile_um,
-        )
+        found = measure(on, assign(on.probabilities, on.tissue, SCHEME))
         # Half of the first tile is tissue.
         assert found[2].area_mm2 == pytest.approx(50 * 0.5 * 100 * 0.25 / 1e6)
         assert found[2].percent == pytest.approx(100 / 3)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from napari_liverdx.core.errors import DataError, MppError
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.batch import (
@@ -88,7 +89,7 @@ def test_another_threshold_is_measured_without_a_run(
     low = float(cohort_table(tmp_path / "out")[0]["fat_mm2"])
     result = result_of(tmp_path / "out")
     assert ViewState.load(result).thresholds == {"fat": 0.3}
-    states, _ = last_states(replace(good, thresholds={"fat": 0.9}))
+    states, _ = last_states(replace(good, settings=MeasureSettings({"fat": 0.9})))
     assert set(states.values()) == {"resumed"}
     assert float(cohort_table(tmp_path / "out")[0]["fat_mm2"]) < low
     assert ViewState.load(result).thresholds == {"fat": 0.3}
@@ -112,7 +113,7 @@ def test_what_a_person_did_with_a_result_is_left(request_all: BatchRequest, tmp_
     assert [{**r, "state": ""} for r in cohort_table(out)] == [{**r, "state": ""} for r in rows]
     page.unlink()
     (result_of(out) / "view.json").unlink()
-    last_states(replace(good, thresholds={"fat": 0.4}))
+    last_states(replace(good, settings=MeasureSettings({"fat": 0.4})))
     assert "0.40" in page.read_text(encoding="utf-8")
     assert measurements.read_text() == "mine"
     assert ViewState.load(result_of(out)).thresholds == {"fat": 0.4}

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from napari_liverdx.exports.registry import export, export_path
+from napari_liverdx.exports.registry import ExportOptions, export, export_path
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview
 from tests.support.results import CELL
 
 
-def exported(store: ResultStore, name: str, **options: object) -> Path:
+def exported(
+    store: ResultStore,
+    name: str,
+    thresholds: Mapping[str, float] | None = None,
+    **options: Any,
+) -> Path:
     path = export_path(store, name, store.path.parent / "out")
-    export(store, name, path, **options)
+    chosen = {"settings": MeasureSettings(thresholds or {}), **options}
+    export(store, name, path, ExportOptions(**chosen))
     return path
 
 

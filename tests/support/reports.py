@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from napari_liverdx.results.findings import Findings, measure_result
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore
-from napari_liverdx.session.measure import Findings, Measurer
 from tests.support.results import SQUARE
 
 
 def findings(
     store: ResultStore, map_kind: MapKind = MapKind.SUBTILES, cut: float = 0.5
 ) -> Findings:
-    return Measurer(store).take(map_kind, {"fat": cut}, None, [("Field <A> & B", SQUARE)])
+    settings = MeasureSettings({"fat": cut}, map_kind=map_kind)
+    return measure_result(store, settings, regions=[("Field <A> & B", SQUARE)])
 
 
 def text_of(page: Path) -> str:

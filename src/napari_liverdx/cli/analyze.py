@@ -71,12 +71,12 @@ def analyze(
     A run that was stopped resumes when the same command is given again.
     """
     from napari_liverdx.api import analyze_slide
-    from napari_liverdx.models.conformal import conformal_quantile
+    from napari_liverdx.models.conformal import conformal_quantiles
     from napari_liverdx.session.run import loaded_model
 
     loaded = loaded_model(model)
     thresholds = thresholds_of(threshold or [], loaded.card.scheme)
-    conformal_quantile(loaded.card, error_rate, "cell")
+    conformal_quantiles(loaded.card, error_rate)
     with _Follower() as follower:
         result = analyze_slide(
             slide,

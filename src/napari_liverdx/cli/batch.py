@@ -78,6 +78,7 @@ def batch(
     (status 130); a second Ctrl+C ends it at once.
     """
     from napari_liverdx.inference.device import choose_device
+    from napari_liverdx.results.measure_settings import MeasureSettings
     from napari_liverdx.session.batch import BatchRequest
     from napari_liverdx.session.run import loaded_model
     from napari_liverdx.slides.listing import find_slides
@@ -87,8 +88,9 @@ def batch(
         model,
         out_folder,
         mpp,
-        thresholds_of(threshold or [], loaded_model(model).card.scheme),
-        error_rate,
+        MeasureSettings(
+            thresholds_of(threshold or [], loaded_model(model).card.scheme), error_rate
+        ),
         mil_model,
         overlap,
         choose_device(device, precision),

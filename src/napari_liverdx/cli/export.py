@@ -10,10 +10,12 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from napari_liverdx.cli.options import (
+    ErrorRateOption,
     PseudonymizeOption,
     ThresholdOption,
     thresholds_of,
 )
+from napari_liverdx.cli.report import SUBTILES, MapKindOption
 
 __all__ = ["register"]
 
@@ -78,6 +80,12 @@ def export(
         ),
     ],
     threshold: ThresholdOption = None,
+    error_rate: ErrorRateOption = None,
+    map_kind: MapKindOption = SUBTILES,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Its model, for an error rate, if it cannot be named."),
+    ] = None,
     slide: Annotated[
         Path | None,
         typer.Option(help="The slide, if a small picture of it may go into DICOM."),
@@ -93,8 +101,9 @@ def export(
     """Export a result: GeoJSON for QuPath, CSV, OME-TIFF, OME-Zarr, DICOM."""
     from napari_liverdx.api import open_result
     from napari_liverdx.exports.registry import EXPORTS, export_path
+    from napari_liverdx.results.measurement_map import MapKind
 
-    opened = open_result(result, slide=slide)
+    opened = open_result(result, slide=slide, model=model)
     thresholds = thresholds_of(threshold or [], opened.manifest.scheme)
     names = list(EXPORTS) if _ALL in formats else list(dict.fromkeys(formats))
     as_folder = len(names) > 1 or _ALL in formats
@@ -106,6 +115,8 @@ def export(
             name,
             path,
             thresholds=thresholds,
+            error_rate=error_rate,
+            map_kind=MapKind(map_kind),
             with_overview=slide is not None and EXPORTS[name].wants_overview,
             pseudonymize=pseudonymize,
             as_bytes=as_bytes,

@@ -167,7 +167,6 @@ def print_result(
         folder,
         findings,
         formats=("html", "csv", "pdf") if pdf else ("html", "csv"),
-        error_rate=error_rate,
         top=TOP_TILES if top is None else top,
         pseudonymize=pseudonymize,
     )

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.classes import ClassKind, ClassScheme
-from napari_liverdx.core.foci import Foci, find_foci
+from napari_liverdx.core.assignment import Assignment
+from napari_liverdx.core.classes import ClassKind
+from napari_liverdx.core.foci import find_foci
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.core.prediction_sets import UNCERTAIN_ID, UNCERTAIN_TITLE, uncertain_mask
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID, UNCERTAIN_TITLE
 
 __all__ = [
-    "DEFAULT_THRESHOLD",
     "ClassMeasure",
     "Histogram",
+    "MeasurementMap",
     "RegionMeasure",
     "measure",
     "measure_regions",
     "probability_histogram",
     "region_subtiles",
 ]
-
-DEFAULT_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,113 +80,78 @@ class RegionMeasure:
     measures: tuple[ClassMeasure, ...]
 
 
-def measure(
-    probabilities: NDArray[np.float32],
-    tissue: NDArray[np.bool_],
-    scheme: ClassScheme,
-    *,
-    subtile_area_um2: float,
-    thresholds: Mapping[str, float] | None = None,
-    quantile: float | None = None,
-    subtile_um: tuple[float, float] | None = None,
-) -> tuple[ClassMeasure, ...]:
-    """Measure every class on a probability map.
+@dataclass(frozen=True, slots=True, eq=False)
+class MeasurementMap:
+    """A map to measure, with its place and scale.
 
-    A pathological class counts where its probability reaches its threshold; thresholds are
-    independent, so two such classes may both count a cell. A cell that no pathological class
-    counts goes to the most probable of the others.
+    Attributes
+    ----------
+    probabilities : ndarray of float32, shape (classes, rows, columns)
+        Values in 0 to 1; they mean something only on tissue.
+    tissue : ndarray of bool, shape (rows, columns)
+        Map pixels that were analysed and lie on tissue; the same whatever is measured, so that
+        areas can be compared.
+    origin : tuple of float
+        Upper-left corner (x, y) of the map in level-0 pixels.
+    subtile_size : tuple of float
+        Width and height of a map pixel in level-0 pixels.
+    subtile_um : tuple of float
+        Width and height of a map pixel in µm.
+    subtile_area_um2 : float
+        Area of a map pixel in µm².
+    """
+
+    probabilities: NDArray[np.float32]
+    tissue: NDArray[np.bool_]
+    origin: tuple[float, float]
+    subtile_size: tuple[float, float]
+    subtile_um: tuple[float, float]
+    subtile_area_um2: float
+
+    @property
+    def tissue_mm2(self) -> float:
+        """Analysed tissue in mm²."""
+        return int(np.count_nonzero(self.tissue)) * self.subtile_area_um2 / 1e6
+
+
+def measure(
+    on: MeasurementMap, assignment: Assignment, *, foci: bool = True
+) -> tuple[ClassMeasure, ...]:
+    """Measure every class where it counts.
 
     Parameters
     ----------
-    probabilities : ndarray of float, shape (classes, rows, columns)
-        Values in 0 to 1.
-    tissue : ndarray of bool, shape (rows, columns)
-        Cells that were analysed and lie on tissue.
-    scheme : ClassScheme
-        Classes, in the order of the first axis.
-    subtile_area_um2 : float
-        Area of one cell in µm².
-    thresholds : mapping of str to float, optional
-        Per pathological class; 0.5 where absent.
-    quantile : float, optional
-        Of the calibration scores for the chosen error rate: cells whose prediction set does not
-        hold exactly one class then form a last row of their own, and no class counts them.
-    subtile_um : tuple of float, optional
-        Width and height of one cell in µm; with it the foci of pathological classes are counted.
+    on : MeasurementMap
+        The map.
+    assignment : Assignment
+        What counts where on it.
+    foci : bool
+        Whether the foci of pathological classes are counted.
 
     Returns
     -------
     tuple of ClassMeasure
-        In the order of the scheme; "not sure" last where it was asked for.
+        In the order of the scheme; what is uncertain last, where an error rate was chosen.
     """
-    # Plane by plane, and below class by class: several times faster than along the first axis.
-    values = np.stack([plane[tissue] for plane in probabilities])
-    total = values.shape[1]
-    given = thresholds or {}
-    cuts = {i: float(given.get(scheme[i].name, DEFAULT_THRESHOLD)) for i in scheme.pathological}
-    uncertain = np.zeros(total, np.bool_) if quantile is None else uncertain_mask(values, quantile)
-    counted = {i: (values[i] >= cut) & ~uncertain for i, cut in cuts.items()}
-    foci: dict[int, Foci] = {}
-    if subtile_um is not None:
-        foci = {i: find_foci(_on_map(hits, tissue), subtile_um) for i, hits in counted.items()}
-    taken = np.zeros(total, dtype=np.bool_)
-    for hits in counted.values():
-        taken |= hits
-    others = [i for i, c in enumerate(scheme) if c.kind is not ClassKind.PATHOLOGICAL]
-    if others and total:
-        best, highest = np.full(total, others[0]), values[others[0]]
-        for i in others[1:]:
-            best[values[i] > highest] = i
-            highest = np.maximum(highest, values[i])
-        counted |= {i: (best == i) & ~taken & ~uncertain for i in others}
-
-    def row(
-        name: str, title: str, cut: float | None, hits: NDArray[np.bool_] | None, mean: float
-    ) -> ClassMeasure:
-        subtiles = 0 if hits is None else int(np.count_nonzero(hits))
-        share = 100 * subtiles / total if total else float("nan")
-        return ClassMeasure(name, title, cut, subtiles * subtile_area_um2 / 1e6, share, mean)
-
-    rows = []
-    for i, c in enumerate(scheme):
-        mean = float(values[i].mean(dtype=np.float64)) if total else float("nan")
-        found = row(c.name, c.title, cuts.get(i), counted.get(i), mean)
-        if i in foci:
-            found = replace(found, foci=foci[i].count, largest_focus_mm=foci[i].largest_mm)
-        rows.append(found)
-    if quantile is not None:
-        rows.append(row(UNCERTAIN_ID, UNCERTAIN_TITLE, None, uncertain, float("nan")))
-    return tuple(rows)
-
-
-def _on_map(hits: NDArray[np.bool_], tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Flags of tissue cells as a map of all cells."""
-    counted = np.zeros(tissue.shape, np.bool_)
-    counted[tissue] = hits
-    return counted
+    whole = (slice(None), slice(None))
+    return _measured(on, assignment, whole, on.tissue, foci=foci)
 
 
 def measure_regions(
-    probabilities: NDArray[np.float32],
-    tissue: NDArray[np.bool_],
-    scheme: ClassScheme,
+    on: MeasurementMap,
+    assignment: Assignment,
     regions: Sequence[tuple[str, NDArray[np.bool_]]],
     *,
-    subtile_area_um2: float,
-    thresholds: Mapping[str, float] | None = None,
-    quantile: float | None = None,
-    subtile_um: tuple[float, float] | None = None,
+    foci: bool = True,
 ) -> tuple[RegionMeasure, ...]:
     """Measure every class in each of several regions; see `measure`.
 
     Parameters
     ----------
-    probabilities, tissue, scheme
+    on, assignment, foci
         As for `measure`.
     regions : sequence of (str, ndarray of bool, shape (rows, columns))
-        Names and the cells that belong to each, from `region_subtiles`; regions may overlap.
-    subtile_area_um2, thresholds, quantile, subtile_um
-        As for `measure`.
+        Names and the map pixels that belong to each, from `region_subtiles`; regions may overlap.
 
     Returns
     -------
@@ -197,19 +161,45 @@ def measure_regions(
     found = []
     for name, subtiles in regions:
         window = _window(subtiles)
-        inside = tissue[window] & subtiles[window]
-        measures = measure(
-            probabilities[(slice(None), *window)],
-            inside,
-            scheme,
-            subtile_area_um2=subtile_area_um2,
-            thresholds=thresholds,
-            quantile=quantile,
-            subtile_um=subtile_um,
-        )
-        area = int(np.count_nonzero(inside)) * subtile_area_um2 / 1e6
+        inside = on.tissue[window] & subtiles[window]
+        measures = _measured(on, assignment, window, inside, foci=foci)
+        area = int(np.count_nonzero(inside)) * on.subtile_area_um2 / 1e6
         found.append(RegionMeasure(name, area, measures))
     return tuple(found)
+
+
+def _measured(
+    on: MeasurementMap,
+    assignment: Assignment,
+    window: tuple[slice, slice],
+    inside: NDArray[np.bool_],
+    *,
+    foci: bool,
+) -> tuple[ClassMeasure, ...]:
+    """Measure what counts ``inside``, a part of the map's ``window``."""
+    total = int(np.count_nonzero(inside))
+
+    def row(
+        name: str, title: str, cut: float | None, hits: NDArray[np.bool_], mean: float
+    ) -> ClassMeasure:
+        subtiles = int(np.count_nonzero(hits))
+        share = 100 * subtiles / total if total else float("nan")
+        return ClassMeasure(name, title, cut, subtiles * on.subtile_area_um2 / 1e6, share, mean)
+
+    rows = []
+    for i, c in enumerate(assignment.scheme):
+        values = on.probabilities[i][window][inside]
+        mean = float(values.mean(dtype=np.float64)) if total else float("nan")
+        hits = assignment.counted[i][window] & inside
+        found = row(c.name, c.title, assignment.thresholds.get(c.name), hits, mean)
+        if foci and c.kind is ClassKind.PATHOLOGICAL:
+            each = find_foci(hits, on.subtile_um)
+            found = replace(found, foci=each.count, largest_focus_mm=each.largest_mm)
+        rows.append(found)
+    if assignment.quantile is not None:
+        uncertain = assignment.uncertain[window] & inside
+        rows.append(row(UNCERTAIN_ID, UNCERTAIN_TITLE, None, uncertain, float("nan")))
+    return tuple(rows)
 
 
 def _window(subtiles: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ __all__ = [
     "UNCERTAIN_COLOR",
     "UNCERTAIN_ID",
     "UNCERTAIN_TITLE",
+    "Quantiles",
     "prediction_sets",
     "uncertain_mask",
 ]
@@ -16,6 +19,22 @@ __all__ = [
 UNCERTAIN_ID = "not-sure"
 UNCERTAIN_TITLE = "Not sure"
 UNCERTAIN_COLOR = "#6e6259"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Quantiles of a model's calibration scores at one error rate; None where none was chosen.
+
+    Attributes
+    ----------
+    subtile : float or None
+        For the dense map.
+    tile : float or None
+        For whole tiles, and for maps that hold their probabilities.
+    """
+
+    subtile: float | None = None
+    tile: float | None = None
 
 
 def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDArray[np.bool_]:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_liverdx import _v010
 from napari_liverdx._files import atomic_write, remove, temp_sibling, unique_sibling
-from napari_liverdx.core.errors import PlanError, ResultError, storage_errors
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
+from napari_liverdx.core.assignment import Assignment
+from napari_liverdx.core.errors import ResultError, storage_errors
+from napari_liverdx.core.prediction_sets import Quantiles
 from napari_liverdx.results.manifest import RunManifest, grid_facts
+from napari_liverdx.results.measure_settings import MeasureSettings, assign_map, assign_tiles
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview
 
 __all__ = [
     "ExportOptions",
-    "predicted_classes",
     "provenance",
     "result_uuid",
     "rgb_of",
@@ -33,10 +31,7 @@ __all__ = [
 ]
 
 _KEPT = "nothing was written, and what was there before is kept"
-_COUNTED = (
-    "Cells that were analysed, lie on tissue and reach the threshold of the class; no error rate "
-    "sets cells apart as not sure."
-)
+_COUNTED = "Map pixels that were analysed, lie on tissue and reach the threshold of the class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +40,10 @@ class ExportOptions:
 
     Attributes
     ----------
-    thresholds : mapping of str to float
-        Per pathological class; 0.5 where absent.
+    settings : MeasureSettings
+        Thresholds, error rate and what is measured.
+    quantiles : Quantiles
+        Of the model's calibration scores at that error rate.
     overview : Overview, optional
         Small picture of the slide, for formats that carry one.
     hide_name : bool
@@ -58,31 +55,20 @@ class ExportOptions:
         the threshold.
     """
 
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    settings: MeasureSettings = field(default_factory=MeasureSettings)
+    quantiles: Quantiles = field(default_factory=Quantiles)
     overview: Overview | None = None
     hide_name: bool = False
     as_bytes: bool = False
     fractional: bool = False
 
-    def threshold(self, name: str) -> float:
-        """Probability from which a class counts."""
-        return float(self.thresholds.get(name, DEFAULT_THRESHOLD))
+    def assign_map(self, store: ResultStore) -> Assignment:
+        """Decide what counts where on the map of a result, as the table of measurements does."""
+        return assign_map(store, self.settings, self.quantiles)
 
-    def check(self, manifest: RunManifest) -> None:
-        """Refuse thresholds that mean nothing for a result.
-
-        Raises
-        ------
-        PlanError
-            If one is of no pathological class or not between 0 and 1.
-        """
-        allowed = [manifest.classes[i].name for i in manifest.scheme.pathological]
-        for name, value in self.thresholds.items():
-            if name not in allowed or not 0 <= value <= 1:
-                raise PlanError(
-                    f"threshold {name}={value:g}: choose a class among {', '.join(allowed)} and a "
-                    "probability between 0 and 1"
-                )
+    def assign_tiles(self, store: ResultStore) -> Assignment:
+        """Decide which class each tile of a result belongs to."""
+        return assign_tiles(store, self.settings, self.quantiles)
 
 
 def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
@@ -93,7 +79,10 @@ def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
 def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
     """How the numbers came to be, as plain data; names no folder and no patient."""
     m = store.manifest
-    cuts = {m.classes[i].name: options.threshold(m.classes[i].name) for i in m.scheme.pathological}
+    settings = options.settings.of_scheme(m.scheme)
+    counted = _COUNTED
+    if settings.error_rate is not None:
+        counted += f"; what cannot be told at an error rate of {settings.error_rate:g} is left out"
     return {
         "slide": slide_label(m, options),
         "slide_fingerprint": m.slide_fingerprint,
@@ -103,8 +92,10 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "model": m.model_name,
         "model_version": m.model_version,
         "model_sha256": m.model_sha256,
-        "thresholds": cuts,
-        "counted": _COUNTED,
+        "thresholds": dict(settings.thresholds),
+        "error_rate": settings.error_rate,
+        "measured_on": settings.map_kind.value,
+        "counted": f"{counted}.",
         "complete": store.is_complete,
         "created": m.created,
         "versions": dict(m.versions),
@@ -136,31 +127,6 @@ def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
 def rgb_of(color: str) -> tuple[int, int, int]:
     """``#rrggbb`` as three numbers from 0 to 255."""
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
-
-
-def predicted_classes(store: ResultStore, options: ExportOptions) -> NDArray[np.int16]:
-    """What each cell is called, by the rule of `core.measure.measure`.
-
-    Returns
-    -------
-    ndarray of int16, shape (rows, columns)
-        1 plus the index of the class, 0 where nothing was analysed. Where several pathological
-        classes reach their thresholds, the most probable of them.
-    """
-    values, scheme = store.probabilities, store.manifest.scheme
-    pathological = list(scheme.pathological)
-    others = [i for i in range(len(scheme)) if i not in pathological]
-    called = np.zeros(values.shape[1:], np.int16)
-    if others:
-        called[...] = np.asarray(others, np.int16)[values[others].argmax(axis=0)] + 1
-    if pathological:
-        found = values[pathological]
-        cuts = np.array([options.threshold(scheme[i].name) for i in pathological], np.float32)
-        found = np.where(found >= cuts[:, None, None], found, -1)
-        best = np.asarray(pathological, np.int16)[found.argmax(axis=0)] + 1
-        called = np.where(found.max(axis=0) >= 0, best, called).astype(np.int16)
-    called[~store.tissue_subtiles()] = 0
-    return called
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
 from napari_liverdx.exports.base import ExportOptions, writing
 from napari_liverdx.results.store import ResultStore, TileState
 
@@ -21,7 +23,8 @@ def write_tiles_csv(store: ResultStore, path: Path, options: ExportOptions) -> N
     """Write one line for each tile on tissue.
 
     Places are those of the upper-left corner, from the upper-left corner of the slide's first
-    pixel, in level-0 pixels and in µm. ``called`` is the most probable class.
+    pixel, in level-0 pixels and in µm. ``called`` is the class by the
+    thresholds, or ``not-sure`` where the error rate forbids to name one.
 
     Parameters
     ----------
@@ -30,7 +33,7 @@ def write_tiles_csv(store: ResultStore, path: Path, options: ExportOptions) -> N
     path : Path
         File to write.
     options : ExportOptions
-        None of them matters here.
+        Thresholds and error rate.
 
     Raises
     ------
@@ -45,15 +48,14 @@ def write_tiles_csv(store: ResultStore, path: Path, options: ExportOptions) -> N
     with writing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
-        table.writerows(_rows(store))
+        table.writerows(_rows(store, options.assign_tiles(store)))
 
 
-def _rows(store: ResultStore) -> Iterator[list[object]]:
+def _rows(store: ResultStore, assigned: Assignment) -> Iterator[list[object]]:
     manifest, decisions = store.manifest, store.decisions
     mpp_x, mpp_y = manifest.mpp
-    names = manifest.scheme.names
-    blank = [""] * len(names)
-    called = store.tile_probabilities.argmax(axis=0)
+    names = ("", *manifest.scheme.names, UNCERTAIN_ID)
+    blank = [""] * len(manifest.scheme)
     for row, col in np.argwhere(store.state != TileState.NO_TISSUE).tolist():
         tile = TileIndex(row, col)
         r = manifest.grid.rect(tile)
@@ -65,7 +67,7 @@ def _rows(store: ResultStore) -> Iterator[list[object]]:
         line.append(state.name.lower())
         if state is TileState.DONE:
             ood = float(store.ood[row, col])
-            line.append(names[called[row, col]])
+            line.append(names[assigned.labels[row, col]])
             line += [f"{v:.6f}" for v in store.tile_probabilities[:, row, col].tolist()]
             line.append(f"{ood:.4f}" if np.isfinite(ood) else "")
         else:

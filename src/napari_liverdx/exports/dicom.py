@@ -135,12 +135,12 @@ def _segmentation(store: ResultStore, source: Dataset, options: ExportOptions) -
         source=MANUFACTURER,
         parameters={"sha256": manifest.model_sha256},
     )
+    assigned = options.assign_map(store)
     planes, segments = [], []
     for number, index in enumerate(manifest.scheme.pathological, 1):
         tissue_class = manifest.classes[index]
         values = store.probabilities[index]
-        cut = np.float32(options.threshold(tissue_class.name))
-        planes.append(np.where(tissue, values, 0) if fractional else (values >= cut) & tissue)
+        planes.append(np.where(tissue, values, 0) if fractional else assigned.counted[index])
         segments.append(
             SegmentDescription(
                 segment_number=number,

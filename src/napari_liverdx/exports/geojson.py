@@ -12,9 +12,11 @@ from uuid import uuid5
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.classes import TissueClass
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.outline import Focus, label_foci, outline
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_ID
 from napari_liverdx.exports.base import (
     ExportOptions,
     provenance,
@@ -22,6 +24,7 @@ from napari_liverdx.exports.base import (
     rgb_of,
     writing,
 )
+from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 
@@ -44,7 +47,7 @@ def write_geojson(store: ResultStore, path: Path, options: ExportOptions) -> Non
     path : Path
         File to write.
     options : ExportOptions
-        Thresholds of the regions.
+        Thresholds and error rate; regions have the areas that the table of measurements states.
 
     Raises
     ------
@@ -65,9 +68,10 @@ def write_geojson(store: ResultStore, path: Path, options: ExportOptions) -> Non
 
 def features(store: ResultStore, options: ExportOptions) -> Iterator[str]:
     """The features as JSON, regions first."""
+    assigned = options.assign_map(store)
     for index in store.manifest.scheme.pathological:
-        yield from _regions(store, index, options.threshold(store.manifest.classes[index].name))
-    yield from _tiles(store)
+        yield from _regions(store, index, assigned, options)
+    yield from _tiles(store, options.assign_tiles(store))
 
 
 def _classification(tissue_class: TissueClass) -> dict[str, Any]:
@@ -87,10 +91,16 @@ def _edges(start: float, step: float, count: int) -> list[str]:
 # -- regions --
 
 
-def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
-    tissue_class = store.manifest.classes[index]
-    values = store.probabilities[index]
-    labels, count = label_foci((values >= threshold) & store.tissue_subtiles())
+def _regions(
+    store: ResultStore, index: int, assigned: Assignment, options: ExportOptions
+) -> Iterator[str]:
+    tissue_class, settings = store.manifest.classes[index], options.settings
+    threshold = assigned.thresholds[tissue_class.name]
+    values = measurement_map(store, settings.map_kind).probabilities[index]
+    labels, count = label_foci(assigned.counted[index])
+    # What was chosen beside a threshold makes other regions, with identities of their own.
+    chosen = "" if settings.error_rate is None else f" {json.dumps(settings.error_rate)}"
+    chosen += "" if settings.map_kind is MapKind.SUBTILES else f" {settings.map_kind.value}"
     subtiles = np.bincount(labels.ravel(), minlength=count + 1)
     total = np.bincount(labels.ravel(), values.ravel(), count + 1)
     rows, cols = labels.shape
@@ -113,7 +123,7 @@ def _regions(store: ResultStore, index: int, threshold: float) -> Iterator[str]:
         }
         told = json.dumps(properties, ensure_ascii=False)
         col, row = focus.polygons[0][0][0]
-        where = f"region {tissue_class.name} {json.dumps(threshold)} {row} {col}"
+        where = f"region {tissue_class.name} {json.dumps(threshold)} {row} {col}{chosen}"
         yield (
             f'{{"type":"Feature","id":"{uuid5(space, where)}","geometry":'
             f'{_geometry(focus, xs, ys)},"properties":{told}}}'
@@ -136,14 +146,16 @@ def _ring(ring: NDArray[np.int32], xs: list[str], ys: list[str]) -> str:
 # -- tiles --
 
 
-def _tiles(store: ResultStore) -> Iterator[str]:
+def _tiles(store: ResultStore, assigned: Assignment) -> Iterator[str]:
     grid, classes = store.manifest.grid, store.manifest.classes
     first = grid.rect(TileIndex(0, 0))
     step_x, step_y = grid.stride_x * grid.scale_x, grid.stride_y * grid.scale_y
     lefts = _edges(first.x, step_x, grid.n_cols)
     rights = _edges(first.right, step_x, grid.n_cols)
     tops, bottoms = _edges(first.y, step_y, grid.n_rows), _edges(first.bottom, step_y, grid.n_rows)
-    kinds = [json.dumps(_classification(c), ensure_ascii=False) for c in classes]
+    shown = [_classification(c) for c in classes]
+    shown.append({"name": UNCERTAIN_ID, "color": list(rgb_of(UNCERTAIN_COLOR))})
+    kinds = [json.dumps(kind, ensure_ascii=False) for kind in shown]
     names = [json.dumps(f"Probability {c.name}", ensure_ascii=False) for c in classes]
     pattern = ",".join(name.replace("%", "%%") + ":%.6f" for name in names)
     decisions: Mapping[TileIndex, Decision] = store.decisions
@@ -151,10 +163,10 @@ def _tiles(store: ResultStore) -> Iterator[str]:
     for row, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
         done = np.flatnonzero(store.state[row] == TileState.DONE)
         values = store.tile_probabilities[:, row, done]
-        called = values.argmax(axis=0).tolist()
+        predicted = (assigned.labels[row, done] - 1).tolist()
         oods = store.ood[row, done].tolist()
-        each = zip(done.tolist(), values.T.tolist(), called, oods, strict=True)
-        for col, probabilities, call, ood in each:
+        each = zip(done.tolist(), values.T.tolist(), predicted, oods, strict=True)
+        for col, probabilities, kind, ood in each:
             numbers = pattern % tuple(probabilities)
             if isfinite(ood):
                 numbers += f',"Unlike training data":{ood:.4f}'
@@ -167,7 +179,7 @@ def _tiles(store: ResultStore) -> Iterator[str]:
                 f'{{"type":"Feature","id":"{uuid5(space, f"tile {row} {col}")}",'
                 f'"geometry":{{"type":"Polygon","coordinates":[[[{left},{top}],[{right},{top}],'
                 f'[{right},{bottom}],[{left},{bottom}],[{left},{top}]]]}},"properties":'
-                f'{{"objectType":"tile","classification":{kinds[call]},'
+                f'{{"objectType":"tile","classification":{kinds[kind]},'
                 f'"measurements":{{{numbers}}}{more}}}}}'
             )
 

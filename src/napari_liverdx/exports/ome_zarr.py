@@ -9,9 +9,13 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 
+from napari_liverdx.core.prediction_sets import (
+    UNCERTAIN_COLOR,
+    UNCERTAIN_ID,
+    UNCERTAIN_TITLE,
+)
 from napari_liverdx.exports.base import (
     ExportOptions,
-    predicted_classes,
     provenance,
     rgb_of,
     slide_label,
@@ -32,7 +36,8 @@ _MARK = "liverdx_export"
 def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> None:
     """Write a pyramid of the probabilities and, as labels, what each cell is called.
 
-    A label is 1 plus the position of its class, 0 where nothing was analysed. Translations are
+    A label is 1 plus the position of its class, one more than there are classes where the error
+    rate forbids to name one, 0 where nothing was analysed. Translations are
     those of the first pixel's centre from the centre of the slide's first pixel, in µm.
 
     Parameters
@@ -42,7 +47,7 @@ def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> No
     path : Path
         Folder to write.
     options : ExportOptions
-        Thresholds of the called classes; whether the slide's name is hidden.
+        Thresholds and error rate of the classes; whether the slide's name is hidden.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> No
     """
     name = f"{slide_label(store.manifest, options)} {store.manifest.model_name}"
     images: list[NDArray[Any]] = [store.probabilities]
-    labels: list[NDArray[Any]] = [predicted_classes(store, options)]
+    labels: list[NDArray[Any]] = [options.assign_map(store).labels]
     while max(images[-1].shape[1:]) > _SMALLEST:
         images.append(halved(images[-1]))
         labels.append(labels[-1][::2, ::2])
@@ -73,7 +78,7 @@ def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> No
         called.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [_multiscale(store, f"{name} {_LABELS}", "yx", len(labels))],
-            "image-label": _label_meanings(store),
+            "image-label": _label_meanings(store, options),
         }
 
 
@@ -136,13 +141,18 @@ def _rendering(store: ResultStore) -> dict[str, Any]:
     }
 
 
-def _label_meanings(store: ResultStore) -> dict[str, Any]:
-    numbered = list(enumerate(store.manifest.classes, 1))
+def _label_meanings(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
+    meanings = [(c.name, c.title, c.color, c.kind.value) for c in store.manifest.classes]
+    if options.settings.error_rate is not None:
+        meanings.append((UNCERTAIN_ID, UNCERTAIN_TITLE, UNCERTAIN_COLOR, "uncertain"))
     return {
-        "colors": [{"label-value": n, "rgba": [*rgb_of(c.color), 255]} for n, c in numbered],
+        "colors": [
+            {"label-value": n, "rgba": [*rgb_of(color), 255]}
+            for n, (_, _, color, _) in enumerate(meanings, 1)
+        ],
         "properties": [
-            {"label-value": n, "class": c.name, "title": c.title, "kind": c.kind.value}
-            for n, c in numbered
+            {"label-value": n, "class": name, "title": title, "kind": kind}
+            for n, (name, title, _, kind) in enumerate(meanings, 1)
         ],
         "source": {"image": "../../"},
     }

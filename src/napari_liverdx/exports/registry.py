@@ -17,7 +17,6 @@ from napari_liverdx.exports.ome_zarr import write_ome_zarr
 from napari_liverdx.results.locate import output_stem
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.open import open_slide
-from napari_liverdx.slides.slide import Overview
 
 __all__ = ["EXPORTS", "Export", "ExportOptions", "export", "export_path"]
 
@@ -90,17 +89,7 @@ def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool 
     return folder / (base + EXPORTS[name].suffix)
 
 
-def export(
-    store: ResultStore,
-    name: str,
-    path: Path,
-    *,
-    thresholds: Mapping[str, float] | None = None,
-    overview: Overview | None = None,
-    hide_name: bool = False,
-    as_bytes: bool = False,
-    fractional: bool = False,
-) -> None:
+def export(store: ResultStore, name: str, path: Path, options: ExportOptions | None = None) -> None:
     """Write a result in one of the `EXPORTS`; what was there before is replaced at the end.
 
     Parameters
@@ -111,21 +100,14 @@ def export(
         Key of `EXPORTS`.
     path : Path
         File or folder to write.
-    thresholds : mapping of str to float, optional
-        Per pathological class; 0.5 where absent.
-    overview : Overview, optional
-        Small picture of the slide, for DICOM.
-    hide_name : bool
-        Whether a code stands in place of the slide's file name.
-    as_bytes : bool
-        Whether an OME-TIFF holds bytes instead of float32.
-    fractional : bool
-        Whether a DICOM Segmentation holds probabilities.
+    options : ExportOptions, optional
+        What was chosen: thresholds and error rate, and what concerns single formats.
 
     Raises
     ------
     PlanError
-        If there is no such format or a threshold makes no sense.
+        If there is no such format, a threshold makes no sense, or an error rate was chosen
+        without the model's quantiles.
     StorageFullError
         If the disk is full.
     ResultError
@@ -133,8 +115,8 @@ def export(
     """
     if name not in EXPORTS:
         raise PlanError(f"no export {name!r}; choose one of {', '.join(EXPORTS)}")
-    options = ExportOptions(dict(thresholds or {}), overview, hide_name, as_bytes, fractional)
-    options.check(store.manifest)
+    options = options or ExportOptions()
+    options.settings.check(store.manifest.scheme)
     target, own = path.resolve(), store.path.resolve()
     if own == target or own in target.parents or target in own.parents:
         raise ResultError(f"{path}: that is the result itself; choose another place")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.prediction_sets import Quantiles
 from napari_liverdx.models.card import ModelCard
 
-__all__ = ["ConformalScores", "calibrate_conformal", "conformal_quantile"]
+__all__ = ["ConformalScores", "calibrate_conformal", "conformal_quantiles"]
 
 _RATES = tuple(round(0.005 * i, 3) for i in range(1, 101))
 
@@ -94,8 +94,10 @@ def calibrate_conformal(
     )
 
 
-def conformal_quantile(card: ModelCard, error_rate: float | None, what: str) -> float | None:
-    """The quantile for tiles or cells of a model; None where no error rate was chosen.
+def conformal_quantiles(card: ModelCard, error_rate: float | None) -> Quantiles:
+    """Return the quantiles of a model's scores; none where no error rate was chosen.
+
+    Models without a dense map of their own use the tile's for both.
 
     Parameters
     ----------
@@ -103,8 +105,6 @@ def conformal_quantile(card: ModelCard, error_rate: float | None, what: str) -> 
         Card of the model.
     error_rate : float or None
         How often the true class may be missing from a set.
-    what : {"tile", "cell"}
-        Models without cells use the tile's for both.
 
     Raises
     ------
@@ -112,11 +112,15 @@ def conformal_quantile(card: ModelCard, error_rate: float | None, what: str) -> 
         If the model holds no calibration scores, or the rate is out of range.
     """
     if error_rate is None:
-        return None
-    stored: Any = card.conformal.get(what) or card.conformal.get("tile")
-    if stored is None:
+        return Quantiles()
+    # Stored under these names since the first version.
+    tile, subtile = card.conformal.get("tile"), card.conformal.get("cell")
+    if tile is None:
         raise PlanError(
             f"model {card.name} holds no calibration scores, so that no error rate can be "
             "promised; leave --error-rate out, or add them with 'liverdx ood fit'"
         )
-    return ConformalScores.model_validate(stored).quantile(error_rate)
+    found = [
+        ConformalScores.model_validate(s).quantile(error_rate) for s in (subtile or tile, tile)
+    ]
+    return Quantiles(*found)

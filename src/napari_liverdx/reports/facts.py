@@ -8,6 +8,7 @@ from typing import Any
 
 from napari_liverdx.core.ood import NO_STATISTICS
 from napari_liverdx.reports.parts import Facts
+from napari_liverdx.results.findings import Findings
 from napari_liverdx.results.manifest import RunManifest
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.privacy import redact
@@ -94,13 +95,12 @@ def manifest_json(manifest: RunManifest, hide_name: bool) -> str:
 def all_facts(
     store: ResultStore,
     card: Mapping[str, Any],
-    tissue_mm2: float,
-    error_rate: float | None,
-    quantile: float | None,
+    findings: Findings,
 ) -> tuple[Facts, ...]:
     """Slide call, slide and run, model, domain and calibration."""
-    parts = [_slide_call(store), _slide_and_run(store, tissue_mm2), _model(store.manifest, card)]
-    parts.append(_trust(store.manifest, card, error_rate, quantile))
+    run = _slide_and_run(store, findings.tissue_mm2)
+    parts = [_slide_call(store), run, _model(store.manifest, card)]
+    parts.append(_trust(store.manifest, card, findings))
     return tuple(part for part in parts if part.rows)
 
 
@@ -169,8 +169,7 @@ def _model(manifest: RunManifest, card: Mapping[str, Any]) -> Facts:
 def _trust(
     manifest: RunManifest,
     card: Mapping[str, Any],
-    error_rate: float | None,
-    quantile: float | None,
+    findings: Findings,
 ) -> Facts:
     ood = manifest.ood
     if ood:
@@ -182,7 +181,7 @@ def _trust(
         ("Domain", said),
         ("Temperature", _temperature(card)),
         ("Calibration error", _metrics_like(card, "calibration error") or _NO_ECE),
-        ("Prediction sets", _prediction_sets(card, error_rate, quantile)),
+        ("Prediction sets", _prediction_sets(card, findings)),
     ]
     if covered := _metrics_like(card, "coverage"):
         rows.append(("Measured coverage", covered))
@@ -215,25 +214,27 @@ def _metrics_like(card: Mapping[str, Any], words: str) -> str:
     return "; ".join(found) + "." if found else ""
 
 
-def _prediction_sets(
-    card: Mapping[str, Any], error_rate: float | None, quantile: float | None
-) -> str:
-    scores = (card.get("conformal") or {}).get("cell") or (card.get("conformal") or {}).get("tile")
+def _prediction_sets(card: Mapping[str, Any], findings: Findings) -> str:
+    conformal = card.get("conformal") or {}
+    # The scores that belong to what was measured; models without a dense map have the tile's only.
+    dense = findings.settings.map_kind is MapKind.SUBTILES and bool(conformal.get("cell"))
+    scores = conformal.get("cell" if dense else "tile")
     if not scores:
         return (
             "The card holds no calibration scores: no error rate can be promised, and nothing is "
             "set apart as not sure."
         )
-    what = "cells" if (card.get("conformal") or {}).get("cell") else "tiles"
-    text = f"Calibrated on {scores['samples']:,} held-out {what} of {scores['groups']:,} groups. "
-    if error_rate is None or quantile is None:
+    what = "map pixel" if dense else "tile"
+    text = f"Calibrated on {scores['samples']:,} held-out {what}s of {scores['groups']:,} groups. "
+    rate, quantile = findings.settings.error_rate, findings.assignment.quantile
+    if rate is None or quantile is None:
         return (
             text + "No error rate was chosen for this report, so nothing is set apart as not sure."
         )
     if quantile == float("inf"):
-        return text + f"So few groups promise nothing at an error rate of {error_rate:g}."
+        return text + f"So few groups promise nothing at an error rate of {rate:g}."
     return text + (
-        f"At the chosen error rate of {error_rate:g}, the true class lies in the set of a cell of "
-        f"a new group like those with a probability of {1 - error_rate:g} or more; on slides "
+        f"At the chosen error rate of {rate:g}, the true class lies in the set of a {what} of "
+        f"a new group like those with a probability of {1 - rate:g} or more; on slides "
         "unlike them this is not promised."
     )

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.errors import storage_errors
-from napari_liverdx.core.measure import ClassMeasure, Histogram, RegionMeasure
-from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, uncertain_mask
+from napari_liverdx.core.measure import MeasurementMap
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE
 from napari_liverdx.reports.facts import (
     all_facts,
     manifest_json,
@@ -34,7 +35,7 @@ from napari_liverdx.reports.parts import (
     metrics_table,
     regions_table,
 )
-from napari_liverdx.results.measurement_map import MapKind, measurement_map
+from napari_liverdx.results.findings import Findings
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview
 
@@ -50,58 +51,42 @@ _LONGEST_SIDE = 1400
 
 
 def overlay_picture(
-    overview: Overview,
-    store: ResultStore,
-    thresholds: Mapping[str, float],
-    *,
-    opacity: float = 0.6,
-    quantile: float | None = None,
-    map_kind: MapKind = MapKind.SUBTILES,
+    overview: Overview, on: MeasurementMap, assignment: Assignment, *, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
-    """The slide with each pathological class drawn over it where it reaches its threshold.
+    """The slide with each pathological class drawn over it where it counts.
 
     Parameters
     ----------
     overview : Overview
         Small picture of the slide.
-    store : ResultStore
-        The result.
-    thresholds : mapping of str to float
-        Per pathological class.
+    on : MeasurementMap
+        What was measured.
+    assignment : Assignment
+        What counts where on it; what is uncertain is grey.
     opacity : float
-        Of a cell with probability 1.
-    quantile : float, optional
-        See `napari_liverdx.core.measure.measure`; cells that are not sure are grey.
-    map_kind : MapKind
-        What is drawn.
+        Of a map pixel with probability 1.
 
     Returns
     -------
     ndarray of uint8, shape (rows, columns, 3)
     """
     rows, cols = overview.rgb.shape[:2]
-    (width, height), (x, y) = store.subtile_size, store.origin
-    shown = measurement_map(store, map_kind)
+    (width, height), (x, y) = on.subtile_size, on.origin
     map_rows = np.floor(((np.arange(rows) + 0.5) * overview.scale_y - y) / height).astype(int)
     map_cols = np.floor(((np.arange(cols) + 0.5) * overview.scale_x - x) / width).astype(int)
-    n_rows, n_cols = shown.tissue.shape
+    n_rows, n_cols = on.tissue.shape
     inside = ((map_rows >= 0) & (map_rows < n_rows))[:, None] & (
         (map_cols >= 0) & (map_cols < n_cols)
     )[None, :]
     place = np.ix_(np.clip(map_rows, 0, n_rows - 1), np.clip(map_cols, 0, n_cols - 1))
-    analysed = shown.tissue[place] & inside
     picture = overview.rgb.astype(np.float32)
-    if quantile is not None:
-        uncertain = analysed & uncertain_mask(shown.probabilities, quantile)[place]
-        gray = [int(UNCERTAIN_COLOR[i : i + 2], 16) for i in (1, 3, 5)]
-        picture[uncertain] = 0.3 * picture[uncertain] + 0.7 * np.array(gray, np.float32)
-        analysed &= ~uncertain
-    for index in store.manifest.scheme.pathological:
-        tissue_class = store.manifest.classes[index]
-        values = shown.probabilities[index][place]
-        drawn = analysed & (values >= thresholds[tissue_class.name])
-        alpha = (np.where(drawn, values, 0) * opacity)[..., None]
-        picture = picture * (1 - alpha) + np.multiply(tissue_class.rgb, 255) * alpha
+    uncertain = assignment.uncertain[place] & inside
+    gray = [int(UNCERTAIN_COLOR[i : i + 2], 16) for i in (1, 3, 5)]
+    picture[uncertain] = 0.3 * picture[uncertain] + 0.7 * np.array(gray, np.float32)
+    for index in assignment.scheme.pathological:
+        drawn = assignment.counted[index][place] & inside
+        alpha = (np.where(drawn, on.probabilities[index][place], 0) * opacity)[..., None]
+        picture = picture * (1 - alpha) + np.multiply(assignment.scheme[index].rgb, 255) * alpha
     return picture.round().astype(np.uint8)
 
 
@@ -120,16 +105,11 @@ def _base64(picture: NDArray[np.uint8], kind: str, **options: Any) -> str:
 
 def gather_report(
     store: ResultStore,
-    measures: Sequence[ClassMeasure],
+    findings: Findings,
     overview: Overview,
     card: Mapping[str, Any],
     *,
-    error_rate: float | None = None,
-    quantile: float | None = None,
-    regions: Sequence[RegionMeasure] = (),
-    histograms: Mapping[str, Histogram] | None = None,
     tiles: Sequence[TileGroup] = (),
-    map_kind: MapKind = MapKind.SUBTILES,
     hide_name: bool = False,
 ) -> Report:
     """All that a report says; it names no folder and no patient and shows no label.
@@ -138,39 +118,28 @@ def gather_report(
     ----------
     store : ResultStore
         The result.
-    measures : sequence of ClassMeasure
-        Rows of the table of findings.
+    findings : Findings
+        What was found; nothing is measured again.
     overview : Overview
         Small picture of the slide.
     card : mapping
         The model card as plain data.
-    error_rate, quantile : float, optional
-        The chosen error rate and its quantile of the calibration scores.
-    regions : sequence of RegionMeasure
-        Findings in regions.
-    histograms : mapping of str to Histogram, optional
-        Per pathological class.
     tiles : sequence of TileGroup
         The most suspicious tiles.
-    map_kind : MapKind
-        What was measured.
     hide_name : bool
         Whether eight digits of the slide's fingerprint stand in place of its file name, which
         may hold a person's name.
     """
-    manifest = store.manifest
-    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
-    tissue_mm2 = float(store.tissue_subtiles().sum()) * store.subtile_area_um2 / 1e6
+    manifest, settings, assignment = store.manifest, findings.settings, findings.assignment
+    thresholds = assignment.thresholds
     legend = tuple(
-        (manifest.classes[i].color, f"{manifest.classes[i].title}, probability ≥ {cut:.2f}")
-        for i in manifest.scheme.pathological
-        if (cut := thresholds.get(manifest.classes[i].name)) is not None
+        (c.color, f"{c.title}, probability ≥ {thresholds[c.name]:.2f}")
+        for c in (manifest.classes[i] for i in manifest.scheme.pathological)
     )
-    if quantile is not None:
+    if assignment.quantile is not None:
         legend += ((UNCERTAIN_COLOR, UNCERTAIN_TITLE),)
-    overlay = overlay_picture(overview, store, thresholds, quantile=quantile, map_kind=map_kind)
     subtitle = (card["title"], f"version {card['version']}", manifest.finished or manifest.created)
-    foci = any(m.foci is not None for m in measures)
+    foci = any(m.foci is not None for m in findings.measures)
     return Report(
         title=shown_name(manifest, hide_name),
         subtitle=" · ".join(part for part in subtitle if part),
@@ -178,14 +147,16 @@ def gather_report(
         warnings=warnings_of(store, hide_name),
         pictures=(
             Picture("The slide", overview.rgb),
-            Picture("With the findings", overlay, legend),
+            Picture(
+                "With the findings", overlay_picture(overview, findings.on, assignment), legend
+            ),
         ),
-        findings=findings_table(measures, manifest, error_rate),
-        note=measuring_note(store, map_kind, foci=foci, regions=bool(regions)),
-        regions=regions_table(regions, manifest, error_rate),
-        histograms=histogram_parts(histograms or {}, thresholds, manifest),
+        findings=findings_table(findings.measures, manifest, settings.error_rate),
+        note=measuring_note(store, settings.map_kind, foci=foci, regions=bool(findings.regions)),
+        regions=regions_table(findings.regions, manifest, settings.error_rate),
+        histograms=histogram_parts(findings.histograms, thresholds, manifest),
         tiles=tuple(tiles),
-        facts=all_facts(store, card, tissue_mm2, error_rate, quantile),
+        facts=all_facts(store, card, findings),
         metrics=metrics_table(card),
         manifest_json=manifest_json(manifest, hide_name),
     )
@@ -220,7 +191,7 @@ def render_report(path: Path, report: Report) -> None:
 def write_report(
     path: Path,
     store: ResultStore,
-    measures: Sequence[ClassMeasure],
+    findings: Findings,
     overview: Overview,
     card: Mapping[str, Any],
     **choices: Any,
@@ -234,7 +205,7 @@ def write_report(
     ResultError
         If it cannot be written.
     """
-    render_report(path, gather_report(store, measures, overview, card, **choices))
+    render_report(path, gather_report(store, findings, overview, card, **choices))
 
 
 def _write(path: Path, text: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import storage_errors
-from napari_liverdx.core.measure import ClassMeasure, RegionMeasure
+from napari_liverdx.core.measure import ClassMeasure
+from napari_liverdx.results.findings import Findings
 from napari_liverdx.results.measurement_map import MapKind
 
 __all__ = [
@@ -59,25 +60,11 @@ def _number(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def measurement_table(
-    measures: Sequence[ClassMeasure],
-    regions: Sequence[RegionMeasure] = (),
-    *,
-    map_kind: MapKind = MapKind.SUBTILES,
-) -> list[list[str]]:
-    """The rows of the table, without `COLUMNS`: all analysed tissue first, then each region.
-
-    Parameters
-    ----------
-    measures : sequence of ClassMeasure
-        Of all analysed tissue; may be empty.
-    regions : sequence of RegionMeasure
-        Of regions.
-    map_kind : MapKind
-        What was measured.
-    """
-    parts = [(WHOLE, measures), *((r.name, r.measures) for r in regions)]
-    return [[name, *measurement_values(m, map_kind)] for name, found in parts for m in found]
+def measurement_table(findings: Findings) -> list[list[str]]:
+    """The rows of the table, without `COLUMNS`: all analysed tissue first, then each region."""
+    parts = [(WHOLE, findings.measures), *((r.name, r.measures) for r in findings.regions)]
+    kind = findings.settings.map_kind
+    return [[name, *measurement_values(m, kind)] for name, found in parts for m in found]
 
 
 def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> str:
@@ -97,13 +84,7 @@ def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> st
     return text.getvalue()
 
 
-def write_measurements(
-    path: Path,
-    measures: Sequence[ClassMeasure],
-    regions: Sequence[RegionMeasure] = (),
-    *,
-    map_kind: MapKind = MapKind.SUBTILES,
-) -> None:
+def write_measurements(path: Path, findings: Findings) -> None:
     """Write the table as CSV, or with tabs where the name ends in ``.tsv`` or ``.txt``.
 
     Raises
@@ -114,6 +95,6 @@ def write_measurements(
         If it cannot be written.
     """
     separator = "\t" if path.suffix.lower() in (".tsv", ".txt") else ","
-    text = measurement_text(measurement_table(measures, regions, map_kind=map_kind), separator)
+    text = measurement_text(measurement_table(findings), separator)
     with storage_errors(path, "the result itself is whole"), atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from napari_liverdx.core.errors import PlanError, storage_errors
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.measure import ClassMeasure, RegionMeasure, probability_histogram
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.conformal import conformal_quantile
 from napari_liverdx.reports.html import gather_report, render_report
 from napari_liverdx.reports.measurements import write_measurements
 from napari_liverdx.reports.parts import TileGroup, TilePicture
+from napari_liverdx.results.findings import Findings
 from napari_liverdx.results.locate import output_stem
-from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Overview, Slide
 from napari_liverdx.slides.tiles import read_thumbnails
 from napari_liverdx.slides.tissue import slide_picture
 
-__all__ = ["FORMATS", "TOP_TILES", "report_paths", "save_report", "top_tiles"]
+__all__ = [
+    "FORMATS",
+    "TOP_TILES",
+    "ReportOptions",
+    "report_paths",
+    "save_report",
+    "top_tiles",
+]
 
 FORMATS = ("html", "csv", "pdf")
 """What can be written: a page, a table, a PDF that says what the page says."""
@@ -33,6 +39,28 @@ TOP_TILES = 12
 """Tiles shown of each class unless another number is asked for."""
 
 _SIDE = 224
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What a person chooses for a report.
+
+    Attributes
+    ----------
+    formats : tuple of str
+        Among `FORMATS`.
+    top : int
+        Most tiles to show of each pathological class.
+    hide_name : bool
+        Whether a code stands in place of the slide's file name, in the report and in its own name.
+    folder : Path or None
+        Where it goes; beside the result if None.
+    """
+
+    formats: tuple[str, ...] = ("html", "csv")
+    top: int = TOP_TILES
+    hide_name: bool = False
+    folder: Path | None = None
 
 
 def report_paths(
@@ -57,50 +85,31 @@ def report_paths(
 
 
 def save_report(
-    slide: Slide | None,
+    findings: Findings,
     store: ResultStore,
-    measures: Sequence[ClassMeasure],
+    slide: Slide | None,
     card: ModelCard,
-    error_rate: float | None = None,
-    *,
-    formats: Sequence[str] = ("html", "csv"),
-    regions: Sequence[RegionMeasure] = (),
-    map_kind: MapKind = MapKind.SUBTILES,
-    top: int = TOP_TILES,
-    hide_name: bool = False,
-    folder: Path | None = None,
+    options: ReportOptions | None = None,
 ) -> Path:
-    """Write the report of a result.
+    """Write the report of a result; nothing is measured again.
 
     Parameters
     ----------
-    slide : Slide or None
-        The slide; without it the report shows where tissue is and no pictures of tiles.
+    findings : Findings
+        What was found.
     store : ResultStore
         The result.
-    measures : sequence of ClassMeasure
-        Of all analysed tissue, taken on ``map_kind``.
+    slide : Slide or None
+        The slide; without it the report shows where tissue is and no pictures of tiles.
     card : ModelCard
         Of the model that made the result.
-    error_rate : float, optional
-        With which ``measures`` were taken.
-    formats : sequence of str
-        Among `FORMATS`.
-    regions : sequence of RegionMeasure
-        Findings in regions.
-    map_kind : MapKind
-        What was measured.
-    top : int
-        Most tiles to show of each pathological class.
-    hide_name : bool
-        Whether a code stands in place of the slide's file name, in the report and in its own name.
-    folder : Path, optional
-        Where it goes; beside the result by default.
+    options : ReportOptions, optional
+        What to write, and where.
 
     Returns
     -------
     Path
-        Of the first of ``formats``.
+        Of the first of the formats.
 
     Raises
     ------
@@ -111,29 +120,21 @@ def save_report(
     ResultError
         If it cannot be written.
     """
-    paths = report_paths(store, formats, folder, hide_name=hide_name)
+    options = options or ReportOptions()
+    folder, hide_name = options.folder, options.hide_name
+    paths = report_paths(store, options.formats, folder, hide_name=hide_name)
     if folder is not None:
         with storage_errors(folder, "the result itself is whole"):
             folder.mkdir(parents=True, exist_ok=True)
-    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
     if "csv" in paths:
-        write_measurements(paths["csv"], measures, regions, map_kind=map_kind)
+        write_measurements(paths["csv"], findings)
     if "html" in paths or "pdf" in paths:
-        on, scheme = measurement_map(store, map_kind), store.manifest.scheme
         report = gather_report(
             store,
-            measures,
+            findings,
             slide_picture(slide) if slide is not None else _tissue_picture(store),
             card.model_dump(),
-            error_rate=error_rate,
-            quantile=conformal_quantile(card, error_rate, "cell"),
-            regions=regions,
-            histograms={
-                scheme[i].name: probability_histogram(on.probabilities[i], tissue=on.tissue)
-                for i in scheme.pathological
-            },
-            tiles=_tile_groups(slide, store, thresholds, top),
-            map_kind=map_kind,
+            tiles=_tile_groups(slide, store, findings.assignment.thresholds, options.top),
             hide_name=hide_name,
         )
         if "html" in paths:

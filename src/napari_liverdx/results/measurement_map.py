@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx._ids import Choice
+from napari_liverdx.core.measure import MeasurementMap
 from napari_liverdx.results.store import ResultStore, TileState
 
-__all__ = ["MapKind", "MeasurementMap", "measurement_map"]
+__all__ = ["MapKind", "measurement_map"]
 
 
 class MapKind(Choice):
@@ -38,35 +39,6 @@ class MapKind(Choice):
         "Tiles, overlaps averaged",
         "tiles-averaged",
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MeasurementMap:
-    """A map to measure, with its place and scale.
-
-    Attributes
-    ----------
-    probabilities : ndarray of float32, shape (classes, rows, columns)
-        Values in 0 to 1; they mean something only on tissue.
-    tissue : ndarray of bool, shape (rows, columns)
-        Cells that were analysed and lie on tissue; the same whatever is measured, so that areas
-        can be compared.
-    origin : tuple of float
-        Upper-left corner (x, y) of the map in level-0 pixels.
-    subtile_size : tuple of float
-        Width and height of a cell in level-0 pixels.
-    subtile_um : tuple of float
-        Width and height of a cell in µm.
-    subtile_area_um2 : float
-        Area of a cell in µm².
-    """
-
-    probabilities: NDArray[np.float32]
-    tissue: NDArray[np.bool_]
-    origin: tuple[float, float]
-    subtile_size: tuple[float, float]
-    subtile_um: tuple[float, float]
-    subtile_area_um2: float
 
 
 def measurement_map(store: ResultStore, map_kind: MapKind = MapKind.SUBTILES) -> MeasurementMap:

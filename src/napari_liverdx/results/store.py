@@ -106,10 +106,8 @@ class ResultStore(ResultGeometry, Reviewed):
 
         Raises
         ------
-        ResultError
-            If the folder cannot be made.
-        StorageFullError
-            If the disk is full.
+        ResultError, StorageFullError
+            If the folder cannot be made, or the disk is full.
         """
         manifest = manifest.model_copy(
             update={"created": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -144,9 +142,9 @@ class ResultStore(ResultGeometry, Reviewed):
             scale: Any = dict(mask.attrs)["level0_pixels_per_pixel"]
             tissue = TissueMask(np.asarray(mask[...]).astype(bool), *scale)
             return cls(path, group, manifest, tissue)
+        except ResultError:
+            raise
         except (KeyError, ValueError, TypeError, OSError, ValidationError) as error:
-            if isinstance(error, ResultError):
-                raise
             raise ResultError(
                 f"{path}: not a result of this program, or damaged ({error}); remove it and "
                 "analyse the slide again"
@@ -234,10 +232,8 @@ class ResultStore(ResultGeometry, Reviewed):
 
         Raises
         ------
-        StorageFullError
-            If the disk is full; tiles flushed before are kept.
-        ResultError
-            If writing fails otherwise.
+        ResultError, StorageFullError
+            If writing fails, or the disk is full; tiles flushed before are kept.
         """
         k = self.manifest.subtiles
         with storage_errors(self.path, "what was finished before is kept, run again to resume"):
@@ -319,10 +315,8 @@ class ResultStore(ResultGeometry, Reviewed):
 
         Raises
         ------
-        StorageFullError
-            If the disk is full.
-        ResultError
-            If writing fails otherwise.
+        ResultError, StorageFullError
+            If writing fails, or the disk is full.
         """
         with storage_errors(self.path, "the tiles are kept"):
             write_slide_prediction(self._group, call, refined, attention)

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx.core.errors import storage_errors
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.settings import read_settings
 
@@ -71,6 +72,21 @@ class ViewState(BaseModel):
         if name not in COLORMAPS:
             raise ValueError(f"no colormap {name!r}")
         return name
+
+    @property
+    def settings(self) -> MeasureSettings:
+        """Thresholds, error rate and what is measured."""
+        return MeasureSettings(self.thresholds, self.error_rate, self.map_kind)
+
+    def with_settings(self, settings: MeasureSettings) -> ViewState:
+        """Return the same view with other settings of the measurement."""
+        return self.model_copy(
+            update={
+                "thresholds": dict(settings.thresholds),
+                "error_rate": settings.error_rate,
+                "map_kind": settings.map_kind,
+            }
+        )
 
     @classmethod
     def load(cls, result: Path, notices: list[str] | None = None) -> ViewState:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError, PlanError, ResultError
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.models.conformal import conformal_quantiles
 from napari_liverdx.reports.cohort import CohortRow, write_cohort, write_cohort_manifest
 from napari_liverdx.session.batch_slide import (
     BatchRequest,
@@ -216,7 +215,7 @@ def _prepare(request: BatchRequest) -> BatchTools:
     if not 0 <= request.overlap < 1:
         raise PlanError(f"overlap {request.overlap:g} is out of range; give 0 or more, below 1")
     model = loaded_model(request.model)
-    conformal_quantile(model.card, request.error_rate, "cell")
+    conformal_quantiles(model.card, request.settings.error_rate)
     context = None if request.context is None else load_mil_model(request.context)
     if context is not None:
         context.check_tile_model(model.card.name, model.sha256)
@@ -257,8 +256,7 @@ class _Book:
     def _facts(self, rows: Sequence[CohortRow], finished: str) -> dict[str, object]:
         request, card = self._tools.request, self._tools.model.card
         context = self._tools.context
-        given = request.thresholds
-        classes = [card.scheme[i].name for i in card.scheme.pathological]
+        settings = request.settings.of_scheme(card.scheme)
         return {
             "table": TABLE,
             "slides": len(rows),
@@ -267,8 +265,9 @@ class _Book:
             "model_version": card.version,
             "model_sha256": self._tools.model.sha256,
             "context": None if context is None else context.card.name,
-            "thresholds": {c: float(given.get(c, DEFAULT_THRESHOLD)) for c in classes},
-            "error_rate": request.error_rate,
+            "thresholds": dict(settings.thresholds),
+            "error_rate": settings.error_rate,
+            "measured_on": settings.map_kind.value,
             "overlap": request.overlap,
             "keep_artefacts": request.keep_artifacts,
             "hide_names": request.hide_names,

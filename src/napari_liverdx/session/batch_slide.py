@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
-from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.ood import read_result
@@ -20,16 +19,16 @@ from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.run import RunProgress, result_location
 from napari_liverdx.mil.file import LoadedMilModel
 from napari_liverdx.mil.train import apply_mil_model
-from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.models.conformal import conformal_quantiles
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.cohort import CohortRow
-from napari_liverdx.reports.write import report_paths, save_report
+from napari_liverdx.reports.write import ReportOptions, report_paths, save_report
+from napari_liverdx.results.findings import Findings, measure_result
 from napari_liverdx.results.manifest import pseudonym_of, stored_fingerprint
-from napari_liverdx.results.measurement_map import MapKind
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.privacy import without_folders
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
-from napari_liverdx.session.measure import Measurer
 from napari_liverdx.session.plan import plan_slide
 from napari_liverdx.session.run import Started, run
 from napari_liverdx.slides.listing import SlideEntry
@@ -77,10 +76,8 @@ class BatchRequest:
         For results and the cohort table.
     mpp : float or None
         Level-0 µm/px of the slides that state none.
-    thresholds : mapping of str to float
-        Per pathological class; 0.5 where absent.
-    error_rate : float or None
-        See `napari_liverdx.core.measure.measure`.
+    settings : MeasureSettings
+        Thresholds, error rate and what is measured.
     context : Path or None
         Slide context that refines the tiles and calls each slide.
     overlap : float
@@ -100,8 +97,7 @@ class BatchRequest:
     model: str
     out_folder: Path
     mpp: float | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    error_rate: float | None = None
+    settings: MeasureSettings = field(default_factory=MeasureSettings)
     context: Path | None = None
     overlap: float = 0.0
     device: DeviceChoice | None = None
@@ -297,22 +293,19 @@ def _progress_text(progress: RunProgress) -> str:
     return text
 
 
-def _keep_view(
-    store: ResultStore, measures: Sequence[ClassMeasure], error_rate: float | None
-) -> None:
-    """Let a result that nobody looked at yet open with the thresholds it was measured with."""
+def _keep_view(store: ResultStore, findings: Findings) -> None:
+    """Let a result that nobody looked at yet open with the settings it was measured with."""
     view = ViewState.load(store.path)
-    if view.thresholds:
-        return
-    thresholds = {m.name: m.threshold for m in measures if m.threshold is not None}
-    view.model_copy(update={"thresholds": thresholds, "error_rate": error_rate}).save(store.path)
+    if not view.thresholds:
+        settings = findings.settings.of_scheme(store.manifest.scheme)
+        view.with_settings(settings).save(store.path)
 
 
 def _write_report(
     tools: BatchTools,
     slide: Slide,
     store: ResultStore,
-    measures: Sequence[ClassMeasure],
+    findings: Findings,
     resumed: bool,
 ) -> bool:
     """Write page and table; of a resumed result only what is missing. Whether any was left.
@@ -323,15 +316,8 @@ def _write_report(
     paths = report_paths(store, ("html", "csv"), hide_name=request.hide_names)
     left = [name for name, path in paths.items() if resumed and path.exists()]
     if missing := [name for name in paths if name not in left]:
-        save_report(
-            slide,
-            store,
-            measures,
-            tools.model.card,
-            request.error_rate,
-            formats=missing,
-            hide_name=request.hide_names,
-        )
+        options = ReportOptions(tuple(missing), hide_name=request.hide_names)
+        save_report(findings, store, slide, tools.model.card, options)
     return bool(left)
 
 
@@ -349,11 +335,10 @@ def _finished(
         raise SlideReadError(f"none of its tiles could be read; {failure or 'copy it again'}")
     if tools.context is not None:
         apply_mil_model(store, tools.context)
-    quantile = conformal_quantile(card, request.error_rate, "cell")
-    findings = Measurer(store).take(MapKind.SUBTILES, request.thresholds, quantile)
-    measures = findings.measures
-    left = _write_report(tools, slide, store, measures, resumed)
-    _keep_view(store, measures, request.error_rate)
+    quantiles = conformal_quantiles(card, request.settings.error_rate)
+    findings = measure_result(store, request.settings, quantiles)
+    left = _write_report(tools, slide, store, findings, resumed)
+    _keep_view(store, findings)
     reading, call = read_result(store, card), store.slide_prediction
     failed = store.count(TileState.FAILED)
     message = "Was analysed before; measured again" if resumed else "Done"
@@ -365,7 +350,7 @@ def _finished(
         SlideState.RESUMED if resumed else SlideState.DONE,
         message,
         tissue_mm2=findings.tissue_mm2,
-        measures=measures,
+        measures=findings.measures,
         ood="" if reading is None else reading.state.value,
         ood_figures="" if reading is None else reading.numbers,
         slide_prediction="" if call is None else call.called,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.prediction_sets import Quantiles
+from napari_liverdx.results.measure_settings import MeasureSettings, assign_map, assign_tiles
 from napari_liverdx.results.store import ResultStore, TileState
 
 __all__ = ["Comparison", "Side", "compare"]
@@ -17,24 +19,39 @@ NEITHER, BOTH, ONLY_A, ONLY_B = 0, 1, 2, 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
-    """One of the two: a class of a result, from a threshold on.
+    """One of the two: a class of a result, where it counts.
 
     Attributes
     ----------
     store : ResultStore
     class_name : str
-    threshold : float
+    settings : MeasureSettings
+        Thresholds, error rate and what is measured.
+    quantiles : Quantiles
+        Of the model's calibration scores at that error rate.
     """
 
     store: ResultStore
     class_name: str
-    threshold: float
+    settings: MeasureSettings = field(default_factory=MeasureSettings)
+    quantiles: Quantiles = field(default_factory=Quantiles)
+
+    @property
+    def threshold(self) -> float:
+        """Of the class."""
+        return self.settings.threshold(self.class_name)
 
     @property
     def values(self) -> NDArray[np.float32]:
         """Probabilities of the class, shape (rows, columns)."""
         index = self.store.manifest.scheme.index(self.class_name)
         return np.asarray(self.store.probabilities[index])
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Where the class counts, shape (rows, columns)."""
+        index = self.store.manifest.scheme.index(self.class_name)
+        return np.asarray(assign_map(self.store, self.settings, self.quantiles).counted[index])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +69,7 @@ class Comparison:
     dice : float
         Overlap of both areas (Dice 1945), 1 where they are the same; NaN where neither has any.
     changed_tiles : int or None
-        Tiles whose most probable class differs; None where the tiles do not lie alike.
+        Tiles whose predicted class differs; None where the tiles do not lie alike.
     tiles : int
         Tiles that both analysed, 0 where they do not lie alike.
     """
@@ -85,8 +102,8 @@ def compare(a: Side, b: Side) -> Comparison:
     inside = (rows >= 0)[:, None] & (cols >= 0)[None, :]
     at = np.ix_(np.maximum(rows, 0), np.maximum(cols, 0))
     common = tissue & inside & second.tissue_subtiles()[at]
-    hit_a = common & (a.values >= a.threshold)
-    hit_b = common & (b.values[at] >= b.threshold)
+    hit_a = common & a.counted
+    hit_b = common & b.counted[at]
     where = np.zeros(tissue.shape, np.uint8)
     where[hit_a & hit_b] = BOTH
     where[hit_a & ~hit_b] = ONLY_A
@@ -94,7 +111,7 @@ def compare(a: Side, b: Side) -> Comparison:
     area = first.subtile_area_um2 / 1e6
     both, only_a, only_b = (int((where == v).sum()) for v in (BOTH, ONLY_A, ONLY_B))
     total = 2 * both + only_a + only_b
-    changed, tiles = _tiles(first, second)
+    changed, tiles = _tiles(a, b)
     return Comparison(
         where,
         int(common.sum()) * area,
@@ -124,7 +141,8 @@ def _places(first: ResultStore, second: ResultStore) -> tuple[NDArray[np.intp], 
     return found[0], found[1]
 
 
-def _tiles(first: ResultStore, second: ResultStore) -> tuple[int | None, int]:
+def _tiles(a: Side, b: Side) -> tuple[int | None, int]:
+    first, second = a.store, b.store
     alike = (
         first.manifest.grid == second.manifest.grid
         and first.manifest.scheme.names == second.manifest.scheme.names
@@ -132,6 +150,6 @@ def _tiles(first: ResultStore, second: ResultStore) -> tuple[int | None, int]:
     if not alike:
         return None, 0
     done = (first.state == TileState.DONE) & (second.state == TileState.DONE)
-    calls = (s.tile_probabilities.argmax(axis=0) for s in (first, second))
-    differ = np.not_equal(*calls) & done
+    predicted = (assign_tiles(s.store, s.settings, s.quantiles).labels for s in (a, b))
+    differ = np.not_equal(*predicted) & done
     return int(differ.sum()), int(done.sum())

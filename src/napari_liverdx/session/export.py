@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from napari_liverdx.exports.registry import EXPORTS, export
+from napari_liverdx.exports.registry import EXPORTS, ExportOptions, export
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.slide import Overview, Slide
 
@@ -36,10 +36,8 @@ def write_export(
     store: ResultStore,
     name: str,
     path: Path,
-    thresholds: Mapping[str, float],
     slide: Slide | None,
-    *,
-    hide_name: bool = False,
+    options: ExportOptions,
 ) -> Path:
     """Write a result in another program's format.
 
@@ -51,12 +49,10 @@ def write_export(
         Key of `EXPORTS`.
     path : Path
         File or folder to write.
-    thresholds : mapping of str to float
-        Per pathological class.
     slide : Slide or None
         For a picture of the tissue, where the format holds one.
-    hide_name : bool
-        Whether a code stands in place of the slide's file name.
+    options : ExportOptions
+        What was chosen.
 
     Returns
     -------
@@ -68,7 +64,7 @@ def write_export(
     ResultError
         If it cannot be written.
     """
-    wanted = name in EXPORTS and EXPORTS[name].wants_overview
-    overview = export_picture(store, slide) if wanted and slide is not None else None
-    export(store, name, path, thresholds=thresholds, overview=overview, hide_name=hide_name)
+    if slide is not None and name in EXPORTS and EXPORTS[name].wants_overview:
+        options = replace(options, overview=export_picture(store, slide))
+    export(store, name, path, options)
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.core.measure import measure
+from napari_liverdx.core.prediction_sets import Quantiles
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_of_result
 from napari_liverdx.models.card import ModelCard
@@ -20,6 +21,8 @@ from napari_liverdx.models.file import file_sha256, read_card
 from napari_liverdx.models.versions import accept_trial, discard_trial, trial_path
 from napari_liverdx.models.zoo import load_model
 from napari_liverdx.results.locate import results_of_model
+from napari_liverdx.results.measure_settings import MeasureSettings, assign_map, assign_tiles
+from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.review_log import has_review
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.annotations import CollectedAnnotations, open_annotated_slides
@@ -249,31 +252,29 @@ def compare_on_slide(
     yield BothMaps(*stores)
 
 
-def changes(maps: BothMaps, thresholds: dict[str, float]) -> tuple[ClassChange, ...]:
-    """What the taught version sees otherwise, class by class, where both have looked."""
-    scheme = maps.before.manifest.scheme
+def changes(maps: BothMaps, settings: MeasureSettings) -> tuple[ClassChange, ...]:
+    """What the taught version sees otherwise, class by class, where both have looked.
+
+    The new version has no calibration scores of its own, so that no error rate is applied.
+    """
+    settings = replace(settings, error_rate=None, map_kind=MapKind.SUBTILES)
+    stores = (maps.before, maps.after)
     tissue = maps.before.tissue_subtiles() & maps.after.tissue_subtiles()
-    measured = [
-        measure(
-            store.probabilities,
-            tissue,
-            scheme,
-            subtile_area_um2=store.subtile_area_um2,
-            thresholds=thresholds,
-        )
-        for store in (maps.before, maps.after)
-    ]
-    both = np.logical_and(*(s.state == TileState.DONE for s in (maps.before, maps.after)))
-    called = [s.tile_probabilities[:, both].argmax(axis=0) for s in (maps.before, maps.after)]
+    measured = []
+    for store in stores:
+        on = replace(measurement_map(store), tissue=tissue)
+        measured.append(measure(on, assign_map(store, settings, Quantiles(), on), foci=False))
+    both = np.logical_and(*(s.state == TileState.DONE for s in stores))
+    old_class, new_class = (assign_tiles(s, settings, Quantiles()).labels[both] for s in stores)
     return tuple(
         ClassChange(
             old.name,
             old.title,
             old.area_mm2,
             new.area_mm2,
-            int(((called[0] == c) != (called[1] == c)).sum()),
+            int(((old_class == c) != (new_class == c)).sum()),
         )
-        for c, (old, new) in enumerate(zip(*measured, strict=True))
+        for c, (old, new) in enumerate(zip(*measured, strict=True), 1)
     )
 
 

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_liverdx.core.measure import (
-    ClassMeasure,
-    Histogram,
-    RegionMeasure,
-    measure,
-    measure_regions,
-    probability_histogram,
-    region_subtiles,
-)
-from napari_liverdx.results.measurement_map import MapKind, MeasurementMap, measurement_map
+from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.measure import MeasurementMap
+from napari_liverdx.core.prediction_sets import Quantiles
+from napari_liverdx.models.conformal import conformal_quantiles
+from napari_liverdx.models.zoo import find_by_hash
+from napari_liverdx.results.findings import Findings, NamedPolygon, measure_result
+from napari_liverdx.results.measure_settings import MeasureSettings
+from napari_liverdx.results.measurement_map import MapKind, measurement_map
 from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.view_state import ViewState
 
-__all__ = ["Findings", "Measurer", "NamedPolygon"]
-
-NamedPolygon = tuple[str, NDArray[np.float64]]
-"""A region's name and its corners, (x, y) in level-0 pixels, shape (n, 2)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Findings:
-    """What was found on a slide.
-
-    Attributes
-    ----------
-    map_kind : MapKind
-        What was measured.
-    tissue_mm2 : float
-        Analysed tissue.
-    measures : tuple of ClassMeasure
-        Of all analysed tissue.
-    regions : tuple of RegionMeasure
-        Of the drawn regions.
-    histograms : mapping of str to Histogram
-        Per pathological class, of all analysed tissue.
-    """
-
-    map_kind: MapKind
-    tissue_mm2: float
-    measures: tuple[ClassMeasure, ...]
-    regions: tuple[RegionMeasure, ...] = ()
-    histograms: Mapping[str, Histogram] = field(default_factory=dict)
+__all__ = ["Measurer", "stored_quantiles", "stored_settings"]
 
 
 class Measurer:
@@ -77,52 +45,52 @@ class Measurer:
 
     def take(
         self,
-        map_kind: MapKind,
-        thresholds: Mapping[str, float],
-        quantile: float | None,
+        settings: MeasureSettings,
+        quantiles: Quantiles,
         regions: Sequence[NamedPolygon] = (),
     ) -> Findings:
-        """Measure.
+        """Measure; see `napari_liverdx.results.findings.measure_result`."""
+        on = self.map(settings.map_kind)
+        return measure_result(self._store, settings, quantiles, regions, on=on)
 
-        Parameters
-        ----------
-        map_kind : MapKind
-            What to measure.
-        thresholds : mapping of str to float
-            Per pathological class.
-        quantile : float or None
-            See `napari_liverdx.core.measure.measure`.
-        regions : sequence of (str, ndarray of float64, shape (n, 2))
-            Names and corners (x, y) in level-0 pixels.
-        """
-        found, scheme = self.map(map_kind), self._store.manifest.scheme
-        shape = found.tissue.shape
-        subtiles = [
-            (n, region_subtiles(p, found.origin, found.subtile_size, shape)) for n, p in regions
-        ]
-        area, sides = found.subtile_area_um2, found.subtile_um
-        measures = measure(
-            found.probabilities,
-            found.tissue,
-            scheme,
-            subtile_area_um2=area,
-            thresholds=thresholds,
-            quantile=quantile,
-            subtile_um=sides,
+
+def stored_quantiles(store: ResultStore, error_rate: float | None, model: str = "") -> Quantiles:
+    """Return the quantiles of the model that made a result.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    error_rate : float or None
+        The chosen one.
+    model : str
+        Name or path of a model to look at too; those in the model folders are found by themselves.
+
+    Raises
+    ------
+    PlanError
+        If an error rate was chosen and the model is not found or holds no calibration scores.
+    """
+    if error_rate is None:
+        return Quantiles()
+    m = store.manifest
+    found = find_by_hash(m.model_name, m.model_version, m.model_sha256, model)
+    if found is None:
+        raise PlanError(
+            f"{store.path}: error rate {error_rate:g} needs the model that made the result, "
+            f"{m.model_name} version {m.model_version}, which is not among the models; put it into "
+            "the model folder, or choose no error rate"
         )
-        inside = measure_regions(
-            found.probabilities,
-            found.tissue,
-            scheme,
-            subtiles,
-            subtile_area_um2=area,
-            thresholds=thresholds,
-            quantile=quantile,
-            subtile_um=sides,
-        )
-        histograms = {
-            scheme[i].name: probability_histogram(found.probabilities[i], tissue=found.tissue)
-            for i in scheme.pathological
-        }
-        tissue_mm2 = int(np.count_nonzero(found.tissue)) * area / 1e6
-        return Findings(map_kind, tissue_mm2, measures, inside, histograms)
+    return conformal_quantiles(found[1], error_rate)
+
+
+def stored_settings(store: ResultStore, view: ViewState) -> tuple[MeasureSettings, Quantiles]:
+    """Return the settings a result was left with, and their quantiles.
+
+    Without the model that made it an error rate promises nothing, and none is applied.
+    """
+    settings = view.settings.of_scheme(store.manifest.scheme)
+    try:
+        return settings, stored_quantiles(store, settings.error_rate)
+    except PlanError:
+        return replace(settings, error_rate=None), Quantiles()

@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import PlanError, ResultError
 from napari_liverdx.core.ood import OodAssessment
+from napari_liverdx.core.prediction_sets import Quantiles
+from napari_liverdx.exports.registry import ExportOptions, export_path
 from napari_liverdx.exports.registry import export as write_export
-from napari_liverdx.exports.registry import export_path
 from napari_liverdx.inference.ood import read_result
 from napari_liverdx.models.card import ModelCard
-from napari_liverdx.models.conformal import conformal_quantile
+from napari_liverdx.models.conformal import conformal_quantiles
 from napari_liverdx.models.zoo import find_by_hash
 from napari_liverdx.reports.measurements import WHOLE
-from napari_liverdx.reports.write import TOP_TILES, report_paths, save_report
+from napari_liverdx.reports.write import TOP_TILES, ReportOptions, report_paths, save_report
 from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.findings import Findings, NamedPolygon
 from napari_liverdx.results.manifest import RunManifest
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.slide_prediction import SlidePrediction
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import export_picture
-from napari_liverdx.session.measure import Findings, Measurer, NamedPolygon
+from napari_liverdx.session.measure import Measurer
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 
@@ -187,11 +190,18 @@ class Result:
         PlanError
             If the model holds no calibration scores for an error rate, or is not found.
         """
+        settings = self._settings(thresholds, error_rate, map_kind)
+        return self._measurer.take(settings, self._quantiles(error_rate), regions)
+
+    def _settings(
+        self, thresholds: Mapping[str, float] | None, error_rate: float | None, map_kind: MapKind
+    ) -> MeasureSettings:
         chosen = self.thresholds if thresholds is None else thresholds
-        quantile = None
-        if error_rate is not None:
-            quantile = conformal_quantile(self.card, error_rate, "cell")
-        return self._measurer.take(map_kind, chosen, quantile, regions)
+        return MeasureSettings(chosen, error_rate, map_kind)
+
+    def _quantiles(self, error_rate: float | None) -> Quantiles:
+        # Without an error rate no model needs to be found.
+        return Quantiles() if error_rate is None else conformal_quantiles(self.card, error_rate)
 
     def to_rows(self, findings: Findings | None = None) -> list[dict[str, Any]]:
         """Return one row for each region and class, all analyzed tissue first.
@@ -251,7 +261,6 @@ class Result:
         findings: Findings | None = None,
         *,
         formats: Sequence[str] = ("html", "csv"),
-        error_rate: float | None = None,
         top: int = TOP_TILES,
         pseudonymize: bool = False,
     ) -> dict[str, Path]:
@@ -262,11 +271,9 @@ class Result:
         folder : path, optional
             Where it goes; beside the result by default.
         findings : Findings, optional
-            From `measure`; measured with its defaults and ``error_rate`` otherwise.
+            From `measure`; measured with its defaults otherwise.
         formats : sequence of str
             Among html, csv and pdf.
-        error_rate : float, optional
-            That of ``findings``.
         top : int
             Most tiles to show of each pathological class.
         pseudonymize : bool
@@ -283,21 +290,10 @@ class Result:
             If the model or the format is unknown, or a file cannot be written.
         """
         place = None if folder is None else Path(folder)
-        found = self.measure(error_rate=error_rate) if findings is None else findings
+        found = self.measure() if findings is None else findings
+        options = ReportOptions(tuple(formats), top, pseudonymize, place)
         with self.opened_slide() as slide:
-            save_report(
-                slide,
-                self.store,
-                found.measures,
-                self.card,
-                error_rate,
-                formats=formats,
-                regions=found.regions,
-                map_kind=found.map_kind,
-                top=top,
-                hide_name=pseudonymize,
-                folder=place,
-            )
+            save_report(found, self.store, slide, self.card, options)
         return report_paths(self.store, formats, place, hide_name=pseudonymize)
 
     def export(
@@ -306,6 +302,8 @@ class Result:
         path: str | Path | None = None,
         *,
         thresholds: Mapping[str, float] | None = None,
+        error_rate: float | None = None,
+        map_kind: MapKind = MapKind.SUBTILES,
         with_overview: bool = False,
         pseudonymize: bool = False,
         **options: bool,
@@ -319,8 +317,8 @@ class Result:
             `napari_liverdx.exports.registry.EXPORTS`.
         path : path, optional
             File or folder to write; beside the result by default.
-        thresholds : mapping of str to float, optional
-            As in `measure`.
+        thresholds, error_rate, map_kind
+            As in `measure`; areas are those that it gives.
         with_overview : bool
             Whether a small picture of the slide may go into formats that hold one.
         pseudonymize : bool
@@ -344,15 +342,14 @@ class Result:
                 overview = None if slide is None else export_picture(self.store, slide)
         if path is None:
             path = export_path(self.store, format, self.path.parent, hide_name=pseudonymize)
-        write_export(
-            self.store,
-            format,
-            Path(path),
-            thresholds=self.thresholds if thresholds is None else thresholds,
-            overview=overview,
-            hide_name=pseudonymize,
+        chosen = ExportOptions(
+            self._settings(thresholds, error_rate, map_kind),
+            self._quantiles(error_rate),
+            overview,
+            pseudonymize,
             **options,
         )
+        write_export(self.store, format, Path(path), chosen)
         return Path(path)
 
 

@@ -6,7 +6,9 @@ import numpy as np
 from psygnal import Signal
 
 from napari_liverdx._ids import Choice
+from napari_liverdx.core.assignment import assign
 from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.review_log import Decision, Verdict
 from napari_liverdx.results.store import ResultStore, TileState
 
@@ -21,9 +23,16 @@ class Order(Choice):
     LEAST_TYPICAL = "least_typical", "Least familiar"
 
 
-def predicted_class(store: ResultStore, tile: TileIndex) -> int:
-    """Index of the class a tile was called: its most probable one."""
-    return int(store.tile_probabilities[:, tile.row, tile.col].argmax())
+def predicted_class(store: ResultStore, tile: TileIndex, settings: MeasureSettings) -> int:
+    """Return the index of a tile's class at the chosen thresholds.
+
+    A tile that the error rate sets apart has one too: a person who reviews it decides what the
+    model could not.
+    """
+    values = store.tile_probabilities[:, tile.row, tile.col, None, None]
+    decided = assign(values, np.ones((1, 1), np.bool_), store.manifest.scheme, settings.thresholds)
+    label = int(decided.labels[0, 0])
+    return label - 1 if label else int(values.argmax())
 
 
 def rank_tiles(
@@ -78,12 +87,15 @@ class Review:
     ----------
     store : ResultStore
         The result; decisions are kept with it.
+    settings : MeasureSettings, optional
+        At which thresholds tiles are predicted; set anew when they move.
     """
 
     decided = Signal(TileIndex)
 
-    def __init__(self, store: ResultStore) -> None:
+    def __init__(self, store: ResultStore, settings: MeasureSettings | None = None) -> None:
         self.store = store
+        self.settings = settings or MeasureSettings()
         self._done: list[tuple[TileIndex, Decision | None, Decision | None]] = []
         self._undone: list[tuple[TileIndex, Decision | None, Decision | None]] = []
 
@@ -103,7 +115,7 @@ class Review:
         if correct:
             scheme.index(correct)
         elif len(scheme) == 2:
-            correct = scheme[1 - predicted_class(self.store, tile)].name
+            correct = scheme[1 - predicted_class(self.store, tile, self.settings)].name
         self._decide(tile, Decision.reject(self._called(tile), correct))
 
     def correct(self, tile: TileIndex, name: str) -> None:
@@ -159,7 +171,8 @@ class Review:
         return sum(d.verdict is verdict for d in self.store.decisions.values())
 
     def _called(self, tile: TileIndex) -> str:
-        return self.store.manifest.scheme[predicted_class(self.store, tile)].name
+        index = predicted_class(self.store, tile, self.settings)
+        return self.store.manifest.scheme[index].name
 
     def _decide(self, tile: TileIndex, decision: Decision | None) -> None:
         before = self.store.decisions.get(tile)

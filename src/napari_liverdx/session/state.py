@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from psygnal import EventedModel
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from napari_liverdx._ids import Choice
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD, ClassMeasure
+from napari_liverdx.core.assignment import DEFAULT_THRESHOLD
+from napari_liverdx.core.classes import ClassKind
+from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.ood import OodAssessment
 from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.core.tissue import TissueMap, TissueMask
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.run import RunProgress
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.view_state import ViewState
 
 __all__ = ["AnalysisRegion", "RunStatus", "SessionState", "SlideFacts"]
@@ -102,16 +105,15 @@ class SessionState(EventedModel):
     progress : RunProgress or None
     message : str
         Last thing to tell the user.
-    thresholds : dict of str to float
+    settings : MeasureSettings
+        Thresholds, error rate and what is measured, of the shown result or the next.
     first_threshold : float
         Where thresholds begin when a model is chosen.
-    error_rate : float or None
-        How often the true class may be missing from a prediction set; None: no "not sure" class.
     measures : tuple of ClassMeasure
     ood : OodAssessment or None
         Whether the slide looks like the training data; None until tiles were looked at.
     view : ViewState
-        How probability layers look and what is measured; thresholds stand in ``thresholds``.
+        How probability layers look.
     hide_names : bool
         Whether what is handed on carries a code in place of the slide's file name.
     """
@@ -129,9 +131,8 @@ class SessionState(EventedModel):
     status: RunStatus = RunStatus.IDLE
     progress: RunProgress | None = None
     message: str = ""
-    thresholds: dict[str, float] = Field(default_factory=dict)
+    settings: MeasureSettings = MeasureSettings()
     first_threshold: float = DEFAULT_THRESHOLD
-    error_rate: float | None = None
     measures: tuple[ClassMeasure, ...] = ()
     ood: OodAssessment | None = None
     view: ViewState = ViewState()
@@ -140,12 +141,9 @@ class SessionState(EventedModel):
     def choose_card(self, model: str, card: ModelCard | None) -> None:
         """Take another model; thresholds and error rate go back to their default."""
         self.model = model
-        scheme = None if card is None else card.scheme
-        self.thresholds = (
-            {}
-            if scheme is None
-            else {scheme[i].name: self.first_threshold for i in scheme.pathological}
-        )
-        self.error_rate, self.ood = None, None
+        scheme = () if card is None else card.scheme
+        first = {c.name: self.first_threshold for c in scheme if c.kind is ClassKind.PATHOLOGICAL}
+        self.settings = replace(self.settings, thresholds=first, error_rate=None)
+        self.ood = None
         # After the thresholds: who listens for the card reads them.
         self.card = card

@@ -14,6 +14,7 @@ from napari_liverdx.results.find_slide import find_slide
 from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.measure import stored_settings
 from napari_liverdx.viewer.layers.base import probability_layer, slide_layer_data, tile_layer
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer, slide_of_layer
 
@@ -56,10 +57,12 @@ def read_results(path: str | list[str]) -> list[LayerData]:
         else:
             reference = placeholder_layer(store)
         view = ViewState.load(store.path)
-        layers.append(tile_layer(store, reference).as_layer_data_tuple())
+        settings, quantiles = stored_settings(store, view)
+        tiles = tile_layer(store, reference, settings, quantiles)
+        layers.append(tiles.as_layer_data_tuple())
         scheme = store.manifest.scheme
         for index in scheme.pathological:
-            threshold = view.thresholds.get(scheme[index].name, 0.5)
+            threshold = settings.threshold(scheme[index].name)
             layer = probability_layer(store, index, reference, threshold, view)
             layers.append(layer.as_layer_data_tuple())
     return layers

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.exports.registry import EXPORTS
+from napari_liverdx.exports.registry import EXPORTS, ExportOptions
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import write_export
+from napari_liverdx.session.measure import stored_quantiles
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.layers.base import RESULT_KEY, SLIDE_KEY
 from napari_liverdx.viewer.preferences import preferences
@@ -36,8 +37,9 @@ def __getattr__(name: str) -> Callable[[str, LayerTuples], list[str]]:
 def save(name: str, path: str, layers: LayerTuples) -> list[str]:
     """Export the result that layers show, whole, at the thresholds it is shown with.
 
-    A class whose layer is not among them has the threshold that is kept with the result. Whether
-    the slide's name is told is what the preferences say.
+    Error rate and what is measured are those that are kept with the result, and so is the
+    threshold of a class whose layer is not among them. Whether the slide's name is told is what
+    the preferences say.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ def save(name: str, path: str, layers: LayerTuples) -> list[str]:
     ------
     ResultError
         If they show no result, or several, or it cannot be read or written.
+    PlanError
+        If an error rate is kept with it and the model that made it is not found.
     """
     about = [attributes for _, attributes, _ in layers]
     metadata = [a.get("metadata", {}) for a in about]
@@ -74,19 +78,13 @@ def save(name: str, path: str, layers: LayerTuples) -> list[str]:
         if "liverdx_class" in a.get("metadata", {}) and "contrast_limits" in a
     }
     slides = [m[SLIDE_KEY] for m in metadata if isinstance(m.get(SLIDE_KEY), Slide)]
-    write_export(
-        store,
-        name,
-        Path(path),
-        {**_kept_thresholds(store), **shown},
-        slides[0] if slides else None,
+    settings = ViewState.load(store.path).settings.of_scheme(store.manifest.scheme)
+    for class_name, threshold in shown.items():
+        settings = settings.with_threshold(class_name, threshold)
+    options = ExportOptions(
+        settings,
+        stored_quantiles(store, settings.error_rate),
         hide_name=preferences().hide_names,
     )
+    write_export(store, name, Path(path), slides[0] if slides else None, options)
     return [path]
-
-
-def _kept_thresholds(store: ResultStore) -> dict[str, float]:
-    """Those of the last look at the result."""
-    scheme, kept = store.manifest.scheme, ViewState.load(store.path).thresholds
-    names = [scheme[i].name for i in scheme.pathological]
-    return {n: kept[n] for n in names if 0 <= kept.get(n, -1.0) <= 1}

@@ -191,7 +191,7 @@ class LiverDxDock(ReleasableDock):
         events.measures.connect(self._on_measures)
         events.ood.connect(self._on_ood)
         events.out_folder.connect(self._on_folder)
-        events.thresholds.connect(self.findings_panel.show_thresholds)
+        events.settings.connect(lambda s: self.findings_panel.show_thresholds(dict(s.thresholds)))
         events.analysis_region.connect(self._on_analysis_region)
 
     def _connect_viewer(self) -> None:
@@ -323,7 +323,7 @@ class LiverDxDock(ReleasableDock):
         titles = [r.title for r in found]
         self.findings_panel.set_results(titles, found.index(shown) if shown in found else -1)
         self._show_scheme()
-        self.findings_panel.show_error_rate(self.state.error_rate)
+        self.findings_panel.show_error_rate(self.state.settings.error_rate)
         self.findings_panel.show_measures(self.state.measures)
 
     def _show_scheme(self) -> None:
@@ -331,7 +331,7 @@ class LiverDxDock(ReleasableDock):
         scheme = None if card is None else card.scheme
         if shown is not None:
             scheme = shown.store.manifest.scheme
-        self.findings_panel.set_scheme(scheme, dict(self.state.thresholds))
+        self.findings_panel.set_scheme(scheme, dict(self.state.settings.thresholds))
 
     def _show_status(self) -> None:
         state = self.state

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.session.measure import stored_settings
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.result_reader import open_slide_layer, placeholder_layer
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
@@ -94,5 +95,9 @@ def open_result(
         show_warning(f"{slide.name} is not there any more; its result is shown without it")
         layer = placeholder_layer(store)
     view = ViewState.load(path)
-    ResultLayers(viewer, store, layer, {**thresholds, **view.thresholds}, view)
+    settings, quantiles = stored_settings(store, view)
+    for name, value in thresholds.items():
+        if name not in view.thresholds:
+            settings = settings.with_threshold(name, value)
+    ResultLayers(viewer, store, layer, settings, view, quantiles)
     return True

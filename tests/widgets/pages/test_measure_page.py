@@ -59,12 +59,12 @@ def test_histogram_regions_and_table(
     QTest.mouseMove(plot, end)
     QTest.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=end)
     wait_paint()
-    threshold = dock.state.thresholds["fat"]
+    threshold = dock.state.settings.thresholds["fat"]
     assert threshold == pytest.approx(0.7, abs=0.01)
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(threshold)
     assert viewer.layers["Liver with fat · small"].contrast_limits[0] == pytest.approx(threshold)
     QTest.keyClick(plot, Qt.Key.Key_Left)
-    assert dock.state.thresholds["fat"] == pytest.approx(threshold - 0.01)
+    assert dock.state.settings.thresholds["fat"] == pytest.approx(threshold - 0.01)
     wait_paint()
 
     # Two foci, the larger a square of four cells of 16 µm.

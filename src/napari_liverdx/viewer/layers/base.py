@@ -10,8 +10,9 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colorma
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import TissueClass
-from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, uncertain_mask
+from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, Quantiles
 from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.results.measure_settings import MeasureSettings, assign_tiles
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import COLORMAPS, ViewState
 from napari_liverdx.slides.lazy import dask_levels
@@ -177,11 +178,25 @@ def set_threshold(layer: Image, threshold: float) -> None:
     layer.contrast_limits = (min(threshold, 0.999), 1.0)
 
 
-def tile_layer(store: ResultStore, reference: Image) -> Labels:
-    """One label for each tile, coloured by the class it was called, with values on hover.
+def tile_layer(
+    store: ResultStore,
+    reference: Image,
+    settings: MeasureSettings | None = None,
+    quantiles: Quantiles | None = None,
+) -> Labels:
+    """One label for each tile, coloured by its predicted class, with values on hover.
 
     The label of a tile is 1 plus its position in row-major order. Hidden at first, since it
     covers the tissue.
+
+    Parameters
+    ----------
+    store : ResultStore
+        The result.
+    reference : Image
+        The slide's layer.
+    settings, quantiles
+        As for `update_tile_layer`.
     """
     grid = store.manifest.grid
     rows, cols = grid.shape
@@ -196,11 +211,16 @@ def tile_layer(store: ResultStore, reference: Image) -> Labels:
         **placement(reference, store.origin, stride),
     )
     layer.editable = False
-    update_tile_layer(layer, store)
+    update_tile_layer(layer, store, settings, quantiles)
     return layer
 
 
-def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None = None) -> None:
+def update_tile_layer(
+    layer: Labels,
+    store: ResultStore,
+    settings: MeasureSettings | None = None,
+    quantiles: Quantiles | None = None,
+) -> None:
     """Bring the tile layer up to date with the store.
 
     Parameters
@@ -209,24 +229,21 @@ def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None 
         Made by `tile_layer`.
     store : ResultStore
         The result.
-    quantile : float, optional
-        Of the calibration scores for tiles: those whose prediction set does not hold exactly one
-        class are called "not sure".
+    settings : MeasureSettings, optional
+        Thresholds and error rate, which decide as on the map.
+    quantiles : Quantiles, optional
+        Of the model's calibration scores at that error rate.
     """
     labels: NDArray[np.int32] = layer.metadata["liverdx_labels"]
     done = (store.state == TileState.DONE) | (store.state == TileState.FAILED)
-    called = store.tile_probabilities.argmax(axis=0)
+    assigned = assign_tiles(store, settings or MeasureSettings(), quantiles or Quantiles())
     failed = store.state == TileState.FAILED
     classes = store.manifest.classes
-    names = np.array([*(c.title for c in classes), "could not be read", UNCERTAIN_TITLE])
-    if quantile is not None:
-        called = np.where(
-            uncertain_mask(store.tile_probabilities, quantile), len(classes) + 1, called
-        )
-    call = np.where(failed, len(classes), called)
+    names = np.array([*(c.title for c in classes), UNCERTAIN_TITLE, "could not be read"])
+    predicted = np.where(failed, len(classes) + 1, assigned.labels - 1)
     shown = labels[done]
     features: dict[str, Any] = {"index": np.concatenate([[0], shown])}
-    features["tile"] = ["no tile", *names[call[done]]]
+    features["tile"] = ["no tile", *names[predicted[done]]]
     for i, tissue_class in enumerate(classes):
         values = store.tile_probabilities[i][done]
         features[tissue_class.name] = np.concatenate([[np.nan], values]).round(3)
@@ -234,8 +251,8 @@ def update_tile_layer(layer: Labels, store: ResultStore, quantile: float | None 
     if np.isfinite(store.ood).any():
         features["unlike training data"] = np.concatenate([[np.nan], store.ood[done]]).round(2)
     gray = tuple(int(UNCERTAIN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    palette = [*((*c.rgb, 1.0) for c in classes), (0.8, 0.1, 0.1, 1.0), (*gray, 1.0)]
-    colors |= {int(v): palette[c] for v, c in zip(shown, call[done], strict=True)}
+    palette = [*((*c.rgb, 1.0) for c in classes), (*gray, 1.0), (0.8, 0.1, 0.1, 1.0)]
+    colors |= {int(v): palette[c] for v, c in zip(shown, predicted[done], strict=True)}
     layer.data = np.where(done, labels, 0)
     layer.colormap = DirectLabelColormap(color_dict=colors)
     layer.features = features

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +9,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
+from napari_liverdx.core.prediction_sets import Quantiles
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.viewer.layers.base import (
@@ -42,21 +42,19 @@ class ResultLayers:
         The result.
     reference : Image
         The slide's layer.
-    thresholds : mapping of str to float
-        Per pathological class.
+    settings : MeasureSettings
+        Thresholds, error rate and what is measured.
     view : ViewState, optional
         How the layers look.
 
     Attributes
     ----------
-    thresholds : dict of str to float
-        Those that are drawn.
+    settings : MeasureSettings
+        Thresholds that are drawn, the error rate, and what is measured.
     view : ViewState
         Opacity, colormap and visibility of the probability layers.
-    error_rate : float or None
-        At which "not sure" is told apart.
-    quantile : float or None
-        Of the tiles' calibration scores; see `update_tile_layer`.
+    quantiles : Quantiles
+        Of the model's calibration scores at that error rate.
     """
 
     def __init__(
@@ -64,28 +62,29 @@ class ResultLayers:
         viewer: ViewerModel,
         store: ResultStore,
         reference: Image,
-        thresholds: Mapping[str, float],
+        settings: MeasureSettings,
         view: ViewState | None = None,
+        quantiles: Quantiles | None = None,
     ) -> None:
         self.store = store
-        self.quantile: float | None = None
-        self.error_rate: float | None = None
+        self.quantiles = quantiles or Quantiles()
         self.reference = reference
         self.view = view or ViewState()
         scheme = store.manifest.scheme
-        names = [scheme[i].name for i in scheme.pathological]
-        self.thresholds = {name: thresholds.get(name, DEFAULT_THRESHOLD) for name in names}
+        self.settings = settings.of_scheme(scheme)
         active = viewer.layers.selection.active
         for layer in list(viewer.layers):
             if layer.metadata.get(RESULT_KEY) == str(store.path):
                 viewer.layers.remove(layer)
         self.probabilities: dict[str, Image] = {
             scheme[i].name: probability_layer(
-                store, i, reference, self.thresholds[scheme[i].name], self.view
+                store, i, reference, self.settings.threshold(scheme[i].name), self.view
             )
             for i in scheme.pathological
         }
-        self.tiles: Labels = tile_layer(store, reference)
+        self.tiles: Labels = tile_layer(store, reference, self.settings, self.quantiles)
+        self._tiles_behind = False
+        self.tiles.events.visible.connect(self._on_tiles_shown)
         for layer in self.layers:
             viewer.add_layer(layer)
         for layer in (active, reference):
@@ -114,10 +113,25 @@ class ResultLayers:
             if layer in viewer.layers:
                 viewer.layers.remove(layer)
 
-    def set_threshold(self, name: str, value: float) -> None:
-        """Draw only probabilities from ``value`` on."""
-        self.thresholds[name] = value
-        set_threshold(self.probabilities[name], value)
+    def set_settings(self, settings: MeasureSettings, quantiles: Quantiles) -> None:
+        """Draw by other thresholds or another error rate; nothing is computed but for tiles."""
+        before, settings = self.settings, settings.of_scheme(self.store.manifest.scheme)
+        self.settings, self.quantiles = settings, quantiles
+        for name, value in settings.thresholds.items():
+            if value != before.thresholds[name]:
+                set_threshold(self.probabilities[name], value)
+        # A hidden tile layer costs too much to follow each move of a threshold.
+        self._tiles_behind = True
+        if self.tiles.visible:
+            self._update_tiles()
+
+    def _update_tiles(self) -> None:
+        self._tiles_behind = False
+        update_tile_layer(self.tiles, self.store, self.settings, self.quantiles)
+
+    def _on_tiles_shown(self) -> None:
+        if self.tiles.visible and self._tiles_behind:
+            self._update_tiles()
 
     def set_view(self, view: ViewState) -> None:
         """Take opacity, colormap and visibility over."""
@@ -133,12 +147,9 @@ class ResultLayers:
         for layer in self.probabilities.values():
             layer.refresh()
         if tiles or self.tiles.visible:
-            update_tile_layer(self.tiles, self.store, self.quantile)
-
-    def set_quantile(self, quantile: float | None) -> None:
-        """Call tiles "not sure" whose prediction set does not hold exactly one class."""
-        self.quantile = quantile
-        update_tile_layer(self.tiles, self.store, quantile)
+            self._update_tiles()
+        else:
+            self._tiles_behind = True
 
     def tile_at(self, world: tuple[float, ...]) -> TileIndex | None:
         """The tile under a place in world coordinates; None outside the grid."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.session.finetune import BothMaps
 from napari_liverdx.viewer.layers.base import RESULT_KEY, probability_layer
 from napari_liverdx.viewer.layers.result import ResultLayers
@@ -26,7 +26,7 @@ def show_both(
     maps: BothMaps,
     reference: Image,
     shown: ResultLayers | None,
-    thresholds: Mapping[str, float],
+    settings: MeasureSettings,
 ) -> list[tuple[Image, Image]]:
     """Add the maps of both versions, class by class; those of the earlier one may be there.
 
@@ -40,8 +40,8 @@ def show_both(
         The slide's layer.
     shown : ResultLayers or None
         The result that is shown; its layers are used if it is the earlier version's.
-    thresholds : mapping of str to float
-        By class.
+    settings : MeasureSettings
+        Thresholds by class.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def show_both(
     scheme = maps.before.manifest.scheme
     for i in scheme.pathological:
         c = scheme[i]
-        threshold = thresholds.get(c.name, DEFAULT_THRESHOLD)
+        threshold = settings.threshold(c.name)
         old: Image | None = None
         if shown is not None and shown.store.path == maps.before.path:
             old = shown.probabilities[c.name]

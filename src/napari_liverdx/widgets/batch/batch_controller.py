@@ -15,6 +15,7 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import read_card
 from napari_liverdx.models.zoo import available_models, find_model
 from napari_liverdx.reports.cohort import write_cohort
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.session.batch import BatchEnded, BatchRequest, SlideChanged, run_batch
 from napari_liverdx.slides.listing import SlideEntry, find_slides
 from napari_liverdx.widgets.batch.slide_list import SlideList
@@ -156,7 +157,7 @@ class BatchController:
             self.model,
             choices.folder,
             choices.mpp,
-            dict(choices.thresholds),
+            MeasureSettings(dict(choices.thresholds)),
             device=self.device(),
             hide_names=choices.hide_names,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_ID
-from napari_liverdx.session.measure import Findings
+from napari_liverdx.results.findings import Findings
 from napari_liverdx.widgets.parts.panel import swatch
 from napari_liverdx.widgets.parts.table import PlainTable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +10,6 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_liverdx.core.errors import LiverDxError
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.models.zoo import find_by_hash
 from napari_liverdx.results.store import ResultStore
@@ -109,20 +109,14 @@ class Reopener:
         key, card = found or ("", None)
         if card is None or state.card is None or key != state.model:
             state.choose_card(key, card)
-        scheme = manifest.scheme
-        state.thresholds = {
-            scheme[i].name: view.thresholds.get(scheme[i].name, DEFAULT_THRESHOLD)
-            for i in scheme.pathological
-        }
-        can = card is not None and bool(card.conformal)
-        state.error_rate = view.error_rate if can else None
+        settings = view.settings.of_scheme(manifest.scheme)
+        if card is None or not card.conformal:
+            settings = replace(settings, error_rate=None)
+        state.settings = settings
 
     def show(self, results: ResultLayers) -> None:
         """Show a result from the shelf."""
-        view = results.view.model_copy(
-            update={"thresholds": dict(results.thresholds), "error_rate": results.error_rate}
-        )
-        self._restore_model(results.store, view)
+        self._restore_model(results.store, results.view.with_settings(results.settings))
         self._control.findings.activate(results)
 
     def restore(self, layer: Image) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,19 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.models.conformal import conformal_quantile
-from napari_liverdx.reports.write import save_report
+from napari_liverdx.core.prediction_sets import Quantiles
+from napari_liverdx.exports.registry import ExportOptions
+from napari_liverdx.models.conformal import conformal_quantiles
+from napari_liverdx.reports.write import ReportOptions, save_report
 from napari_liverdx.results.find_slide import relative_place
+from napari_liverdx.results.findings import Findings, NamedPolygon
 from napari_liverdx.results.locate import output_stem
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.export import write_export
-from napari_liverdx.session.measure import Findings, Measurer, NamedPolygon
+from napari_liverdx.session.measure import Measurer
 from napari_liverdx.session.state import SessionState
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.layers.base import SLIDE_KEY
@@ -92,9 +96,8 @@ class FindingsController:
         if view is not None:
             self.state.view = view
         results = ResultLayers(
-            self.viewer, store, reference, self.state.thresholds, self.state.view
+            self.viewer, store, reference, self.state.settings, self.state.view, self._quantiles()
         )
-        results.error_rate = self.state.error_rate
         self.open_results.append(results)
         self.activate(results)
 
@@ -105,9 +108,7 @@ class FindingsController:
             # They were drawn on another slide.
             self._regions = ()
         self.results, self._measurer, self.found = results, Measurer(results.store), None
-        self.state.thresholds = dict(results.thresholds)
-        self.state.view, self.state.error_rate = results.view, results.error_rate
-        results.quantile = self._quantile("tile")
+        self.state.settings, self.state.view = results.settings, results.view
         self._dirty = True
         self.changed.emit()
         self.viewed.emit()
@@ -148,14 +149,11 @@ class FindingsController:
     # -- how it looks --
 
     def set_view(self, **changes: Any) -> None:
-        """Change opacity, colormap, visibility or what is measured."""
+        """Change opacity, colormap or visibility."""
         self.state.view = self.state.view.model_copy(update=changes)
         if self.results is not None:
             self.results.set_view(self.state.view)
             self._saving.start()
-            if "map_kind" in changes:
-                self._dirty = True
-                self._measure()
         self.viewed.emit()
 
     def toggle(self) -> None:
@@ -170,13 +168,7 @@ class FindingsController:
             return
         slide = results.reference.metadata.get(SLIDE_KEY)
         place = relative_place(slide.path, results.store.path) if slide is not None else ""
-        view = results.view.model_copy(
-            update={
-                "thresholds": dict(results.thresholds),
-                "error_rate": results.error_rate,
-                "slide": place,
-            }
-        )
+        view = results.view.with_settings(results.settings).model_copy(update={"slide": place})
         try:
             view.save(results.store.path)
         except ResultError as error:
@@ -226,27 +218,34 @@ class FindingsController:
 
     def set_threshold(self, name: str, value: float) -> None:
         """Move a threshold: the layer and the table follow, nothing is recomputed."""
-        self.state.thresholds = {**self.state.thresholds, name: value}
-        if self.results is not None:
-            self.results.set_threshold(name, value)
-            self._saving.start()
-            self._dirty = True
-            if not self._timer.is_running:
-                self._host.run_later(0, self._measure)
+        self._take_settings(self.state.settings.with_threshold(name, value))
+        if self.results is not None and not self._timer.is_running:
+            self._host.run_later(0, self._measure)
 
     def set_error_rate(self, rate: float) -> None:
         """Count what the model cannot be sure of apart; 0 switches it off."""
-        self.state.error_rate = rate or None
+        self._take_settings(replace(self.state.settings, error_rate=rate or None))
+        self._measure()
+
+    def set_map_kind(self, map_kind: MapKind) -> None:
+        """Measure the map, or the tiles."""
+        self._take_settings(replace(self.state.settings, map_kind=map_kind))
+        self._measure()
+        self.viewed.emit()
+
+    def _take_settings(self, settings: MeasureSettings) -> None:
+        """Make settings those of the session and of the shown result."""
+        self.state.settings = settings
         if self.results is not None:
-            self.results.error_rate = self.state.error_rate
-            self.results.set_quantile(self._quantile("tile"))
+            self.results.set_settings(settings, self._quantiles())
             self._saving.start()
             self._dirty = True
-            self._measure()
 
-    def _quantile(self, what: str) -> float | None:
+    def _quantiles(self) -> Quantiles:
         card = self.state.card
-        return None if card is None else conformal_quantile(card, self.state.error_rate, what)
+        if card is None:
+            return Quantiles()
+        return conformal_quantiles(card, self.state.settings.error_rate)
 
     def set_regions(self, regions: Sequence[NamedPolygon]) -> None:
         """Measure these regions too: names and corners (x, y) in level-0 pixels."""
@@ -262,15 +261,13 @@ class FindingsController:
     @property
     def map_kind(self) -> MapKind:
         """What is measured."""
-        return self.state.view.map_kind
+        return self.state.settings.map_kind
 
     def _measure(self) -> None:
         if self._measurer is None or not self._dirty:
             return
         self._dirty = False
-        self.found = self._measurer.take(
-            self.map_kind, self.state.thresholds, self._quantile("cell"), self._regions
-        )
+        self.found = self._measurer.take(self.state.settings, self._quantiles(), self._regions)
         self.state.measures = self.found.measures
         self.filled.emit()
 
@@ -309,14 +306,8 @@ class FindingsController:
         if card is None:
             say("The report needs the model that made the result")
             return
-        write = partial(
-            save_report,
-            formats=("html", "csv", "pdf"),
-            regions=found.regions,
-            map_kind=found.map_kind,
-            hide_name=hide_name,
-        )
-        work = once(write, slide, self.results.store, found.measures, card, self.state.error_rate)
+        options = ReportOptions(("html", "csv", "pdf"), hide_name=hide_name)
+        work = once(save_report, found, self.results.store, slide, card, options)
         self._workers.start(work, lambda path: say(f"Report saved: {path}"), self._not_written(say))
 
     def export(
@@ -342,14 +333,8 @@ class FindingsController:
         if self.results is None:
             return
         say = said or self._say
-        work = once(
-            partial(write_export, hide_name=hide_name),
-            self.results.store,
-            name,
-            path,
-            dict(self.results.thresholds),
-            slide,
-        )
+        options = ExportOptions(self.results.settings, self.results.quantiles, hide_name=hide_name)
+        work = once(write_export, self.results.store, name, path, slide, options)
         self._workers.start(work, lambda _: say(f"Saved {path.name}"), self._not_written(say))
 
     def _say(self, text: str) -> None:

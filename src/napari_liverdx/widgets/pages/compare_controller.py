@@ -109,7 +109,8 @@ class CompareController:
         ):
             if results is None or not name:
                 return None
-            found.append(Side(results.store, name, threshold))
+            settings = results.settings.with_threshold(name, threshold)
+            found.append(Side(results.store, name, settings, results.quantiles))
         return found[0], found[1]
 
     # -- how it is shown --

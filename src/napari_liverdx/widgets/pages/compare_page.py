@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
 )
 from superqt import QLabeledDoubleSlider
 
-from napari_liverdx.core.measure import DEFAULT_THRESHOLD
 from napari_liverdx.session.compare import Comparison
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.swipe import A_COLOR, B_COLOR, BOTH_COLOR
@@ -167,7 +166,7 @@ class ComparePage(Tab):
         results = self.boxes[side].result.currentData()
         name = str(self.boxes[side].name.itemData(index))
         if results is not None:
-            self._show_threshold(side, results.thresholds.get(name, DEFAULT_THRESHOLD))
+            self._show_threshold(side, results.settings.threshold(name))
         self._take(side)
 
     def _take(self, side: int) -> None:
@@ -222,7 +221,7 @@ class ComparePage(Tab):
         for i in scheme.pathological:
             box.name.addItem(scheme[i].title, scheme[i].name)
         name = str(box.name.currentData() or "")
-        self._show_threshold(side, results.thresholds.get(name, DEFAULT_THRESHOLD))
+        self._show_threshold(side, results.settings.threshold(name))
 
     def _show_threshold(self, side: int, value: float) -> None:
         self.control.thresholds[side] = value

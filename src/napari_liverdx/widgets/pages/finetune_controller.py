@@ -305,13 +305,13 @@ class FinetuneController:
     def measure(self) -> None:
         """Bring the table up to the thresholds that are drawn."""
         if self.maps is not None:
-            self.rows = changes(self.maps, dict(self.control.state.thresholds))
+            self.rows = changes(self.maps, self.control.state.settings)
             self.progressed.emit()
 
     def _show_maps(self, maps: BothMaps, reference: Image) -> None:
         state, shown = self.control.state, self.control.findings.results
         viewer = self.control.viewer
-        self.pairs = show_both(viewer, maps, reference, shown, state.thresholds)
+        self.pairs = show_both(viewer, maps, reference, shown, state.settings)
         self.look_at("after")
 
     def look_at(self, which: str) -> None:

@@ -165,7 +165,7 @@ class FinetunePage(Tab):
         events.card.connect(self._on_card)
         events.slide.connect(self._on_slide)
         events.status.connect(self._show_progress)
-        events.thresholds.connect(control.measure)
+        events.settings.connect(control.measure)
         self.controller.findings.changed.connect(self._ask)
 
     # -- intentions --
@@ -362,7 +362,7 @@ class FinetunePage(Tab):
         events.card.disconnect(self._on_card)
         events.slide.disconnect(self._on_slide)
         events.status.disconnect(self._show_progress)
-        events.thresholds.disconnect(self.control.measure)
+        events.settings.disconnect(self.control.measure)
         self.control.close()
 
 

@@ -140,7 +140,7 @@ class MeasurePage(Tab):
         findings.viewed.connect(self._show_basis)
         self.shown_class.activated.connect(self._show)
         self.plot.threshold_moved.connect(self._on_threshold)
-        self.map_kind.chosen.connect(lambda kind: findings.set_view(map_kind=kind))
+        self.map_kind.chosen.connect(findings.set_map_kind)
         self.regions.activated.connect(self._choose_regions)
         self.draw.clicked.connect(self._draw)
         self.copy.clicked.connect(self._copy)
@@ -186,7 +186,7 @@ class MeasurePage(Tab):
         if found is None or scheme is None or name not in found.histograms:
             self.plot.show_histogram(None, "#4aa3df", 0.5)
             return
-        threshold = self.controller.state.thresholds.get(name, 0.5)
+        threshold = self.controller.state.settings.threshold(name)
         color = scheme[scheme.index(name)].color
         self.plot.show_histogram(found.histograms[name], color, threshold)
 
@@ -256,7 +256,7 @@ class MeasurePage(Tab):
         found = self.controller.findings.found
         clipboard = QGuiApplication.clipboard()
         if found is not None and clipboard is not None:
-            rows = measurement_table(found.measures, found.regions, map_kind=found.map_kind)
+            rows = measurement_table(found)
             clipboard.setText(measurement_text(rows))
             self.said.setText("The table is on the clipboard")
 
@@ -275,7 +275,7 @@ class MeasurePage(Tab):
         if found is None:
             return
         try:
-            write_measurements(path, found.measures, found.regions, map_kind=found.map_kind)
+            write_measurements(path, found)
         except LiverDxError as error:
             show_error(str(error))
             return

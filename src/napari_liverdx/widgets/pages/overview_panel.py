@@ -73,10 +73,8 @@ class OverviewPanel(Panel):
         slide, overview = self._control.slide, self._overview
         if slide is None or overview is None:
             return
-        results = self._control.findings.results
-        store = None if results is None else results.store
-        thresholds = {} if results is None else results.thresholds
-        self.map.show_picture(draw_overview(overview, store, thresholds), slide.size)
+        found = self._control.findings.found
+        self.map.show_picture(draw_overview(overview, found), slide.size)
         self._follow()
 
     def _follow(self, event: Any = None) -> None:

@@ -108,6 +108,8 @@ class ReviewController:
             self.listed.emit([])
             self.moved.emit(None)
             return
+        # What a thumbnail says is what is decided on: both hold until tiles are listed again.
+        self.review.settings = self._control.state.settings
         self.tiles = list(
             rank_tiles(
                 self.review.store, self.order, self._limit, undecided_only=self.undecided_only
@@ -150,7 +152,7 @@ class ReviewController:
         assert self.review is not None
         store = self.review.store
         scheme = store.manifest.scheme
-        index = predicted_class(store, tile)
+        index = predicted_class(store, tile, self.review.settings)
         values = store.tile_probabilities[:, tile.row, tile.col]
         decision = store.decisions.get(tile)
         lines = [f"{c.title}: {v:.2f}" for c, v in zip(scheme, values, strict=True)]
