@@ -83,14 +83,13 @@ def batch(
     from napari_liverdx.session.run import loaded_model
     from napari_liverdx.slides.listing import find_slides
 
+    given = thresholds_of(threshold or [], loaded_model(model).card.scheme)
     request = BatchRequest(
         find_slides(slides, pattern=pattern, recursive=recursive),
         model,
         out_folder,
         mpp,
-        MeasureSettings(
-            thresholds_of(threshold or [], loaded_model(model).card.scheme), error_rate
-        ),
+        MeasureSettings(given, error_rate),
         mil_model,
         overlap,
         choose_device(device, precision),
