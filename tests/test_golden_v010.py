@@ -25,6 +25,7 @@ from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.models.versions import versions_of
 from napari_liverdx.results.find_slide import find_slide
+from napari_liverdx.results.findings import measure_result
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.review_log import Verdict
@@ -32,7 +33,6 @@ from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.annotations import keep_review
 from napari_liverdx.session.batch_slide import SlideState
-from napari_liverdx.results.findings import measure_result
 from napari_liverdx.session.run import Progressed, Started, run
 from napari_liverdx.slides.annotations import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
