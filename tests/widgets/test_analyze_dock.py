@@ -150,11 +150,12 @@ def test_sliders_show_the_thresholds_that_apply(
 ) -> None:
     dock.findings_panel.sliders["fat"].setValue(0.85)
     dock.controller.choose_model(str(tiny_file))
-    assert dock.state.thresholds["fat"] == pytest.approx(0.85)
+    assert dock.state.settings.thresholds["fat"] == pytest.approx(0.85)
     other = tmp_path / "other.safetensors"
     save_model_file(other, load_model_file(tiny_file).network, make_card(version="2"))
     dock.controller.choose_model(str(other))
-    assert dock.state.thresholds["fat"] == dock.findings_panel.sliders["fat"].value() == 0.5
+    assert dock.state.settings.thresholds["fat"] == 0.5
+    assert dock.findings_panel.sliders["fat"].value() == 0.5
 
 
 def test_a_stated_resolution_can_be_corrected(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_each_result_keeps_its_own_error_rate(
     analyze(dock)
     first = dock.controller.results
     assert first is not None
-    first.error_rate = 0.1
+    first.settings = replace(first.settings, error_rate=0.1)
     dock.state.overlap = 2 / 7
     analyze(dock)
     assert len(dock.controller.findings.open_results) == 2
@@ -273,7 +274,7 @@ def test_an_unknown_value_of_a_view_costs_only_itself(dock: LiverDxDock, golden:
         assert dock.controller.open_result(path)
     assert [text for text in told if "colormap" in text and path.name in text]
     assert dock.state.view.colormap == ""
-    assert dock.state.thresholds == {"fat": 0.35}
+    assert dock.state.settings.thresholds == {"fat": 0.35}
     assert dock.state.view.opacity == pytest.approx(0.45)
-    assert dock.state.view.map_kind is MapKind.TILES_AVERAGED
+    assert dock.state.settings.map_kind is MapKind.TILES_AVERAGED
     assert dock.controller.layer is not None, "its slide is found"
