@@ -165,7 +165,8 @@ def _samples(
     changes = {k: v for k, v in given.items() if v is not None}
     if kind is not None or recipe is None:
         changes["kind"] = kind or guess_kind(data)
-    config, names = DataConfig(), ()
+    names: tuple[str, ...] = ()
+    config = DataConfig()
     if recipe is not None:
         loaded = load_recipe(recipe)
         card = loaded.model_card()

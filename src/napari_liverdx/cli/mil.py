@@ -1,8 +1,7 @@
-"""Commands about learning from whole slides."""
+"""``liverdx mil``: slide-level models over the embeddings of tiles."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from enum import StrEnum
@@ -17,26 +16,17 @@ from rich.table import Table
 from napari_liverdx.cli.options import (
     DeviceOption,
     ModelOption,
+    MppOption,
     OverlapOption,
 )
-from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_liverdx.mil.bags import Bag
     from napari_liverdx.mil.file import LoadedMilModel
-    from napari_liverdx.mil.network import SlideContext
-    from napari_liverdx.mil.train import MilConfig
-    from napari_liverdx.models.card import ModelCard
-    from napari_liverdx.models.file import LoadedModel
 
 __all__ = ["register"]
 
 out = Console()
 err = Console(stderr=True)
-
-_VAL_PARTS = 5
 
 
 class Source(StrEnum):
@@ -63,13 +53,11 @@ def extract(
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the bags.")],
     model: ModelOption = "liver-steatosis",
-    mpp: Annotated[
-        float | None, typer.Option(help="Level-0 µm/px, if the slides state none or a wrong one.")
-    ] = None,
+    mpp: MppOption = None,
     overlap: OverlapOption = 0.0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Run a tile model over slides and keep what a slide context learns from.
+    """Run a tile model over slides and keep the embeddings that a slide-level model learns from.
 
     Bags that are there already are kept. A slide that fails is named and left out, and the
     command ends with status 1.
@@ -102,127 +90,53 @@ def extract(
 
 def train_mil_model(
     folder: Annotated[Path, typer.Argument(help="Folder with bags, from 'liverdx mil extract'.")],
-    out_file: Annotated[Path, typer.Option("--out", "-o", help="Slide context file to write.")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Slide-level model file to write.")],
     model: ModelOption = "liver-steatosis",
     learn_from: Annotated[
         Source, typer.Option("--from", help="Labels to learn from.")
     ] = Source.BOTH,
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = 40,
+    epochs: Annotated[int, typer.Option(help="Maximum number of epochs.")] = 40,
     hidden: Annotated[int, typer.Option(help="Units of the RNN per direction; 0: no RNN.")] = 32,
     projection: Annotated[
         int,
         typer.Option(help="Channels from the embedding; 0: only the tile model's probabilities."),
     ] = 64,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Train a slide context for a tile model from labels of tiles, of slides, or of both."""
+    """Train a slide-level model for a tile model from labels of tiles, of slides, or of both."""
     import torch
 
     from napari_liverdx.inference.device import choose_device
-    from napari_liverdx.mil.bags import load_bags
-    from napari_liverdx.mil.network import SlideContext, slide_classes
-    from napari_liverdx.mil.train import (
-        MilConfig,
-        fitted_temperatures,
-        score_bags,
-        split_bags,
-        train_mil,
-    )
-    from napari_liverdx.models.file import save_model_file
+    from napari_liverdx.mil.fit import fit_mil_model
+    from napari_liverdx.mil.train import MilConfig, MilEpoch
     from napari_liverdx.models.zoo import load_model
 
-    loaded = load_model(model)
-    scheme = loaded.card.scheme
-    bags = load_bags(folder)
-    _check_tile_model(bags[0], loaded, folder)
-    train, val = split_bags(bags, _VAL_PARTS, seed)
-    config = MilConfig(learn_from=learn_from.value, epochs=epochs, seed=seed)
-    torch.manual_seed(seed)
-    network = SlideContext(
-        len(bags[0].embeddings),
-        len(scheme),
-        len(slide_classes(scheme)),
+    command = [folder.name if a == str(folder) else Path(a).name for a in sys.argv[1:]]
+    for step in fit_mil_model(
+        folder,
+        load_model(model),
+        out_file,
+        MilConfig(learn_from=learn_from.value, epochs=epochs, seed=seed),
         hidden=hidden,
         projection=projection,
-    )
-    chosen = torch.device(choose_device(device).device)
-    for epoch in train_mil(
-        network, bags, train, val, pathological=scheme.pathological, config=config, device=chosen
+        device=torch.device(choose_device(device).device),
+        command="liverdx " + shlex.join(command),
     ):
-        out.print(
-            f"epoch {epoch.epoch}/{epochs}  training loss {epoch.train_loss:.3f}  validation loss "
-            f"{epoch.val_loss:.3f}{' best' if epoch.best else ''}",
-            highlight=False,
-        )
-    held_out = [bags[i] for i in val]
-    temperatures = fitted_temperatures(score_bags(network, held_out), held_out)
-    card = _card(loaded, network, bags, config, temperatures, out_file, folder)
-    save_model_file(out_file, network, card, half=False)
+        if isinstance(step, MilEpoch):
+            out.print(
+                f"epoch {step.epoch}/{epochs}  training loss {step.train_loss:.3f}  validation "
+                f"loss {step.val_loss:.3f}{' best' if step.best else ''}",
+                highlight=False,
+            )
     out.print(f"wrote {out_file}", highlight=False)
 
 
-def _check_tile_model(bag: Bag, model: LoadedModel, folder: Path) -> None:
-    if bag.tile_sha256 != model.sha256:
-        raise DataError(
-            f"{folder}: these bags were made with the tile model {bag.tile_model!r} "
-            f"({bag.tile_sha256[:12]}…), not with {model.card.name!r} ({model.sha256[:12]}…); give "
-            "that model with --model, or make the bags again"
-        )
-
-
-def _card(
-    model: LoadedModel,
-    network: SlideContext,
-    bags: Sequence[Bag],
-    config: MilConfig,
-    temperatures: tuple[float, float],
-    out_file: Path,
-    folder: Path,
-) -> ModelCard:
-    import torch
-
-    from napari_liverdx._version import __version__
-    from napari_liverdx.mil.file import ARCHITECTURE
-    from napari_liverdx.mil.network import slide_classes
-    from napari_liverdx.models.card import ModelCard, SlidePart
-
-    tile = model.card
-    name = re.sub(r"[^a-z0-9._-]+", "-", out_file.stem.lower()).strip("-._")
-    groups = len({b.group for b in bags})
-    learn_from = config.learn_from
-    command = [folder.name if a == str(folder) else Path(a).name for a in sys.argv[1:]]
-    return ModelCard(
-        name=name or "slide-context",
-        title=f"Slide context for {tile.title}",
-        summary=f"Refines the tiles of {tile.name} by what lies around them; from {learn_from}",
-        architecture=ARCHITECTURE,
-        arguments=network.arguments,
-        classes=tile.classes,
-        mpp=tile.mpp,
-        tile_size=tile.tile_size,
-        temperature=temperatures[0],
-        training_data=f"{len(bags)} slides of {groups} groups, labels of {learn_from}",
-        limitations=f"Only for the tile model {tile.name}; its limits apply. {tile.limitations}",
-        slide=SlidePart(
-            tile_model=tile.name,
-            tile_sha256=model.sha256,
-            features=network.features,
-            classes=slide_classes(tile.scheme),
-            overlap=bags[0].overlap,
-            learned_from=learn_from,
-            temperature=temperatures[1],
-        ),
-        command="liverdx " + shlex.join(command),
-        versions={"napari-liverdx": __version__, "torch": torch.__version__},
-    )
-
-
 def test_mil_model(
-    context: Annotated[Path, typer.Argument(help="Slide context file.")],
+    context: Annotated[Path, typer.Argument(help="Slide-level model file.")],
     folder: Annotated[Path, typer.Argument(help="Folder with bags it did not learn from.")],
 ) -> None:
-    """Test a slide context on labelled bags, beside the tile model alone."""
+    """Test a slide-level model on labeled bags, beside the tile model alone."""
     from napari_liverdx.mil.bags import load_bags
     from napari_liverdx.mil.evaluate import compare_bags
     from napari_liverdx.mil.file import load_mil_model
