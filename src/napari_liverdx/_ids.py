@@ -44,7 +44,7 @@ class Choice(Enum):
     title: str
     former: tuple[str, ...]
 
-    def __new__(cls, value: str, title: str, *former: str) -> Self:
+    def __new__(cls, value: str, title: str = "", *former: str) -> Self:
         """Make a member."""
         member = object.__new__(cls)
         member._value_ = value

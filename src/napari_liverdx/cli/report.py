@@ -46,7 +46,7 @@ def _map_kind(value: str) -> str:
     from napari_liverdx.results.measurement_map import MapKind
 
     try:
-        return MapKind(value).value
+        return str(MapKind(value).value)
     except ValueError as error:
         known = ", ".join(kind.value for kind in MapKind)
         raise typer.BadParameter(f"{value} is none of {known}") from error
