@@ -67,8 +67,8 @@ def compare(
     if only:
         models = tuple(m for m in loaded.models if m.name in only)
         if len(models) < 2:
-            names = ", ".join(m.name for m in loaded.models)
-            raise DataError(f"--only must name at least two of: {names}")
+            listed = ", ".join(m.name for m in loaded.models)
+            raise DataError(f"--only must name at least two of: {listed}")
         loaded = loaded.model_copy(update={"models": models})
     if folds is not None:
         loaded = loaded.model_copy(update={"folds": folds})
@@ -356,6 +356,6 @@ def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Fig
     titles = [c.title for c in model.card.classes]
     return {
         "Confusion": confusion_figure(result.confusion, titles),
-        "ROC": roc_figure(clear.probabilities, clear.labels, titles),
+        "ROC": roc_figure(clear.probabilities.astype("float64"), clear.labels, titles),
         "Reliability": reliability_figure(clear.probabilities, clear.labels),
     }

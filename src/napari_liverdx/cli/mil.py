@@ -109,8 +109,9 @@ def train_mil_model(
 
     from napari_liverdx.inference.device import choose_device
     from napari_liverdx.mil.fit import fit_mil_model
-    from napari_liverdx.mil.train import MilConfig, MilEpoch
+    from napari_liverdx.mil.train import MilConfig
     from napari_liverdx.models.zoo import load_model
+    from napari_liverdx.training.config import EpochResult
 
     command = [folder.name if a == str(folder) else Path(a).name for a in sys.argv[1:]]
     for step in fit_mil_model(
@@ -123,7 +124,7 @@ def train_mil_model(
         device=torch.device(choose_device(device).device),
         command="liverdx " + shlex.join(command),
     ):
-        if isinstance(step, MilEpoch):
+        if isinstance(step, EpochResult):
             out.print(
                 f"epoch {step.epoch}/{epochs}  training loss {step.train_loss:.3f}  validation "
                 f"loss {step.val_loss:.3f}{' best' if step.best else ''}",

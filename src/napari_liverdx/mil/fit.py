@@ -15,7 +15,6 @@ from napari_liverdx.mil.file import ARCHITECTURE
 from napari_liverdx.mil.network import SlideContext, slide_classes
 from napari_liverdx.mil.train import (
     MilConfig,
-    MilEpoch,
     fitted_temperatures,
     score_bags,
     split_bags,
@@ -23,6 +22,7 @@ from napari_liverdx.mil.train import (
 )
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.file import LoadedModel, save_model_file
+from napari_liverdx.training.config import EpochResult
 
 __all__ = ["fit_mil_model"]
 
@@ -39,7 +39,7 @@ def fit_mil_model(
     projection: int = 64,
     device: torch.device | None = None,
     command: str = "",
-) -> Iterator[MilEpoch | ModelCard]:
+) -> Iterator[EpochResult | ModelCard]:
     """Train a slide-level model on a folder of bags and write its file.
 
     One part in five of the groups is for validation: it chooses the epoch and calibrates.
@@ -65,7 +65,7 @@ def fit_mil_model(
 
     Yields
     ------
-    MilEpoch
+    EpochResult
         After each epoch.
     ModelCard
         At the end, when the file is written.
@@ -92,7 +92,7 @@ def fit_mil_model(
     )
     validation = [bags[i] for i in val]
     temperatures = fitted_temperatures(score_bags(network, validation), validation)
-    card = _card(model, network, bags, config.learn_from, temperatures, out_file.stem, command)
+    card = _card(model, network, bags, config, temperatures, out_file.stem, command)
     save_model_file(out_file, network, card, half=False)
     yield card
 
@@ -110,7 +110,7 @@ def _card(
     model: LoadedModel,
     network: SlideContext,
     bags: Sequence[Bag],
-    learn_from: str,
+    config: MilConfig,
     temperatures: tuple[float, float],
     stem: str,
     command: str,
@@ -118,6 +118,7 @@ def _card(
     tile = model.card
     name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")
     groups = len({b.group for b in bags})
+    learn_from = config.learn_from
     return ModelCard(
         name=name or "slide-context",
         title=f"Slide context for {tile.title}",
