@@ -148,8 +148,8 @@ def _program() -> typer.Typer:
     groups = [g.typer_instance for g in program.registered_groups]
     for group in (program, *(g for g in groups if g is not None)):
         for command in group.registered_commands:
-            own = command.cls
-            plain = own in (None, TyperCommand)
+            own = command.cls or TyperCommand
+            plain = own is TyperCommand
             command.cls = Command if plain else type(own.__name__, (own, Command), {})
     return program
 
