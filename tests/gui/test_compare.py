@@ -73,7 +73,7 @@ def test_compare_page_in_pixels(viewer: ViewerModel, dock: LiverDxDock, small_sl
 
     # A second canvas looks where the first one looks, and back.
     click(page.buttons[Mode.SECOND])
-    linked = page.control._linked
+    linked = page.control.linked
     second = camera_of(linked.model)
     camera_of(viewer).center = (0, 100, 150)
     camera_of(viewer).zoom = 3
@@ -104,7 +104,7 @@ def test_closing_the_second_canvas_ends_the_comparison(
     (index,) = [i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "Compare"]
     page = dock.tabs.widget(index)
     click(page.buttons[Mode.SECOND])
-    page.control._linked.dock.destroyOnClose()
+    page.control.linked.dock.destroyOnClose()
     wait(lambda: page.control.mode is Mode.OFF)
     assert page.buttons[Mode.OFF].isChecked()
     assert viewer.layers["Liver with fat · small"].visible

@@ -70,7 +70,7 @@ class CompareController:
         self.thresholds = [0.5, 0.5]
         self._swipe: Swipe | None = None
         self._difference: Labels | None = None
-        self._linked: LinkedCanvas | None = None
+        self.linked: LinkedCanvas | None = None
         self._first = None
         self._later = control.host.timer(_LATER_MS, self.update)
         control.viewer.layers.events.removed.connect(self._on_removed)
@@ -97,8 +97,8 @@ class CompareController:
             self._swipe.set_threshold("AB"[side], value)
         if side == 0 and self._first is not None:
             self._first.contrast_limits = (min(value, 0.999), 1.0)
-        if side == 1 and self._linked is not None:
-            self._linked.set_threshold(value)
+        if side == 1 and self.linked is not None:
+            self.linked.set_threshold(value)
         self._later.start()
 
     def sides(self) -> tuple[Side, Side] | None:
@@ -139,7 +139,7 @@ class CompareController:
             viewer.add_layer(self._first)
             viewer.layers.selection.active = layer
             title = f"B · {self.chosen[1].title if self.chosen[1] else ''}"
-            self._linked = LinkedCanvas(viewer, layer, sides[1], title, self._on_closed)
+            self.linked = LinkedCanvas(viewer, layer, sides[1], title, self._on_closed)
         self.update()
 
     def swipe_to(self, position: float) -> None:
@@ -180,12 +180,12 @@ class CompareController:
         viewer = self._control.viewer
         if self._swipe is not None:
             self._swipe.remove()
-        if self._linked is not None:
-            self._linked.close()
+        if self.linked is not None:
+            self.linked.close()
         for layer in (self._difference, self._first):
             if layer is not None and layer in viewer.layers:
                 viewer.layers.remove(layer)
-        self._swipe, self._linked, self._difference, self._first = None, None, None, None
+        self._swipe, self.linked, self._difference, self._first = None, None, None, None
         for results in self.results():
             results.set_view(results.view.model_copy(update={"visible": True}))
         self._control.findings.set_view(visible=True)
@@ -201,7 +201,7 @@ class CompareController:
             self.ended.emit()
 
     def _on_closed(self) -> None:
-        self._linked = None
+        self.linked = None
         self._end()
 
     def close(self) -> None:
