@@ -60,9 +60,9 @@ class Stage:
         self.viewer.window.resize(*size)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
         self.viewer.open_sample("napari-liverdx", "liver")
-        wait(lambda: self.dock.state.slide is not None and self.dock.state.slide.tissue is not None)
+        wait(lambda: self.dock.state.slide.facts is not None and self.dock.state.slide.facts.tissue is not None)
         results = Path(tempfile.mkdtemp()) / "a-study" / "slides" / "liverdx-results"
-        self.dock.state.out_folder = results
+        self.dock.state.run.out_folder = results
         settle()
         self.viewer.reset_view()
 
@@ -76,7 +76,7 @@ class Stage:
     def analyze(self) -> None:
         """Run to the end."""
         self.dock.run_panel.analyze_button.click()
-        wait(lambda: self.dock.state.status is RunStatus.FINISHED)
+        wait(lambda: self.dock.state.run.status is RunStatus.FINISHED)
 
     def page(self, title: str) -> Any:
         """Bring a page to the front."""
@@ -125,9 +125,9 @@ def analysing(folder: Path) -> None:
     dock.tissue_panel.show_box.setChecked(False)
     stage.viewer.layers.selection.active = stage.viewer.layers["liver-sample"]
     dock.run_panel.analyze_button.click()
-    wait(lambda: (p := dock.state.progress) is not None and p.done > p.total * 0.45)
+    wait(lambda: (p := dock.state.run.progress) is not None and p.done > p.total * 0.45)
     stage.picture("running")
-    wait(lambda: dock.state.status is RunStatus.FINISHED)
+    wait(lambda: dock.state.run.status is RunStatus.FINISHED)
     stage.picture("finished")
     dock.findings_panel.sliders["fat"].setValue(0.85)
     stage.picture("threshold")

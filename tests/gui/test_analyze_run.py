@@ -24,28 +24,28 @@ def test_layers_fill_while_it_runs_and_cancel_keeps_them(
     dock.controller.choose_model("liver-steatosis")
     viewer.open_sample("napari-liverdx", "liver")
     wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = tmp_path / "results"
+    dock.state.run.out_folder = tmp_path / "results"
     click(dock.run_panel.analyze_button)
     assert dock.run_panel.cancel_button.isEnabled()
     assert not dock.run_panel.analyze_button.isEnabled()
-    wait(lambda: (p := dock.state.progress) is not None and 0 < p.done < p.total)
+    wait(lambda: (p := dock.state.run.progress) is not None and 0 < p.done < p.total)
     wait(lambda: len(dock.state.measures) == 3)
     layer = viewer.layers["Liver with fat · liver-sample"]
     assert layer.data.max() > 0
     assert "tiles/s" in dock.run_panel.message.text()
     assert "left" in dock.run_panel.message.text()
     click(dock.run_panel.cancel_button)
-    wait(lambda: not dock.state.status.is_active)
-    progress = dock.state.progress
+    wait(lambda: not dock.state.run.status.is_active)
+    progress = dock.state.run.progress
     assert progress is not None
-    assert dock.state.status is RunStatus.STOPPED
+    assert dock.state.run.status is RunStatus.STOPPED
     assert 0 < progress.done < progress.total
     assert dock.controller.results is not None
     kept = ResultStore.open(dock.controller.results.store.path)
     assert kept.count(TileState.DONE) == progress.done
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
-    assert dock.state.progress.done == progress.total
+    assert dock.state.run.status is RunStatus.FINISHED
+    assert dock.state.run.progress.done == progress.total
     assert sum(layer.name.startswith("Liver with fat") for layer in viewer.layers) == 1
 
 
@@ -56,9 +56,9 @@ def test_closing_during_a_run_stops_it_and_keeps_the_tiles(
     dock.controller.choose_model("liver-steatosis")
     viewer.open_sample("napari-liverdx", "liver")
     wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = tmp_path / "results"
+    dock.state.run.out_folder = tmp_path / "results"
     click(dock.run_panel.analyze_button)
-    wait(lambda: (p := dock.state.progress) is not None and 0 < p.done < p.total)
+    wait(lambda: (p := dock.state.run.progress) is not None and 0 < p.done < p.total)
     controller = dock.controller
     if how == "window":
         viewer.close()
@@ -92,13 +92,13 @@ def wait(condition):
 dock.controller.choose_model(model)
 dock.controller.open_path(Path(slide))
 wait(lambda: not dock.controller.is_busy)
-dock.state.out_folder = Path(out)
+dock.state.run.out_folder = Path(out)
 # Room for the result's description, not for its maps.
 resource.setrlimit(resource.RLIMIT_FSIZE, (7000, -1))
 dock.run_panel.analyze_button.click()
 wait(lambda: not dock.controller.is_busy)
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-print(dock.state.status.value, dock.run_panel.message.text())
+print(dock.state.run.status.value, dock.run_panel.message.text())
 viewer.close()
 """
 

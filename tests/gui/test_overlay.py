@@ -36,7 +36,7 @@ def test_layer_lies_exactly_over_the_tissue(
     path = tmp_path / "marked.tif"
     write_pyramid(path, pixels)
     open_in(dock, path)
-    dock.state.overlap = overlap
+    dock.state.run.overlap = overlap
     analyze(dock)
     assert dock.controller.results is not None
     stamp(dock.controller.results.store, subtiles)

@@ -34,7 +34,7 @@ def tissue_of(dock: LiverDxDock) -> Labels:
 
 def test_ink_is_seen_on_the_slide(viewer: ViewerModel, dock: LiverDxDock, marked: Path) -> None:
     open_in(dock, marked)
-    wait(lambda: dock.state.tissue is not None)
+    wait(lambda: dock.state.slide.tissue is not None)
     layer = tissue_of(dock)
     assert layer.visible, "what is left out is shown without asking"
     assert not is_slide_layer(layer)
@@ -61,7 +61,7 @@ def test_ink_is_seen_on_the_slide(viewer: ViewerModel, dock: LiverDxDock, marked
     click(dock.tissue_panel.show_box)
     click(dock.tissue_panel.excluded[TissueLabel.PEN])
     assert share(orange) == 0, "what is kept looks like tissue"
-    assert dock.state.tissue.kept == {TissueLabel.PEN}
+    assert dock.state.slide.tissue.kept == {TissueLabel.PEN}
 
 
 def test_undo_and_reset_bring_the_found_tissue_back(
@@ -70,25 +70,25 @@ def test_undo_and_reset_bring_the_found_tissue_back(
     from qtpy.QtCore import Qt
 
     open_in(dock, marked)
-    wait(lambda: dock.state.tissue is not None)
-    panel, before = dock.tissue_panel, dock.state.tissue.labels.copy()
+    wait(lambda: dock.state.slide.tissue is not None)
+    panel, before = dock.tissue_panel, dock.state.slide.tissue.labels.copy()
     assert not panel.reset_button.isEnabled()
     click(panel.edit_button)
     layer = tissue_of(dock)
     assert panel.edit_button.isChecked()
     drag(viewer, layer, [(60, 110), (60, 120), (70, 120)])
-    wait(lambda: dock.state.tissue.edited)
-    assert dock.state.tissue.labels[60, 115] == TissueLabel.TISSUE
+    wait(lambda: dock.state.slide.tissue.edited)
+    assert dock.state.slide.tissue.labels[60, 115] == TissueLabel.TISSUE
     assert "Edited" in panel.note.text()
     canvas_widget = viewer.window._qt_viewer.canvas.native
     qtbot.keyClick(canvas_widget, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    wait(lambda: not dock.state.tissue.edited)
-    assert (dock.state.tissue.labels == before).all()
+    wait(lambda: not dock.state.slide.tissue.edited)
+    assert (dock.state.slide.tissue.labels == before).all()
     layer.paint((60, 110), 1)
-    wait(lambda: dock.state.tissue.edited)
+    wait(lambda: dock.state.slide.tissue.edited)
     click(panel.reset_button)
     assert (layer.data == before).all()
-    assert not dock.state.tissue.edited
+    assert not dock.state.slide.tissue.edited
     click(panel.edit_button)
     assert layer.mode == "pan_zoom"
     assert not panel.edit_button.isChecked()

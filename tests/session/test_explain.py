@@ -35,7 +35,7 @@ def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
     with pytest.raises(PlanError, match="open a slide"):
         grid_to_explain(state, None)
     with open_slide(small_slide) as slide:
-        state.slide = inspect_slide(slide)
+        state.slide.facts = inspect_slide(slide)
         with pytest.raises(PlanError, match="choose a model"):
             grid_to_explain(state, None)
         state.choose_card(str(tiny_file), tiny.card)

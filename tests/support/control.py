@@ -12,7 +12,7 @@ def open_and_settle(control: DockController, host: StepHost, path: Path) -> None
     """Open a slide; its results go into a folder beside it."""
     control.open_path(path)
     host.settle()
-    control.state.out_folder = path.parent / "results"
+    control.state.run.out_folder = path.parent / "results"
 
 
 def analyze_and_settle(control: DockController, host: StepHost) -> None:

@@ -74,7 +74,7 @@ def show(qtbot: QtBot, dock: Dock) -> Dock:
 def open_in(dock: LiverDxDock, path: Path) -> None:
     dock.controller.open_path(path)
     wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = path.parent / "results"
+    dock.state.run.out_folder = path.parent / "results"
 
 
 def click(button: object) -> None:
@@ -85,7 +85,7 @@ def click(button: object) -> None:
 
 def analyze(dock: LiverDxDock) -> None:
     click(dock.run_panel.analyze_button)
-    wait(lambda: not dock.controller.is_busy and not dock.state.status.is_active)
+    wait(lambda: not dock.controller.is_busy and not dock.state.run.status.is_active)
 
 
 @contextmanager

@@ -50,13 +50,13 @@ def test_layer_of_another_reader(
     layer = viewer.add_image(pixels, rgb=True, name="foreign", scale=(0.5, 0.5), units=("um", "um"))
     wait(lambda: not dock.controller.is_busy)
     assert dock.controller.layer is layer
-    assert dock.state.slide.mpp == Mpp(0.5, 0.5, "layer scale")
+    assert dock.state.slide.facts.mpp == Mpp(0.5, 0.5, "layer scale")
     assert dock.slide_panel.tissue.text().endswith("mm²")
     viewer.add_image(np.zeros((30, 30)), name="grey")
     assert dock.slide_panel.choice.count() == 1
-    dock.state.out_folder = tmp_path / "results"
+    dock.state.run.out_folder = tmp_path / "results"
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
+    assert dock.state.run.status is RunStatus.FINISHED
     assert one(tmp_path / "results", "foreign.tiny-*.liverdx.zarr")
 
 

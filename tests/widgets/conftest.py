@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.inference.device import choose_device
-from napari_liverdx.session.state import SessionState
+from napari_liverdx.session.state import RunState, SessionState
 from napari_liverdx.widgets.main.controller import DockController
 from tests.support.host import StepHost
 
@@ -23,7 +23,8 @@ def host() -> StepHost:
 @pytest.fixture
 def control(viewer: ViewerModel, host: StepHost, tiny_file: Path) -> Iterator[DockController]:
     """The dock's logic with the quick model."""
-    controller = DockController(viewer, SessionState(device=choose_device("cpu")), host)
+    state = SessionState(run=RunState(device=choose_device("cpu")))
+    controller = DockController(viewer, state, host)
     assert controller.choose_model(str(tiny_file))
     yield controller
     controller.close()

@@ -29,8 +29,8 @@ def test_analyze_fills_layers_and_table(
     open_in(dock, small_slide)
     assert dock.run_panel.analyze_button.isEnabled()
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
-    assert dock.state.message.startswith("Finished")
+    assert dock.state.run.status is RunStatus.FINISHED
+    assert dock.state.run.message.startswith("Finished")
     names = [layer.name for layer in viewer.layers]
     assert names == ["small", "Tiles · small", "Liver with fat · small"]
     assert dock.findings_panel.table.rowCount() == 3
@@ -76,7 +76,7 @@ def test_missing_resolution_is_asked_once(
     assert not dock.slide_panel.question.isVisible()
     assert tuple(viewer.layers["no-mpp"].scale) == (0.5, 0.5)
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
+    assert dock.state.run.status is RunStatus.FINISHED
     assert dock.controller.results is not None
     assert dock.controller.results.store.manifest.mpp_source == "given by user"
 
@@ -100,7 +100,7 @@ def test_bad_model_keeps_the_good_one(
     bad.write_bytes(b"\x80\x04junk")
     assert not dock.controller.choose_model(str(bad))
     assert "pickle" in told[-1]
-    assert dock.state.model == str(tiny_file)
+    assert dock.state.model.name == str(tiny_file)
 
 
 def test_no_tissue_is_told(dock: LiverDxDock, tmp_path: Path, told: list[str]) -> None:
@@ -109,7 +109,7 @@ def test_no_tissue_is_told(dock: LiverDxDock, tmp_path: Path, told: list[str]) -
     open_in(dock, path)
     assert dock.slide_panel.tissue.text() == "none found"
     analyze(dock)
-    assert dock.state.status is RunStatus.FAILED
+    assert dock.state.run.status is RunStatus.FAILED
     assert "no tissue" in told[-1]
     assert "no tissue" in dock.run_panel.message.text()
 
@@ -171,7 +171,7 @@ def test_a_stated_resolution_can_be_corrected(
     assert [layer.name for layer in viewer.layers] == ["small"]
     assert dock.findings_panel.table.rowCount() == 0
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
+    assert dock.state.run.status is RunStatus.FINISHED
     assert len(list((small_slide.parent / "results").glob("*.zarr"))) == 2
 
 
@@ -185,15 +185,15 @@ def test_domain_is_told_before_and_after_the_run(
     assert not dock.findings_panel.error_rate.isEnabled()
     assert dock.controller.choose_model("liver-steatosis")
     wait(lambda: not dock.controller.is_busy)
-    reading = dock.state.ood
+    reading = dock.state.slide.ood
     assert reading is not None
     assert 0 < reading.tiles <= 32
     assert reading.numbers in notice.text.text()
     analyze(dock)
     results = dock.controller.results
     assert results is not None
-    assert dock.state.ood is not None
-    assert dock.state.ood.tiles == results.store.count(TileState.DONE)
+    assert dock.state.slide.ood is not None
+    assert dock.state.slide.ood.tiles == results.store.count(TileState.DONE)
     assert notice.isVisible()
     wait_paint()
     assert notice.minimumSizeHint().width() <= dock.width()
@@ -247,12 +247,12 @@ def test_preferences_decide_how_a_dock_begins(
     settings.display.colormap = "cividis"
     settings.sharing.hide_names = True
     dock = show(qtbot, LiverDxDock(viewer))
-    assert dock.state.card.name == "tiny"
-    assert dock.state.device.reason == "asked for"
+    assert dock.state.model.card.name == "tiny"
+    assert dock.state.run.device.reason == "asked for"
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.7)
     assert dock.findings_panel.look.opacity.value() == 25
     assert dock.findings_panel.look.colormap.currentText() == "Cividis"
-    assert dock.state.out_folder == tmp_path / "all"
+    assert dock.state.run.out_folder == tmp_path / "all"
     hidden = [p.hide_name.isChecked() for p in dock.pages if hasattr(p, "hide_name")]
     assert hidden == [True]
     dock.release()
@@ -265,7 +265,7 @@ def test_a_preferred_model_that_is_gone_is_told(
     with notes() as told:
         dock = show(qtbot, LiverDxDock(viewer))
     assert any("no-such-model" in text for text in told)
-    assert dock.state.card.name == "liver-steatosis"
+    assert dock.state.model.card.name == "liver-steatosis"
     dock.release()
 
 

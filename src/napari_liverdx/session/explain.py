@@ -74,7 +74,7 @@ def grid_to_explain(state: SessionState, store: ResultStore | None) -> TileGrid:
     """
     if store is not None:
         return store.manifest.grid
-    slide, card = state.slide, state.card
+    slide, card = state.slide.facts, state.model.card
     if slide is None:
         raise PlanError("open a slide first")
     if card is None:
@@ -87,7 +87,7 @@ def grid_to_explain(state: SessionState, store: ResultStore | None) -> TileGrid:
         slide.mpp,
         model_mpp=card.mpp,
         tile_size=card.tile_size,
-        overlap=state.overlap,
+        overlap=state.run.overlap,
     )
 
 

@@ -21,13 +21,13 @@ __all__ = ["blocking_reason", "plan_slide", "resolve"]
 
 def blocking_reason(state: SessionState) -> str:
     """What the user must do before a run can start; empty if nothing stands in the way."""
-    if state.slide is None:
+    if state.slide.facts is None:
         return "Open a slide first"
-    if state.card is None:
+    if state.model.card is None:
         return "Choose a model"
-    if state.slide.mpp is None:
+    if state.slide.facts.mpp is None:
         return "Give the slide's µm per pixel"
-    if state.slide.tissue is None:
+    if state.slide.facts.tissue is None:
         return "Tissue is being sought"
     return ""
 
@@ -49,17 +49,17 @@ def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None =
         `napari_liverdx.inference.plan.plan_run`.
     """
     missing = blocking_reason(state)
-    slide, card = state.slide, state.card
+    slide, card = state.slide.facts, state.model.card
     if missing or slide is None or card is None or slide.tissue is None:
         raise PlanError(missing)
     return plan_run(
         slide.levels,
         slide.mpp,
-        state.tissue or slide.tissue_map or slide.tissue,
+        state.slide.tissue or slide.tissue_map or slide.tissue,
         card,
         regions=regions,
-        overlap=state.overlap,
-        device=state.device,
+        overlap=state.run.overlap,
+        device=state.run.device,
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from psygnal import EventedModel
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from napari_liverdx._ids import Choice
 from napari_liverdx.core.assignment import DEFAULT_THRESHOLD
@@ -22,7 +22,15 @@ from napari_liverdx.models.card import ModelCard
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.view_state import ViewState
 
-__all__ = ["AnalysisRegion", "RunStatus", "SessionState", "SlideFacts"]
+__all__ = [
+    "AnalysisRegion",
+    "ChosenModel",
+    "ChosenSlide",
+    "RunState",
+    "RunStatus",
+    "SessionState",
+    "SlideFacts",
+]
 
 
 class AnalysisRegion(Choice):
@@ -85,17 +93,49 @@ class SlideFacts:
         return self.tissue.area_px * self.mpp.x * self.mpp.y / 1e6
 
 
-class SessionState(EventedModel):
-    """The state of one dock; every field has an event.
+class ChosenSlide(EventedModel):
+    """The slide that is looked at; every field has an event.
 
     Attributes
     ----------
-    slide : SlideFacts or None
+    facts : SlideFacts or None
     tissue : TissueMap or None
-        As the user wants it analysed; None: as it was found.
+        As the user wants it analyzed; None: as it was found.
+    ood : OodAssessment or None
+        Whether the slide looks like the training data; None until tiles were looked at.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    facts: SlideFacts | None = None
+    tissue: TissueMap | None = None
+    ood: OodAssessment | None = None
+
+
+class ChosenModel(EventedModel):
+    """The model that is used; every field has an event.
+
+    Attributes
+    ----------
+    name : str
+        Name or path.
     card : ModelCard or None
-    model : str
-        Name or path of the chosen model.
+    first_threshold : float
+        Where thresholds begin when a model is chosen.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = ""
+    card: ModelCard | None = None
+    first_threshold: float = DEFAULT_THRESHOLD
+
+
+class RunState(EventedModel):
+    """How the next run is made, and where the last one stands; every field has an event.
+
+    Attributes
+    ----------
     device : DeviceChoice or None
     analysis_region : AnalysisRegion
     overlap : float
@@ -105,13 +145,30 @@ class SessionState(EventedModel):
     progress : RunProgress or None
     message : str
         Last thing to tell the user.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    device: DeviceChoice | None = None
+    analysis_region: AnalysisRegion = AnalysisRegion.WHOLE
+    overlap: float = 0.0
+    out_folder: Path | None = None
+    status: RunStatus = RunStatus.IDLE
+    progress: RunProgress | None = None
+    message: str = ""
+
+
+class SessionState(EventedModel):
+    """The state of one dock, in parts that each own their settings.
+
+    Attributes
+    ----------
+    slide : ChosenSlide
+    model : ChosenModel
+    run : RunState
     settings : MeasureSettings
         Thresholds, error rate and what is measured, of the shown result or the next.
-    first_threshold : float
-        Where thresholds begin when a model is chosen.
     measures : tuple of ClassMeasure
-    ood : OodAssessment or None
-        Whether the slide looks like the training data; None until tiles were looked at.
     view : ViewState
         How probability layers look.
     hide_names : bool
@@ -120,30 +177,22 @@ class SessionState(EventedModel):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    slide: SlideFacts | None = None
-    tissue: TissueMap | None = None
-    card: ModelCard | None = None
-    model: str = ""
-    device: DeviceChoice | None = None
-    analysis_region: AnalysisRegion = AnalysisRegion.WHOLE
-    overlap: float = 0.0
-    out_folder: Path | None = None
-    status: RunStatus = RunStatus.IDLE
-    progress: RunProgress | None = None
-    message: str = ""
+    slide: ChosenSlide = Field(default_factory=ChosenSlide)
+    model: ChosenModel = Field(default_factory=ChosenModel)
+    run: RunState = Field(default_factory=RunState)
     settings: MeasureSettings = MeasureSettings()
-    first_threshold: float = DEFAULT_THRESHOLD
     measures: tuple[ClassMeasure, ...] = ()
-    ood: OodAssessment | None = None
     view: ViewState = ViewState()
     hide_names: bool = False
 
     def choose_card(self, model: str, card: ModelCard | None) -> None:
         """Take another model; thresholds and error rate go back to their default."""
-        self.model = model
+        self.model.name = model
         scheme = () if card is None else card.scheme
-        first = {c.name: self.first_threshold for c in scheme if c.kind is ClassKind.PATHOLOGICAL}
+        first = {
+            c.name: self.model.first_threshold for c in scheme if c.kind is ClassKind.PATHOLOGICAL
+        }
         self.settings = replace(self.settings, thresholds=first, error_rate=None)
-        self.ood = None
+        self.slide.ood = None
         # After the thresholds: who listens for the card reads them.
-        self.card = card
+        self.model.card = card

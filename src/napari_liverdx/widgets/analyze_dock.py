@@ -17,7 +17,7 @@ from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.plan import blocking_reason
-from napari_liverdx.session.state import AnalysisRegion, SessionState
+from napari_liverdx.session.state import AnalysisRegion, ChosenModel, RunState, SessionState
 from napari_liverdx.viewer.file_filter import slide_filter
 from napari_liverdx.viewer.layers.base import RESULT_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
@@ -86,8 +86,8 @@ class LiverDxDock(ReleasableDock):
         for notice in notices:
             show_warning(notice)
         self.state = SessionState(
-            device=_device(chosen.device),
-            first_threshold=chosen.threshold,
+            model=ChosenModel(first_threshold=chosen.threshold),
+            run=RunState(device=_device(chosen.device)),
             view=ViewState(opacity=chosen.opacity, colormap=chosen.colormap_name),
         )
         self.controller = DockController(napari_viewer, self.state, QtHost(self))
@@ -105,8 +105,8 @@ class LiverDxDock(ReleasableDock):
         # napari deletes a dock without closing it; a run must not go on unseen.
         self.destroyed.connect(self.controller.stop.throw)
         self._begin(chosen)
-        self.model_panel.set_models(self.controller.models(), self.state.model)
-        self.run_panel.show_device(self.state.device)
+        self.model_panel.set_models(self.controller.models(), self.state.model.name)
+        self.run_panel.show_device(self.state.run.device)
         self._show_status()
         self._on_layers_changed()
         for layer in list(self.viewer.layers):
@@ -182,17 +182,19 @@ class LiverDxDock(ReleasableDock):
         tissue.layer_changed.connect(panel.show_layer)
 
     def _connect_state(self) -> None:
-        events = self.state.events
-        events.slide.connect(self._on_slide)
-        events.card.connect(self._on_card)
-        events.status.connect(self._show_status)
-        events.message.connect(self._show_status)
-        events.progress.connect(self._on_progress)
-        events.measures.connect(self._on_measures)
-        events.ood.connect(self._on_ood)
-        events.out_folder.connect(self._on_folder)
-        events.settings.connect(lambda s: self.findings_panel.show_thresholds(dict(s.thresholds)))
-        events.analysis_region.connect(self._on_analysis_region)
+        state = self.state
+        state.slide.events.facts.connect(self._on_slide)
+        state.model.events.card.connect(self._on_card)
+        state.run.events.status.connect(self._show_status)
+        state.run.events.message.connect(self._show_status)
+        state.run.events.progress.connect(self._on_progress)
+        state.events.measures.connect(self._on_measures)
+        state.slide.events.ood.connect(self._on_ood)
+        state.run.events.out_folder.connect(self._on_folder)
+        state.events.settings.connect(
+            lambda s: self.findings_panel.show_thresholds(dict(s.thresholds))
+        )
+        state.run.events.analysis_region.connect(self._on_analysis_region)
 
     def _connect_viewer(self) -> None:
         self.viewer.layers.events.inserted.connect(self._on_layers_changed)
@@ -207,7 +209,7 @@ class LiverDxDock(ReleasableDock):
             self.controller.open_path(Path(path))
 
     def _ask_result(self) -> None:
-        start = str(self.state.out_folder or Path.home())
+        start = str(self.state.run.out_folder or Path.home())
         title = "Open a result (a folder NAME.liverdx.zarr)"
         path = QFileDialog.getExistingDirectory(self, title, start)
         if path:
@@ -219,14 +221,14 @@ class LiverDxDock(ReleasableDock):
             self._choose_model(path)
 
     def _ask_folder(self) -> None:
-        start = str(self.state.out_folder or Path.home())
+        start = str(self.state.run.out_folder or Path.home())
         path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
         if path:
             self.controller.choose_folder(Path(path))
 
     def _show_card(self) -> None:
-        if self.state.card is not None:
-            dialog = CardDialog(self.state.card, self)
+        if self.state.model.card is not None:
+            dialog = CardDialog(self.state.model.card, self)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 
@@ -265,13 +267,13 @@ class LiverDxDock(ReleasableDock):
 
     def _choose_model(self, name: str) -> None:
         self.controller.choose_model(name)
-        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self.model_panel.set_models(self.controller.models(), self.state.model.name)
 
     def _choose_analysis_region(self, region: AnalysisRegion) -> None:
-        self.state.analysis_region = region
+        self.state.run.analysis_region = region
 
     def _choose_overlap(self, overlap: float) -> None:
-        self.state.overlap = overlap
+        self.state.run.overlap = overlap
 
     def _save_report(self) -> None:
         self.controller.findings.save_report(self.controller.slide, hide_name=self.state.hide_names)
@@ -304,14 +306,14 @@ class LiverDxDock(ReleasableDock):
         return self.controller.layer is None and self.controller.results is None
 
     def _on_slide(self) -> None:
-        self.slide_panel.show_facts(self.state.slide)
+        self.slide_panel.show_facts(self.state.slide.facts)
         self._on_ood()
         self._show_status()
 
     def _on_card(self) -> None:
-        card = self.state.card
+        card = self.state.model.card
         self.model_panel.show_card(card)
-        self.model_panel.set_models(self.controller.models(), self.state.model)
+        self.model_panel.set_models(self.controller.models(), self.state.model.name)
         self._show_scheme()
         self.findings_panel.allow_error_rate(card is not None and bool(card.conformal))
         self._on_ood()
@@ -327,7 +329,7 @@ class LiverDxDock(ReleasableDock):
         self.findings_panel.show_measures(self.state.measures)
 
     def _show_scheme(self) -> None:
-        shown, card = self.controller.findings.results, self.state.card
+        shown, card = self.controller.findings.results, self.state.model.card
         scheme = None if card is None else card.scheme
         if shown is not None:
             scheme = shown.store.manifest.scheme
@@ -335,29 +337,31 @@ class LiverDxDock(ReleasableDock):
 
     def _show_status(self) -> None:
         state = self.state
-        self.run_panel.show_status(state.status, blocking_reason(state), state.message)
+        self.run_panel.show_status(state.run.status, blocking_reason(state), state.run.message)
 
     def _on_progress(self) -> None:
-        progress = self.state.progress
+        progress = self.state.run.progress
         self.run_panel.show_progress(progress)
         if progress is not None and progress.ood is not None and progress.ood.tiles:
-            self.state.ood = progress.ood
-        if progress is not None and self.state.status.is_active:
-            self.state.message = progress_text(progress)
+            self.state.slide.ood = progress.ood
+        if progress is not None and self.state.run.status.is_active:
+            self.state.run.message = progress_text(progress)
 
     def _on_ood(self) -> None:
-        card, looked_at = self.state.card, self.state.slide is not None
+        card, looked_at = self.state.model.card, self.state.slide.facts is not None
         known = card is None or ood_rule(card) is not None
-        self.model_panel.ood.show_reading(self.state.ood, has_statistics=known or not looked_at)
+        self.model_panel.ood.show_reading(
+            self.state.slide.ood, has_statistics=known or not looked_at
+        )
 
     def _on_measures(self) -> None:
         self.findings_panel.show_measures(self.state.measures)
 
     def _on_folder(self) -> None:
-        self.run_panel.show_folder(self.state.out_folder)
+        self.run_panel.show_folder(self.state.run.out_folder)
 
     def _on_analysis_region(self) -> None:
-        self.run_panel.analysis_region.show_choice(self.state.analysis_region)
+        self.run_panel.analysis_region.show_choice(self.state.run.analysis_region)
 
     def _on_cursor(self, event: Any) -> None:
         results = self.controller.results

@@ -19,7 +19,7 @@ def test_maps_follow_a_turned_layer(
         pixels, rgb=True, name="turned", scale=(0.5, 0.5), rotate=30, units=("um", "um")
     )
     wait(lambda: not dock.controller.is_busy)
-    dock.state.out_folder = tmp_path / "results"
+    dock.state.run.out_folder = tmp_path / "results"
     analyze(dock)
     overlay = viewer.layers["Liver with fat · turned"]
     # The first pixel of cell (3, 5) and the corner of that cell are the same place.

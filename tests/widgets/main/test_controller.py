@@ -26,8 +26,8 @@ def test_a_run_fills_layers_and_measures(
 ) -> None:
     open_and_settle(control, host, small_slide)
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
-    assert control.state.message.startswith("Finished")
+    assert control.state.run.status is RunStatus.FINISHED
+    assert control.state.run.message.startswith("Finished")
     names = [layer.name for layer in viewer.layers]
     assert names == ["small", "Tiles · small", "Liver with fat · small"]
     assert len(control.state.measures) == 3
@@ -41,22 +41,22 @@ def test_cancel_keeps_the_tiles_and_the_next_run_goes_on(
 ) -> None:
     open_and_settle(control, host, small_slide)
     control.analyze()
-    assert control.state.status is RunStatus.RUNNING
-    host.run_until(lambda: (p := control.state.progress) is not None and 0 < p.done < p.total)
+    assert control.state.run.status is RunStatus.RUNNING
+    host.run_until(lambda: (p := control.state.run.progress) is not None and 0 < p.done < p.total)
     control.cancel()
-    assert control.state.status is RunStatus.STOPPING
+    assert control.state.run.status is RunStatus.STOPPING
     host.settle()
-    progress = control.state.progress
+    progress = control.state.run.progress
     assert progress is not None
-    assert control.state.status is RunStatus.STOPPED
+    assert control.state.run.status is RunStatus.STOPPED
     assert 0 < progress.done < progress.total
-    assert f"Stopped after {progress.done}" in control.state.message
+    assert f"Stopped after {progress.done}" in control.state.run.message
     assert control.results is not None
     kept = ResultStore.open(control.results.store.path)
     assert kept.count(TileState.DONE) == progress.done
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
-    assert control.state.progress.done == progress.total
+    assert control.state.run.status is RunStatus.FINISHED
+    assert control.state.run.progress.done == progress.total
     assert sum(layer.name.startswith("Liver with fat") for layer in viewer.layers) == 1
 
 
@@ -66,7 +66,7 @@ def test_layers_and_table_follow_while_it_runs(
     open_and_settle(control, host, small_slide)
     control.analyze()
     host.run_until(lambda: any(m.area_mm2 > 0 for m in control.state.measures))
-    assert control.state.status is RunStatus.RUNNING
+    assert control.state.run.status is RunStatus.RUNNING
     assert viewer.layers["Liver with fat · small"].data.max() > 0
     host.settle()
 
@@ -79,10 +79,10 @@ def test_an_event_of_a_run_that_is_over_is_dropped(
     host.step()
     viewer.layers.remove("small")
     host.settle()
-    assert control.state.slide is None
-    assert control.state.progress is None
-    assert control.state.status is RunStatus.IDLE
-    assert control.state.message == ""
+    assert control.state.slide.facts is None
+    assert control.state.run.progress is None
+    assert control.state.run.status is RunStatus.IDLE
+    assert control.state.run.message == ""
     assert [layer.name for layer in viewer.layers] == []
 
 
@@ -105,7 +105,7 @@ def test_bad_model_keeps_the_good_one(
     bad.write_bytes(b"\x80\x04junk")
     assert not control.choose_model(str(bad))
     assert "pickle" in host.told[-1]
-    assert control.state.model == str(tiny_file)
+    assert control.state.model.name == str(tiny_file)
 
 
 def test_no_tissue_is_told(control: DockController, host: StepHost, tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_no_tissue_is_told(control: DockController, host: StepHost, tmp_path: Pa
     write_pyramid(path, np.full((600, 700, 3), 243, np.uint8))
     open_and_settle(control, host, path)
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FAILED
+    assert control.state.run.status is RunStatus.FAILED
     assert "no tissue" in host.told[-1]
-    assert "no tissue" in control.state.message
+    assert "no tissue" in control.state.run.message
 
 
 def test_a_missing_resolution_is_taken_from_the_user(
@@ -125,16 +125,16 @@ def test_a_missing_resolution_is_taken_from_the_user(
     write_pyramid(path, sample.read_region(0, 1900, 500, 700, 600), mpp=None)
     open_and_settle(control, host, path)
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FAILED
-    assert "µm per pixel" in control.state.message
+    assert control.state.run.status is RunStatus.FAILED
+    assert "µm per pixel" in control.state.run.message
     control.set_mpp(50)
     assert "µm" in host.told[-1]
     control.set_mpp(0.5)
     host.settle()
-    assert control.state.status is RunStatus.IDLE
+    assert control.state.run.status is RunStatus.IDLE
     assert tuple(viewer.layers["no-mpp"].scale) == (0.5, 0.5)
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
+    assert control.state.run.status is RunStatus.FINISHED
     assert control.results is not None
     assert control.results.store.manifest.mpp_source == "given by user"
 
@@ -145,9 +145,9 @@ def test_corrupt_tile_is_counted(
     corrupt_tile(small_slide, 3 * 9 + 4)
     open_and_settle(control, host, small_slide)
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
-    assert "could not be read" in control.state.message
-    assert control.state.progress.failed >= 1
+    assert control.state.run.status is RunStatus.FINISHED
+    assert "could not be read" in control.state.run.message
+    assert control.state.run.progress.failed >= 1
 
 
 def test_another_model_gets_a_result_of_its_own(
@@ -161,13 +161,13 @@ def test_another_model_gets_a_result_of_its_own(
     save_model_file(other, load_model_file(tiny_file).network, make_card(version="2"))
     control.choose_model(str(other))
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
+    assert control.state.run.status is RunStatus.FINISHED
     assert control.results.store.path != first
     # So does a run of another extent.
     control.choose_model(str(tiny_file))
-    control.state.overlap = 2 / 7
+    control.state.run.overlap = 2 / 7
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FINISHED
+    assert control.state.run.status is RunStatus.FINISHED
     assert len(list(first.parent.glob("*.zarr"))) == 3
 
 
@@ -177,9 +177,9 @@ def test_unwritable_folder_is_told(
     open_and_settle(control, host, small_slide)
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
-    control.state.out_folder = blocker / "results"
+    control.state.run.out_folder = blocker / "results"
     analyze_and_settle(control, host)
-    assert control.state.status is RunStatus.FAILED
+    assert control.state.run.status is RunStatus.FAILED
     assert "cannot be written" in host.told[-1]
 
 
@@ -188,7 +188,7 @@ def test_closing_ends_a_run_and_keeps_its_tiles(
 ) -> None:
     open_and_settle(control, host, small_slide)
     control.analyze()
-    host.run_until(lambda: (p := control.state.progress) is not None and p.done > 0)
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
     control.close()
     host.settle()
     assert not control.is_busy
@@ -202,9 +202,9 @@ def test_a_program_that_quits_ends_a_run(
 ) -> None:
     open_and_settle(control, host, small_slide)
     control.analyze()
-    host.run_until(lambda: (p := control.state.progress) is not None and p.done > 0)
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
     host.quit()
-    assert control.state.status is RunStatus.STOPPED
+    assert control.state.run.status is RunStatus.STOPPED
 
 
 @pytest.mark.parametrize("kind", ["known", "unexpected"])

@@ -115,7 +115,7 @@ def test_another_model_does_not_speak_for_a_result(
     open_in(dock, small_slide)
     analyze(dock)
     path = result_of(dock)
-    assert dock.state.card is not None
+    assert dock.state.model.card is not None
     # A model of the same name and version with other weights.
     torch.manual_seed(5)
     card = make_card()
@@ -123,12 +123,12 @@ def test_another_model_does_not_speak_for_a_result(
     save_model_file(other, CnnRnnClassifier(3, **card.arguments), card, half=False)
     assert dock.controller.choose_model(str(other))
     assert dock.controller.open_result(path)
-    assert dock.state.card is None
+    assert dock.state.model.card is None
     dock.controller.findings.save_report(dock.controller.slide)
-    assert "needs the model" in dock.state.message
+    assert "needs the model" in dock.state.run.message
     assert dock.controller.choose_model(str(tiny_file))
     assert dock.controller.open_result(path)
-    assert dock.state.card is not None
+    assert dock.state.model.card is not None
     wait(lambda: not dock.controller.is_busy)
 
 
@@ -140,7 +140,7 @@ def test_each_result_keeps_its_own_error_rate(
     first = dock.controller.results
     assert first is not None
     first.settings = replace(first.settings, error_rate=0.1)
-    dock.state.overlap = 2 / 7
+    dock.state.run.overlap = 2 / 7
     analyze(dock)
     assert len(dock.controller.findings.open_results) == 2
     assert ViewState.load(first.store.path).error_rate == 0.1

@@ -18,20 +18,20 @@ def test_current_view_and_drawn_shapes(
 ) -> None:
     open_in(dock, small_slide)
     analyze(dock)
-    whole = dock.state.progress.total
+    whole = dock.state.run.progress.total
     choose(dock.run_panel.analysis_region, AnalysisRegion.VIEW)
     getattr(viewer, "scene", viewer).camera.zoom *= 4
     analyze(dock)
-    assert 0 < dock.state.progress.total < whole
+    assert 0 < dock.state.run.progress.total < whole
     click(dock.run_panel.draw_button)
-    assert dock.state.analysis_region is AnalysisRegion.SHAPES
+    assert dock.state.run.analysis_region is AnalysisRegion.SHAPES
     shapes = viewer.layers["Regions to analyse"]
     analyze(dock)
-    assert dock.state.status is RunStatus.FAILED
-    assert "no closed shape" in dock.state.message
+    assert dock.state.run.status is RunStatus.FAILED
+    assert "no closed shape" in dock.state.run.message
     shapes.add_rectangles([[[100, 100], [100, 200], [200, 200], [200, 100]]])
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
+    assert dock.state.run.status is RunStatus.FINISHED
     assert dock.controller.results is not None
     x, y = dock.controller.results.store.origin
     assert (x, y) == (200, 200)
@@ -59,9 +59,9 @@ def test_corrupt_tile_is_counted(dock: LiverDxDock, small_slide: Path) -> None:
     corrupt_tile(small_slide, 3 * 9 + 4)
     open_in(dock, small_slide)
     analyze(dock)
-    assert dock.state.status is RunStatus.FINISHED
-    assert "could not be read" in dock.state.message
-    assert dock.state.progress.failed >= 1
+    assert dock.state.run.status is RunStatus.FINISHED
+    assert "could not be read" in dock.state.run.message
+    assert dock.state.run.progress.failed >= 1
 
 
 def test_unwritable_folder_is_told(
@@ -70,9 +70,9 @@ def test_unwritable_folder_is_told(
     open_in(dock, small_slide)
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
-    dock.state.out_folder = blocker / "results"
+    dock.state.run.out_folder = blocker / "results"
     analyze(dock)
-    assert dock.state.status is RunStatus.FAILED
+    assert dock.state.run.status is RunStatus.FAILED
     assert "cannot be written" in told[-1]
 
 
@@ -83,10 +83,10 @@ def test_removing_the_slide_during_a_run_is_safe(
     click(dock.run_panel.analyze_button)
     viewer.layers.remove("small")
     wait(lambda: not dock.controller.is_busy)
-    assert dock.state.slide is None
+    assert dock.state.slide.facts is None
     assert dock.slide_panel.dimensions.text() == "–"
     assert not dock.run_panel.analyze_button.isEnabled()
-    assert dock.state.status is RunStatus.IDLE
+    assert dock.state.run.status is RunStatus.IDLE
 
 
 def test_report_is_saved(dock: LiverDxDock, small_slide: Path) -> None:
@@ -97,4 +97,4 @@ def test_report_is_saved(dock: LiverDxDock, small_slide: Path) -> None:
     wait(lambda: not dock.controller.is_busy)
     page = one(small_slide.parent / "results", "small.tiny-*.html")
     assert "not for diagnosis" in page.read_text(encoding="utf-8")
-    assert dock.state.message.endswith(str(page))
+    assert dock.state.run.message.endswith(str(page))

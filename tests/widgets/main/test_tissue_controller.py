@@ -42,7 +42,7 @@ def square(layer: Labels, rows: slice, cols: slice, label: int) -> None:
 def test_layer_lies_exactly_over_the_slide(dock: LiverDxDock, marked: Path) -> None:
     open_in(dock, marked)
     layer, slide = tissue_of(dock), dock.controller.layer
-    found = dock.state.slide.tissue_map
+    found = dock.state.slide.facts.tissue_map
     rows, cols = layer.data.shape
     for corner in ((0, 0), (rows, cols), (10, 40)):
         world = layer.data_to_world(np.subtract(corner, 0.5))
@@ -84,15 +84,15 @@ def test_each_slide_keeps_its_tissue(
     open_in(dock, marked)
     first, layer = dock.controller.layer, tissue_of(dock)
     layer.paint((60, 110), 1)
-    wait(lambda: dock.state.tissue.edited)
+    wait(lambda: dock.state.slide.tissue.edited)
     open_in(dock, small_slide)
     assert find_tissue_layer(viewer, dock.controller.layer) is None, "a clean slide gets no layer"
-    assert not dock.state.tissue.edited
-    assert dock.state.tissue.labels.shape != layer.data.shape
+    assert not dock.state.slide.tissue.edited
+    assert dock.state.slide.tissue.labels.shape != layer.data.shape
     dock.controller.choose_layer(first)
     wait(lambda: not dock.controller.is_busy)
-    assert dock.state.tissue.edited
-    assert (dock.state.tissue.labels == layer.data).all()
+    assert dock.state.slide.tissue.edited
+    assert (dock.state.slide.tissue.labels == layer.data).all()
 
 
 def test_the_layer_goes_with_its_slide(
@@ -101,9 +101,9 @@ def test_the_layer_goes_with_its_slide(
     open_in(dock, marked)
     first, layer = dock.controller.layer, tissue_of(dock)
     layer.paint((60, 110), 1)
-    wait(lambda: dock.state.tissue.edited)
+    wait(lambda: dock.state.slide.tissue.edited)
     viewer.layers.remove(layer)
-    assert not dock.state.tissue.edited, "without the layer what was found counts"
+    assert not dock.state.slide.tissue.edited, "without the layer what was found counts"
     click(dock.tissue_panel.show_box)
     assert tissue_of(dock).visible
     viewer.layers.remove(first)
@@ -116,16 +116,16 @@ def test_another_resolution_moves_the_layer_and_keeps_edits(
     open_in(dock, marked)
     layer = tissue_of(dock)
     layer.paint((60, 110), 1)
-    wait(lambda: dock.state.tissue.edited)
+    wait(lambda: dock.state.slide.tissue.edited)
     painted = layer.data.copy()
     dock.controller.set_mpp(0.25)
     wait(lambda: not dock.controller.is_busy)
-    assert dock.state.tissue.edited
+    assert dock.state.slide.tissue.edited
     assert (layer.data == painted).all()
     extent = layer.extent.world[1] - layer.extent.world[0]
     slide = dock.controller.layer.extent.world
     assert extent == pytest.approx(slide[1] - slide[0], rel=0.05)
     click(dock.tissue_panel.reset_button)
     assert layer.data.shape != painted.shape
-    assert layer.data.shape == dock.state.slide.tissue_map.labels.shape
-    assert not dock.state.tissue.edited
+    assert layer.data.shape == dock.state.slide.facts.tissue_map.labels.shape
+    assert not dock.state.slide.tissue.edited

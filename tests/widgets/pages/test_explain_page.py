@@ -52,9 +52,9 @@ def test_a_result_brings_its_grid_and_another_model_is_told(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tmp_path: Path, tiny_file: Path
 ) -> None:
     open_in(dock, small_slide)
-    dock.state.overlap = 0.5
+    dock.state.run.overlap = 0.5
     analyze(dock)
-    dock.state.overlap = 0.0
+    dock.state.run.overlap = 0.0
     results = dock.controller.results
     assert results is not None
     page = page_of(dock)
@@ -67,7 +67,7 @@ def test_a_result_brings_its_grid_and_another_model_is_told(
     other = tmp_path / "other.safetensors"
     network = load_model_file(tiny_file).network
     save_model_file(other, network, make_card(name="other"), half=False)
-    dock.state.model = str(other)
+    dock.state.model.name = str(other)
     page.explain_at((10.0, 10.0))
     answered(page, 0, 0)
     assert "made with another model (tiny, version 1)" in page.status.text()

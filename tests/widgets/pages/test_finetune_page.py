@@ -61,15 +61,15 @@ def test_fine_tune_compare_and_keep(
     compared = finetune_page.control.maps.after.path
     assert compared.parent == old_result.parent
     click(finetune_page.keep_button)
-    assert dock.state.model == "tiny-v2"
+    assert dock.state.model.name == "tiny-v2"
     assert "Tiny, version 2" in names(dock.model_panel.choice)
-    assert not trial_path(dock.state.card).parent.exists()
+    assert not trial_path(dock.state.model.card).parent.exists()
     assert new not in viewer.layers
     assert old in viewer.layers
     kept = dock.controller.results
     assert kept.store.path == compared
     assert kept.store.manifest.model_name == "tiny-v2"
-    assert kept.store.path.parent == dock.state.out_folder
+    assert kept.store.path.parent == dock.state.run.out_folder
     assert kept.probabilities["fat"] in viewer.layers
     assert not finetune_page.comparison.isVisible()
     rows = [
@@ -84,8 +84,8 @@ def test_fine_tune_compare_and_keep(
     # The result that was made for the comparison is the version's own.
     wait(lambda: dock.run_panel.analyze_button.isEnabled())
     click(dock.run_panel.analyze_button)
-    wait(lambda: dock.state.status is RunStatus.FINISHED)
-    assert dock.state.progress.tiles_per_second == 0, "no tile was analysed again"
+    wait(lambda: dock.state.run.status is RunStatus.FINISHED)
+    assert dock.state.run.progress.tiles_per_second == 0, "no tile was analysed again"
 
 
 def test_another_model_ends_what_runs(
@@ -131,13 +131,13 @@ def test_both_versions_are_not_run_beside_an_analysis(
     click(finetune_page.tune_button)
     wait(tuned(finetune_page))
     assert finetune_page.both_button.isEnabled()
-    dock.state.status = RunStatus.RUNNING
+    dock.state.run.status = RunStatus.RUNNING
     assert not finetune_page.both_button.isEnabled()
     with notes() as told:
         finetune_page.control.compare()
     assert "An analysis is running" in told[0]
     assert not finetune_page.control.is_writing
-    dock.state.status = RunStatus.IDLE
+    dock.state.run.status = RunStatus.IDLE
     click(finetune_page.both_button)
     assert finetune_page.control.is_writing
     click(finetune_page.cancel_button)

@@ -171,7 +171,7 @@ def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     # Both buttons keep the name out.
     dock.show_page("Analyze")
     click(dock.findings_panel.report_button)
-    wait(lambda: dock.state.message.startswith("Report saved"))
+    wait(lambda: dock.state.run.message.startswith("Report saved"))
     measure_page(dock)
     click(page.report)
     wait(lambda: page.said.text().startswith("Report saved"))

@@ -110,7 +110,7 @@ class DockController:
     def choose_layer(self, layer: Image | None) -> None:
         """Make a layer the slide to analyse and look for its tissue in the background."""
         layer = bare(layer)
-        if layer is self.layer or self.state.status.is_active:
+        if layer is self.layer or self.state.run.status.is_active:
             return
         try:
             self.slide = None if layer is None else slide_of_layer(layer)
@@ -123,20 +123,20 @@ class DockController:
             self.viewer.layers.selection.active = layer
         self.findings.drop()
         self._probe.forget()
-        self.state.progress = None
-        self.state.status, self.state.message = RunStatus.IDLE, ""
+        self.state.run.progress = None
+        self.state.run.status, self.state.run.message = RunStatus.IDLE, ""
         if self.slide is None or layer is None:
-            self.state.slide = None
+            self.state.slide.facts = None
             return
         if not self._folder_chosen:
-            self.state.out_folder = _default_folder(self.slide.path)
+            self.state.run.out_folder = _default_folder(self.slide.path)
         self._look()
         self.reopener.restore(layer)
 
     def choose_folder(self, folder: Path) -> None:
         """Put results into ``folder`` from now on, for other slides too."""
         self._folder_chosen = True
-        self.state.out_folder = folder
+        self.state.run.out_folder = folder
 
     def set_mpp(self, value: float) -> None:
         """Take the resolution the user gives; results at another one are put away."""
@@ -147,15 +147,15 @@ class DockController:
 
     def take_mpp(self, mpp: Mpp) -> None:
         """Use a resolution from now on; nothing changes where it is the slide's already."""
-        if self.slide is None or self.layer is None or self.state.status.is_active:
+        if self.slide is None or self.layer is None or self.state.run.status.is_active:
             return
         if self.slide.mpp == mpp:
             return
         self.slide = self.slide.with_mpp(mpp)
         self.layer.metadata[SLIDE_KEY] = self.slide
         self.findings.remove(self.layer)
-        self.state.status, self.state.message = RunStatus.IDLE, ""
-        self.state.progress = None
+        self.state.run.status, self.state.run.message = RunStatus.IDLE, ""
+        self.state.run.progress = None
         place_slide_layer(self.layer, mpp)
         self.viewer.reset_view()
         self._look()
@@ -164,12 +164,12 @@ class DockController:
         slide = self.slide
         if slide is None:
             return
-        self.state.slide = slide_facts(slide)
+        self.state.slide.facts = slide_facts(slide)
         ticket = self._looks.take()
 
         def found(facts: Any) -> None:
             if ticket.holds:
-                self.state.slide = facts
+                self.state.slide.facts = facts
                 self._probe.start(self.slide)
 
         def failed(problem: str) -> None:
@@ -182,9 +182,9 @@ class DockController:
 
     def choose_model(self, name: str) -> bool:
         """Take a model by name or path; False and a notification if it cannot be used."""
-        if self.state.status.is_active:
+        if self.state.run.status.is_active:
             return False
-        if name == self.state.model:
+        if name == self.state.model.name:
             return True
         try:
             card = read_card(find_model(name))
@@ -199,16 +199,16 @@ class DockController:
     def models(self) -> dict[str, Any]:
         """Cards of the models that can be named, and of the chosen file."""
         cards: dict[str, Any] = dict(available_models())
-        if self.state.card is not None:
-            cards.setdefault(self.state.model, self.state.card)
+        if self.state.model.card is not None:
+            cards.setdefault(self.state.model.name, self.state.model.card)
         return cards
 
     # -- run --
 
     def analyze(self) -> None:
         """Start a run, or resume the stopped one."""
-        slide, layer, folder = self.slide, self.layer, self.state.out_folder
-        if slide is None or layer is None or folder is None or self.state.status.is_active:
+        slide, layer, folder = self.slide, self.layer, self.state.run.out_folder
+        if slide is None or layer is None or folder is None or self.state.run.status.is_active:
             return
         self.about_to_run.emit()
         try:
@@ -221,10 +221,10 @@ class DockController:
         # From here on the run itself tells.
         self._probe.stop()
         ticket = self._runs.take()
-        self.state.progress = None
-        self.state.status, self.state.message = RunStatus.RUNNING, "Loading the model…"
+        self.state.run.progress = None
+        self.state.run.status, self.state.run.message = RunStatus.RUNNING, "Loading the model…"
         stop = self.stop.renew()
-        events = run(plan, slide, self.state.model, folder, stop)
+        events = run(plan, slide, self.state.model.name, folder, stop)
         self.workers.start(
             events,
             lambda event: self._on_event(ticket, event),
@@ -234,9 +234,9 @@ class DockController:
         self.findings.follow()
 
     def _regions(self, layer: Image) -> Any:
-        if self.state.analysis_region is AnalysisRegion.WHOLE:
+        if self.state.run.analysis_region is AnalysisRegion.WHOLE:
             return None
-        if self.state.analysis_region is AnalysisRegion.VIEW:
+        if self.state.run.analysis_region is AnalysisRegion.VIEW:
             return visible_region(self.viewer, layer)
         return regions_from_shapes(self._shapes(), layer)
 
@@ -253,22 +253,22 @@ class DockController:
         if self.layer is None:
             return
         drawing_layer(self.viewer, self.layer, REGIONS)
-        self.state.analysis_region = AnalysisRegion.SHAPES
+        self.state.run.analysis_region = AnalysisRegion.SHAPES
 
     def cancel(self) -> None:
         """Ask the run to stop; finished tiles stay and the next start resumes."""
-        if self.state.status is RunStatus.RUNNING:
+        if self.state.run.status is RunStatus.RUNNING:
             self.stop.throw()
-            self.state.status, self.state.message = RunStatus.STOPPING, "Stopping…"
+            self.state.run.status, self.state.run.message = RunStatus.STOPPING, "Stopping…"
 
     def _on_event(self, ticket: Ticket, event: Started | Progressed) -> None:
         if not ticket.holds or self.layer is None:
             return
         if isinstance(event, Started):
             self.findings.show(event.store, self.layer)
-            self.state.message = ""
+            self.state.run.message = ""
         else:
-            self.state.progress = event.progress
+            self.state.run.progress = event.progress
         self.findings.note()
 
     def _on_end(self, ticket: Ticket) -> None:
@@ -276,11 +276,11 @@ class DockController:
             return
         self.findings.settle()
         stopped = self.stop.event.is_set()
-        self.state.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
-        self.state.message = self._summary(stopped)
+        self.state.run.status = RunStatus.STOPPED if stopped else RunStatus.FINISHED
+        self.state.run.message = self._summary(stopped)
 
     def _summary(self, stopped: bool) -> str:
-        progress = self.state.progress
+        progress = self.state.run.progress
         if progress is None:
             return ""
         done = f"{progress.done:,} of {progress.total:,} tiles"
@@ -296,7 +296,7 @@ class DockController:
         self._failed(problem)
 
     def _failed(self, problem: str) -> None:
-        self.state.status, self.state.message = RunStatus.FAILED, problem
+        self.state.run.status, self.state.run.message = RunStatus.FAILED, problem
         self.host.show_error(problem)
 
     @property
@@ -325,9 +325,9 @@ class DockController:
             self.findings.rest()
             self.layer, self.slide = None, None
             self.findings.drop()
-            self.state.slide = None
-            self.state.progress = None
-            self.state.status, self.state.message = RunStatus.IDLE, ""
+            self.state.slide.facts = None
+            self.state.run.progress = None
+            self.state.run.status, self.state.run.message = RunStatus.IDLE, ""
 
     def close(self) -> None:
         """Stop everything and let go of the viewer."""

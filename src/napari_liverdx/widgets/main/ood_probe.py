@@ -39,12 +39,12 @@ class OodProbe:
     def forget(self) -> None:
         """Stop, and know nothing again."""
         self.stop()
-        self._state.ood = None
+        self._state.slide.ood = None
 
     def start(self, slide: Slide | None) -> None:
         """Look at a few tiles, if there is a slide, a resolution and a model that can tell."""
         self.forget()
-        card = self._state.card
+        card = self._state.model.card
         if slide is None or card is None or ood_rule(card) is None:
             return
         try:
@@ -56,7 +56,7 @@ class OodProbe:
 
         def found(reading: Any) -> None:
             if not stop.is_set():
-                self._state.ood = reading
+                self._state.slide.ood = reading
 
-        work = once(probe_slide_ood, plan, slide, self._state.model, stop)
+        work = once(probe_slide_ood, plan, slide, self._state.model.name, stop)
         self._workers.start(work, found, lambda _: None)

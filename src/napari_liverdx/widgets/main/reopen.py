@@ -68,7 +68,7 @@ class Reopener:
             False, and a notification, if it cannot be shown.
         """
         control = self._control
-        if control.state.status.is_active:
+        if control.state.run.status.is_active:
             control.host.show_warning("A run is under way; open results when it has finished")
             return False
         try:
@@ -94,7 +94,7 @@ class Reopener:
             control.take_mpp(store.mpp)
         self._restore_model(store, view)
         control.findings.show(store, layer, view)
-        control.state.message = f"Opened {path.name}"
+        control.state.run.message = f"Opened {path.name}"
         return True
 
     def _restore_model(self, store: ResultStore, view: ViewState) -> None:
@@ -103,11 +103,11 @@ class Reopener:
         # What is shown until now keeps its own view.
         self._control.findings.save_view()
         found = find_by_hash(
-            manifest.model_name, manifest.model_version, manifest.model_sha256, state.model
+            manifest.model_name, manifest.model_version, manifest.model_sha256, state.model.name
         )
         # Another model's card must not speak for this result.
         key, card = found or ("", None)
-        if card is None or state.card is None or key != state.model:
+        if card is None or state.model.card is None or key != state.model.name:
             state.choose_card(key, card)
         settings = view.settings.of_scheme(manifest.scheme)
         if card is None or not card.conformal:

@@ -242,7 +242,7 @@ class FindingsController:
             self._dirty = True
 
     def _quantiles(self) -> Quantiles:
-        card = self.state.card
+        card = self.state.model.card
         if card is None:
             return Quantiles()
         return conformal_quantiles(card, self.state.settings.error_rate)
@@ -300,7 +300,7 @@ class FindingsController:
             Told what came of it; by default the dock's message line is.
         """
         say = said or self._say
-        card, found = self.state.card, self.found
+        card, found = self.state.model.card, self.found
         if self.results is None or found is None:
             return
         if card is None:
@@ -338,7 +338,7 @@ class FindingsController:
         self._workers.start(work, lambda _: say(f"Saved {path.name}"), self._not_written(say))
 
     def _say(self, text: str) -> None:
-        self.state.message = text
+        self.state.run.message = text
 
     def _not_written(self, say: Callable[[str], object]) -> Callable[[str], None]:
         def tell(problem: str) -> None:

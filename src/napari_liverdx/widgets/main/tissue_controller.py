@@ -50,7 +50,7 @@ class TissueController:
         self.layer: Labels | None = None
         # One reading for the many events of a stroke.
         self._timer = control.host.timer(30, self.read)
-        self.state.events.slide.connect(self._on_slide)
+        self.state.slide.events.facts.connect(self._on_slide)
         # Last, so that the viewer is done with one layer before another goes.
         self.viewer.layers.events.removed.connect(self._on_removed, position="last")
         control.about_to_run.connect(self.read)
@@ -85,7 +85,7 @@ class TissueController:
 
     def reset(self) -> None:
         """Back to what was found."""
-        facts = self.state.slide
+        facts = self.state.slide.facts
         if self.layer is None or facts is None or facts.tissue_map is None:
             return
         reset_tissue_layer(self.layer, facts.tissue_map, self.control.layer)
@@ -101,21 +101,21 @@ class TissueController:
     def read(self) -> None:
         """Take the tissue as it is now for the next run."""
         self._timer.stop()
-        facts = self.state.slide
+        facts = self.state.slide.facts
         if facts is None or facts.tissue_map is None:
-            self.state.tissue = None
+            self.state.slide.tissue = None
         elif self.layer is None:
-            self.state.tissue = facts.tissue_map.keeping(self.kept)
+            self.state.slide.tissue = facts.tissue_map.keeping(self.kept)
         else:
-            self.state.tissue = map_of_layer(self.layer, self.kept)
+            self.state.slide.tissue = map_of_layer(self.layer, self.kept)
         mpp = None if facts is None else facts.mpp
-        self.read_anew.emit(self.state.tissue, None if mpp is None else mpp.x * mpp.y)
+        self.read_anew.emit(self.state.slide.tissue, None if mpp is None else mpp.x * mpp.y)
         self._show_layer()
 
     # -- what changed --
 
     def _on_slide(self) -> None:
-        facts, reference = self.state.slide, self.control.layer
+        facts, reference = self.state.slide.facts, self.control.layer
         self._follow(find_tissue_layer(self.viewer, reference))
         found = None if facts is None else facts.tissue_map
         if found is not None and reference is not None:
@@ -129,7 +129,7 @@ class TissueController:
         self.read()
 
     def _add_layer(self) -> None:
-        facts, reference = self.state.slide, self.control.layer
+        facts, reference = self.state.slide.facts, self.control.layer
         layers = self.viewer.layers
         if facts is None or facts.tissue_map is None or reference not in layers:
             return
@@ -187,4 +187,4 @@ class TissueController:
         self._timer.stop()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        self.state.events.slide.disconnect(self._on_slide)
+        self.state.slide.events.facts.disconnect(self._on_slide)

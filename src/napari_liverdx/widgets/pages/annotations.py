@@ -78,7 +78,7 @@ class AnnotationManager:
     @property
     def current(self) -> AnnotationLayer | None:
         """The layer of the chosen slide, if there is one for its model's classes."""
-        card, layer = self._control.state.card, self._control.layer
+        card, layer = self._control.state.model.card, self._control.layer
         for teaching in self._layers:
             same = teaching.reference is layer
             if same and card is not None and teaching.scheme == card.scheme:
@@ -119,7 +119,7 @@ class AnnotationManager:
         return True
 
     def _make(self, regions: tuple[Region, ...]) -> AnnotationLayer | None:
-        card, layer = self._control.state.card, self._control.layer
+        card, layer = self._control.state.model.card, self._control.layer
         if card is None or layer is None:
             return None
         for old in [t for t in self._layers if t.reference is layer]:
@@ -174,7 +174,7 @@ class AnnotationManager:
         LiverDxError
             If nothing can be written, or an open slide is gone.
         """
-        card, slide = self._control.state.card, self._control.slide
+        card, slide = self._control.state.model.card, self._control.slide
         if card is None:
             return CollectedAnnotations(())
         self.save()
@@ -194,7 +194,7 @@ class AnnotationManager:
     def count(self) -> None:
         """Count what was taught, in the background."""
         self._timer.stop()
-        card = self._control.state.card
+        card = self._control.state.model.card
         if card is None or self._control.closed:
             return
         ticket = self._counts.take()

@@ -58,8 +58,8 @@ class ExplainController:
         self._on_slide = False
         self._of_layer: Image | None = None
         self._released = False
-        controller.state.events.slide.connect(self._on_slide_changed)
-        controller.state.events.card.connect(self._on_card)
+        controller.state.slide.events.facts.connect(self._on_slide_changed)
+        controller.state.model.events.card.connect(self._on_card)
 
     @property
     def explanation(self) -> Explanation | None:
@@ -92,7 +92,7 @@ class ExplainController:
         self._of_layer = layer
         self.layers.show_outline(grid.rect(tile), layer)
         self._ask(
-            ExplainRequest(0, slide, grid, tile, control.state.model, self._class_name, store)
+            ExplainRequest(0, slide, grid, tile, control.state.model.name, self._class_name, store)
         )
         return True
 
@@ -170,8 +170,8 @@ class ExplainController:
             return
         self.forget()
         self._released = True
-        self._controller.state.events.slide.disconnect(self._on_slide_changed)
-        self._controller.state.events.card.disconnect(self._on_card)
+        self._controller.state.slide.events.facts.disconnect(self._on_slide_changed)
+        self._controller.state.model.events.card.disconnect(self._on_card)
 
 
 def _as_sentence(text: str) -> str:

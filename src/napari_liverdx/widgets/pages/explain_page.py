@@ -100,7 +100,7 @@ class ExplainPage(Tab):
         self.control.asked.connect(self._on_asked)
         self.control.answered.connect(self._show_answer)
         self.control.failed.connect(self._on_failed)
-        self.controller.state.events.card.connect(self._on_card)
+        self.controller.state.model.events.card.connect(self._on_card)
 
     # -- intentions --
 
@@ -156,7 +156,7 @@ class ExplainPage(Tab):
         slide = self.controller.slide
         base = "tile" if slide is None or self.controller.state.hide_names else slide.name
         name = f"{base}.{e.tile.row}-{e.tile.col}.{e.classes[e.class_index].name}.png"
-        folder = self.controller.state.out_folder
+        folder = self.controller.state.run.out_folder
         start = name if folder is None or not folder.is_dir() else str(folder / name)
         path, _ = QFileDialog.getSaveFileName(self, "Save the picture", start, "Pictures (*.png)")
         if path:
@@ -176,7 +176,7 @@ class ExplainPage(Tab):
     # -- what changed --
 
     def _on_card(self) -> None:
-        card = self.controller.state.card
+        card = self.controller.state.model.card
         self.choice.clear()
         self.choice.addItem("Called class", "")
         for tissue_class in () if card is None else card.classes:

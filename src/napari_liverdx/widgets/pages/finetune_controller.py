@@ -113,7 +113,7 @@ class FinetuneController:
     @property
     def trial(self) -> ModelCard | None:
         """Card of the version of the chosen model that nobody has decided on yet."""
-        card = self.control.state.card
+        card = self.control.state.model.card
         if card is None or not trial_path(card).exists():
             return None
         try:
@@ -123,12 +123,12 @@ class FinetuneController:
 
     def versions(self) -> list[Version]:
         """All versions of the chosen model."""
-        card = self.control.state.card
-        return [] if card is None else versions_of(card, (self.control.state.model,))
+        card = self.control.state.model.card
+        return [] if card is None else versions_of(card, (self.control.state.model.name,))
 
     def blocking_reason(self) -> str:
         """Why fine-tuning cannot start; empty if it can."""
-        if self.control.state.card is None:
+        if self.control.state.model.card is None:
             return "Choose a model"
         if self.material.problem:
             return self.material.problem
@@ -158,7 +158,7 @@ class FinetuneController:
 
     def fine_tune(self) -> None:
         """Tune the chosen model in the background."""
-        card = self.control.state.card
+        card = self.control.state.model.card
         if card is None or self._work:
             return
         try:
@@ -168,8 +168,8 @@ class FinetuneController:
             return
         self._take_maps_away()
         self.epochs, self.outcome, self.share = [], None, 0.0
-        model = str(find_model(self.control.state.model))
-        obsolete = trial_results(card, self.control.state.out_folder, self._shown())
+        model = str(find_model(self.control.state.model.name))
+        obsolete = trial_results(card, self.control.state.run.out_folder, self._shown())
         request = FinetuneRequest(model, material, trial_path(card), self.n_epochs, obsolete)
         self._begin("tune", "Finding the tiles …")
         work = run_finetuning(request, self.stop.renew())
@@ -256,11 +256,11 @@ class FinetuneController:
 
     def compare(self) -> None:
         """Run both versions on the slide and show them as linked layers."""
-        card, slide = self.control.state.card, self.control.slide
-        folder = self.control.state.out_folder
+        card, slide = self.control.state.model.card, self.control.slide
+        folder = self.control.state.run.out_folder
         if self._work or self.trial is None or card is None or slide is None or folder is None:
             return
-        if self.control.state.status.is_active:
+        if self.control.state.run.status.is_active:
             # Both could write into the same result.
             self.control.host.show_warning("An analysis is running; see both when it has ended")
             return
@@ -273,7 +273,7 @@ class FinetuneController:
                 if store is not None and store.manifest.model_name == name
                 else resolve(self.control.state)
             )
-            model = str(find_model(self.control.state.model))
+            model = str(find_model(self.control.state.model.name))
         except LiverDxError as error:
             self._failed(str(error))
             return
@@ -329,10 +329,10 @@ class FinetuneController:
 
     def keep(self) -> None:
         """Make the taught model the next version, and use it."""
-        card, trial = self.control.state.card, self.trial
-        if card is None or self._work or trial is None or self.control.state.status.is_active:
+        card, trial = self.control.state.model.card, self.trial
+        if card is None or self._work or trial is None or self.control.state.run.status.is_active:
             return
-        folder, reference = self.control.state.out_folder, self.control.layer
+        folder, reference = self.control.state.run.out_folder, self.control.layer
         try:
             path = accept(card, folder, self._shown())
         except LiverDxError as error:
@@ -351,11 +351,11 @@ class FinetuneController:
 
     def discard(self) -> None:
         """Remove the taught model and the results it made."""
-        card = self.control.state.card
+        card = self.control.state.model.card
         if card is None or self._work:
             return
         self._take_maps_away()
-        discard(card, self.control.state.out_folder, self._shown())
+        discard(card, self.control.state.run.out_folder, self._shown())
         self.outcome = None
         self._say("Discarded; the model is as it was.")
         self.changed.emit()

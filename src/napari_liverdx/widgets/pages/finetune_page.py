@@ -161,11 +161,11 @@ class FinetunePage(Tab):
         material.counted.connect(self._show_material)
         control.changed.connect(self._show_all)
         control.progressed.connect(self._show_progress)
-        events = self.controller.state.events
-        events.card.connect(self._on_card)
-        events.slide.connect(self._on_slide)
-        events.status.connect(self._show_progress)
-        events.settings.connect(control.measure)
+        state = self.controller.state
+        state.model.events.card.connect(self._on_card)
+        state.slide.events.facts.connect(self._on_slide)
+        state.run.events.status.connect(self._show_progress)
+        state.events.settings.connect(control.measure)
         self.controller.findings.changed.connect(self._ask)
 
     # -- intentions --
@@ -198,7 +198,7 @@ class FinetunePage(Tab):
             self.control.material.ask()
 
     def _on_card(self) -> None:
-        self._list_classes(self.controller.state.card)
+        self._list_classes(self.controller.state.model.card)
         self.control.forget_model()
         self.control.material.restore()
         self._ask()
@@ -240,7 +240,7 @@ class FinetunePage(Tab):
         self._show_progress()
         self._show_test()
         self._show_trial()
-        self.versions.show_versions(self.control.versions(), self.controller.state.model)
+        self.versions.show_versions(self.control.versions(), self.controller.state.model.name)
 
     def _show_drawing(self) -> None:
         teaching = self.control.material.current
@@ -256,7 +256,7 @@ class FinetunePage(Tab):
     def _show_material(self) -> None:
         if self._released:
             return
-        card, summary = self.controller.state.card, self.control.material.summary
+        card, summary = self.controller.state.model.card, self.control.material.summary
         lines = [] if card is None or summary is None else [_summary_text(card, summary)]
         self.taught.setText("\n".join([*lines, *self.control.material.notes]))
         self._show_buttons()
@@ -269,7 +269,7 @@ class FinetunePage(Tab):
         self.cancel_button.setEnabled(bool(work) and not self.control.stop.event.is_set())
         self.bar.setVisible(bool(work))
         trial = self.control.trial is not None
-        ready = trial and not work and not self.controller.state.status.is_active
+        ready = trial and not work and not self.controller.state.run.status.is_active
         slide = self.controller.slide is not None
         self.both_button.setEnabled(ready and slide)
         self.keep_button.setEnabled(ready)
@@ -358,11 +358,11 @@ class FinetunePage(Tab):
             return
         self._released = True
         halt(self._clock)
-        events = self.controller.state.events
-        events.card.disconnect(self._on_card)
-        events.slide.disconnect(self._on_slide)
-        events.status.disconnect(self._show_progress)
-        events.settings.disconnect(self.control.measure)
+        state = self.controller.state
+        state.model.events.card.disconnect(self._on_card)
+        state.slide.events.facts.disconnect(self._on_slide)
+        state.run.events.status.disconnect(self._show_progress)
+        state.events.settings.disconnect(self.control.measure)
         self.control.close()
 
 

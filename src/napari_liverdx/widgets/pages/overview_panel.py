@@ -45,7 +45,7 @@ class OverviewPanel(Panel):
         camera.events.zoom.connect(self._follow)
         control.findings.changed.connect(self.draw)
         control.findings.filled.connect(self.draw)
-        control.state.events.slide.connect(self._take_slide)
+        control.state.slide.events.facts.connect(self._take_slide)
         self._take_slide()
 
     def _take_slide(self) -> None:
@@ -94,4 +94,4 @@ class OverviewPanel(Panel):
             camera = camera_of(self._control.viewer)
             camera.events.center.disconnect(self._follow)
             camera.events.zoom.disconnect(self._follow)
-            self._control.state.events.slide.disconnect(self._take_slide)
+            self._control.state.slide.events.facts.disconnect(self._take_slide)

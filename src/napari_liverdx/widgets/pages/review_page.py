@@ -131,7 +131,7 @@ class ReviewPage(Tab):
         self.save.clicked.connect(self._ask_file)
         self.pick.toggled.connect(self._on_pick)
         self.controller.findings.changed.connect(self._on_result)
-        self.controller.state.events.status.connect(self._on_status)
+        self.controller.state.run.events.status.connect(self._on_status)
 
     def _bind_keys(self) -> None:
         keys = self.controller.keys
@@ -193,7 +193,7 @@ class ReviewPage(Tab):
         start = str(self.controller.findings.beside("review.csv"))
         path, _ = QFileDialog.getSaveFileName(self, "Save decisions", start, "Tables (*.csv)")
         if path and self.control.save(Path(path)):
-            self.controller.state.message = f"Decisions saved: {path}"
+            self.controller.state.run.message = f"Decisions saved: {path}"
 
     def _on_pick(self, on: bool) -> None:
         callbacks = self.controller.viewer.mouse_drag_callbacks
