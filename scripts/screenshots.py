@@ -60,7 +60,12 @@ class Stage:
         self.viewer.window.resize(*size)
         _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-liverdx", "Analyze slide")
         self.viewer.open_sample("napari-liverdx", "liver")
-        wait(lambda: self.dock.state.slide.facts is not None and self.dock.state.slide.facts.tissue is not None)
+        wait(
+            lambda: (
+                self.dock.state.slide.facts is not None
+                and self.dock.state.slide.facts.tissue is not None
+            )
+        )
         results = Path(tempfile.mkdtemp()) / "a-study" / "slides" / "liverdx-results"
         self.dock.state.run.out_folder = results
         settle()
