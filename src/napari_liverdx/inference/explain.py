@@ -122,7 +122,9 @@ class Explanation:
         """What the neighbours add to each cell's probability of the class, shape (k, k)."""
         if self.subtiles is None or self.alone is None or self.alone.subtiles is None:
             return None
-        return self.subtiles[self.class_index] - self.alone.subtiles[self.class_index]
+        alone = self.alone.subtiles[self.class_index]
+        added: NDArray[np.float32] = self.subtiles[self.class_index] - alone
+        return added
 
     @property
     def called(self) -> int:

@@ -133,7 +133,7 @@ def scales_of(pictures: Sequence[Picture]) -> list[Scale]:
 def _blocks(colors: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Each cell as a block of one colour."""
     rows, cols = (np.arange(size) * n // size for n in colors.shape[:2])
-    return colors[rows][:, cols]
+    return np.asarray(colors[rows][:, cols], np.uint8)
 
 
 # -- the sheet --

@@ -77,7 +77,7 @@ class LoadedModel:
                 return self.network.to(memory_format=torch.channels_last)
             if device not in self._copies:
                 copied = copy.deepcopy(self.network).eval()
-                self._copies[device] = copied.to(device, memory_format=torch.channels_last)
+                self._copies[device] = copied.to(device).to(memory_format=torch.channels_last)
             return self._copies[device]
 
     def probabilities(self, scores: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ class EmbeddingStatistics:
         _, spread, directions = np.linalg.svd(values - mean, full_matrices=False)
         variance = spread**2 / max(1, len(values) - 1)
         share = np.cumsum(variance) / max(float(variance.sum()), 1e-300)
-        k = int(min(_MOST, np.searchsorted(share, _EXPLAINED) + 1))
+        k = min(_MOST, int(np.searchsorted(share, _EXPLAINED)) + 1)
         rest = values.shape[1] - k
         floor = 1e-6 * float(variance[0]) + 1e-12
         residual = max(float(variance[k:].sum()) / max(1, rest), floor)
@@ -108,7 +108,8 @@ class EmbeddingStatistics:
         # orthogonal, which would leak into the small variance of the rest.
         directions = torch.linalg.qr(components.T)[0]
         beside = centred - (centred @ directions) @ directions.T
-        return along.square().sum(dim=1) + beside.square().sum(dim=1) / self.residual
+        distance: Tensor = along.square().sum(dim=1) + beside.square().sum(dim=1) / self.residual
+        return distance
 
     def __call__(self, network: TileModel, tiles: Tensor) -> tuple[TileOutput, Tensor]:
         """The network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""

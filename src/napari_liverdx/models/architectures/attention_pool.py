@@ -18,7 +18,7 @@ class AttentionPool(nn.Module):
 
     def weights(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
         """How much each cell counts, shape (n, rows, columns); sums to 1 over cells in ``mask``."""
-        score = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())[:, 0]
+        score: Tensor = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())[:, 0]
         if mask is not None:
             score = score.masked_fill(~mask, float("-inf"))
         return score.flatten(1).softmax(dim=1).view_as(score)

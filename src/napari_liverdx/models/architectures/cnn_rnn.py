@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_unshuffle
@@ -73,7 +75,7 @@ class CnnRnnClassifier(TileModel):
         self.cell_head = nn.Conv2d(width, n_classes, 1)
         self.pool = AttentionPool(width)
         self.tile_head = nn.Linear(width, n_classes)
-        config = self.encoder.pretrained_cfg
+        config: Any = self.encoder.pretrained_cfg
         self.set_normalization(config["mean"], config["std"])
 
     def features(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -72,7 +74,7 @@ class CnnTransformer(TileModel):
         self.dropout = nn.Dropout(dropout)
         self.cell_head = nn.Linear(width, n_classes)
         self.tile_head = nn.Linear(width, n_classes)
-        config = self.encoder.pretrained_cfg
+        config: Any = self.encoder.pretrained_cfg
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -45,13 +47,14 @@ class FrozenEncoderMlp(TileModel):
             raise ValueError(f"timm has no encoder {encoder!r}")
         self.encoder_name = encoder
         self.encoder = timm.create_model(encoder, pretrained=False, num_classes=0)
-        width = int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
+        encoder_width: Any = self.encoder.num_features
+        width = int(getattr(self.encoder, "head_hidden_size", encoder_width))
         self.hidden = nn.Sequential(
             nn.BatchNorm1d(width), nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, n_classes)
-        config = self.encoder.pretrained_cfg
+        config: Any = self.encoder.pretrained_cfg
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:

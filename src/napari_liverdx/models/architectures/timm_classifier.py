@@ -61,10 +61,11 @@ class TimmClassifier(TileModel):
         self.attributes = tuple(attributes)
         self.encoder = timm.create_model(encoder, pretrained=False, num_classes=0, **options)
         self.dropout = nn.Dropout(dropout)
-        width = int(getattr(self.encoder, "head_hidden_size", self.encoder.num_features))
+        encoder_width: Any = self.encoder.num_features
+        width = int(getattr(self.encoder, "head_hidden_size", encoder_width))
         self.head = nn.Linear(width, n_classes)
         self.attribute_head = nn.Linear(width, len(self.attributes)) if self.attributes else None
-        config = self.encoder.pretrained_cfg
+        config: Any = self.encoder.pretrained_cfg
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
@@ -104,7 +105,7 @@ def attention_resnet(
     if depth not in _DEPTHS:
         raise ValueError(f"depth {depth} is not one of {_DEPTHS}")
     if attention == "cbam":
-        options = {"block_args": {"attn_layer": "cbam"}}
+        options: dict[str, Any] = {"block_args": {"attn_layer": "cbam"}}
         return TimmClassifier(n_classes, f"resnet{depth}", dropout, **options)
     return TimmClassifier(n_classes, f"{attention}resnet{depth}", dropout)
 
