@@ -51,6 +51,27 @@ def test_public_names_exist() -> None:
         _ = napari_liverdx.nonsense
 
 
+@pytest.mark.parametrize(
+    ("spelling", "home"),
+    [
+        ("os.replace", "_files.py"),
+        ('".partial"', "_files.py"),
+        ('For research use, not for diagnosis."', "_version.py"),
+        ('".liverdx.zarr"', "results/manifest.py"),
+        ("[1:3], 16)", "core/colormaps.py"),
+        ("remove_small_objects(", "core/tissue.py"),
+    ],
+)
+def test_one_home_for_each(spelling: str, home: str) -> None:
+    """Files are written whole by `_files` alone; what is said or spelled stands in one place."""
+    found = [
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if spelling in path.read_text(encoding="utf-8")
+    ]
+    assert [f for f in found if f != home] == []
+
+
 def test_base_install_names_no_qt_binding() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     base = " ".join(project["dependencies"]).lower()

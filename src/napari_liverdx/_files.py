@@ -15,6 +15,7 @@ __all__ = [
     "LockedError",
     "atomic_write",
     "exclusive_lock",
+    "move",
     "remove",
     "temp_sibling",
     "unique_sibling",
@@ -67,7 +68,7 @@ def temp_sibling(path: Path, *, make_folder: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path, *, make_folder: bool = False) -> Iterator[Path]:
-    """Yield a temporary file that takes the place of ``path`` once all went well.
+    """Yield a free name; the file or folder made under it takes the place of ``path`` at the end.
 
     A reader finds the old file or the new one, never a part of it; after an error the old one is
     still there.
@@ -80,6 +81,17 @@ def atomic_write(path: Path, *, make_folder: bool = False) -> Iterator[Path]:
     with temp_sibling(path, make_folder=make_folder) as partial:
         yield partial
         os.replace(partial, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file or folder another name on the same disk; a file that had it is replaced.
+
+    Raises
+    ------
+    OSError
+        If it cannot be moved.
+    """
+    os.replace(source, target)
 
 
 def exclusive_lock(path: Path) -> FileLock:

@@ -23,7 +23,7 @@ from napari_liverdx.mil.train import (
     train_mil,
 )
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.reports.html import write_report
+from napari_liverdx.reports.html import gather_report, render_report
 from napari_liverdx.results.findings import measure_result
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.slide import Slide
@@ -155,9 +155,10 @@ def test_a_context_refines_and_calls(
     assert top.weight == pytest.approx(float(attention.max()))
     assert top.rect == again.manifest.grid.rect(TileIndex(top.row, top.col))
     page = tmp_path / "r.html"
-    write_report(
-        page, again, measure_result(again), opened_slide.overview(4), tiny.card.model_dump()
+    report = gather_report(
+        again, measure_result(again), opened_slide.overview(4), tiny.card.model_dump()
     )
+    render_report(page, report)
     assert "Slide call" in page.read_text(encoding="utf-8")
     assert "Tiles that decided" in page.read_text(encoding="utf-8")
     # A call counts for the tiles that it judged and no others.

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
-from napari_liverdx._version import __version__
+from napari_liverdx._version import NOTICE, __version__
 from napari_liverdx.cli import (
     analyze,
     batch,
@@ -123,7 +123,7 @@ def _program() -> typer.Typer:
     """All commands in one program."""
     program = typer.Typer(
         cls=Program,
-        help="Classify liver tissue on whole-slide images. For research use, not for diagnosis.",
+        help=f"Classify liver tissue on whole-slide images. {NOTICE}",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from napari_liverdx._version import NOTICE
 from napari_liverdx.cli.options import (
     BatchSizeOption,
     DeviceOption,
@@ -206,4 +207,4 @@ def _say_end(summary: BatchSummary) -> None:
         err.print(f"[red]{escape(summary.table_problem)}[/]", highlight=False, soft_wrap=True)
     else:
         out.print(f"table   {escape(str(summary.table))}", highlight=False, soft_wrap=True)
-    out.print("For research use, not for diagnosis.", style="dim", highlight=False)
+    out.print(NOTICE, style="dim", highlight=False)

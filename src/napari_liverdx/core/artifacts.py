@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import remove_small_objects
+
+from napari_liverdx.core.tissue import drop_small, grow
 
 __all__ = [
     "BLUR_BLOCK_UM",
@@ -110,16 +111,16 @@ def find_pen(
         (crimson, (green > 0.4) & (red < 0.25 * green) & (blue > 0.6 * green)),
     )
     # Black ink is grey and so no tissue by its colour, even where it lies on tissue.
-    allowed = tissue | (black & _grown(tissue, _BLACK_BESIDE_UM, mpp))
+    allowed = tissue | (black & grow(tissue, _BLACK_BESIDE_UM / mpp))
     ink = np.zeros_like(tissue)
     for core, fringe in fringes:
-        seed = _without_small(core & allowed, 0.2 * _SMALLEST_PEN_UM2, mpp)
-        ink |= seed | (_grown(seed, _PEN_FRINGE_UM, mpp) & fringe & tissue)
-    ink = _without_small(ink, _SMALLEST_PEN_UM2, mpp)
+        seed = drop_small(core & allowed, 0.2 * _SMALLEST_PEN_UM2 / mpp**2, 2)
+        ink |= seed | (grow(seed, _PEN_FRINGE_UM / mpp) & fringe & tissue)
+    ink = drop_small(ink, _SMALLEST_PEN_UM2 / mpp**2, 2)
     if np.count_nonzero(tissue & ~ink) < _LEAST_WITHOUT_INK * np.count_nonzero(tissue):
         # A slide that has hardly any other colour is stained so.
         return np.zeros_like(tissue)
-    return ink | (_grown(ink, _PEN_RIM_UM, mpp) & tissue)
+    return ink | (grow(ink, _PEN_RIM_UM / mpp) & tissue)
 
 
 def find_folds(
@@ -159,8 +160,8 @@ def find_folds(
     even = layers.max(axis=2) < _FOLD_UNEVENNESS * fewest
     core = (thickness > _FOLD_GLOBAL) & (fewest > _FOLD_LOCAL) & even & alike & tissue
     fringe = (thickness > 0.85 * _FOLD_GLOBAL) & (fewest > 0.85 * _FOLD_LOCAL)
-    folds = core | (_grown(core, _FOLD_FRINGE_UM, mpp) & fringe & tissue)
-    return _without_small(folds, _SMALLEST_FOLD_UM2, mpp)
+    folds = core | (grow(core, _FOLD_FRINGE_UM / mpp) & fringe & tissue)
+    return drop_small(folds, _SMALLEST_FOLD_UM2 / mpp**2, 2)
 
 
 def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -224,7 +225,7 @@ def find_blur(
     sharpest = float(np.percentile(ratio[enough], _SHARPEST_PERCENTILE))
     limit = min(_BLUR_LIMIT, _BLUR_SHARE_OF_SHARPEST * sharpest)
     blurred = enough & (ratio < limit)
-    blurred = remove_small_objects(blurred, max_size=_SMALLEST_BLUR_BLOCKS - 1, connectivity=2)
+    blurred = drop_small(blurred, _SMALLEST_BLUR_BLOCKS - 1, 2)
     # Where a blurred region ends, blocks are half sharp.
     rim = ndimage.binary_dilation(blurred, np.ones((3, 3), bool))
     blurred |= rim & (weight > 0) & (ratio < _BLUR_RIM * limit)
@@ -245,15 +246,3 @@ def _smoothed(
     return np.asarray(
         np.where(weight[..., None] > 1e-3, sums / np.maximum(weight, 1e-3)[..., None], 0)
     )
-
-
-def _grown(mask: NDArray[np.bool_], radius_um: float, mpp: float) -> NDArray[np.bool_]:
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius_um / mpp, dtype=np.bool_)
-
-
-def _without_small(mask: NDArray[np.bool_], um2: float, mpp: float) -> NDArray[np.bool_]:
-    pixels = max(1, int(um2 / mpp**2))
-    kept = remove_small_objects(mask, max_size=pixels, connectivity=2)
-    return np.asarray(kept, dtype=np.bool_)

@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 
+from napari_liverdx.core.colormaps import rgb
+
 __all__ = ["ClassKind", "ClassScheme", "TissueClass"]
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -61,8 +63,7 @@ class TissueClass:
     @property
     def rgb(self) -> tuple[float, float, float]:
         """Colour as red, green, blue in 0 to 1."""
-        r, g, b = (int(self.color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-        return r, g, b
+        return rgb(self.color)
 
 
 @dataclass(frozen=True, slots=True)

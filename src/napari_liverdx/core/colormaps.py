@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CIVIDIS", "COOL_WARM", "INFERNO", "color_values", "table_rgb"]
+__all__ = ["CIVIDIS", "COOL_WARM", "INFERNO", "color_values", "rgb", "rgb8", "table_rgb"]
 
 CIVIDIS = (
     "#00224e #002e6a #1a386f #32436d #434e6c #535a6d #61656f #6f7073 #7d7c78 "
@@ -26,10 +26,20 @@ COOL_WARM = (
 """Blue over grey to red, for differences (Moreland 2009, doi:10.1007/978-3-642-10520-3_9)."""
 
 
+def rgb8(color: str) -> tuple[int, int, int]:
+    """Return ``#rrggbb`` as red, green and blue from 0 to 255."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def rgb(color: str) -> tuple[float, float, float]:
+    """Return ``#rrggbb`` as red, green and blue from 0 to 1."""
+    r, g, b = rgb8(color)
+    return r / 255, g / 255, b / 255
+
+
 def table_rgb(table: str) -> NDArray[np.float64]:
     """Evenly spaced colours of a table, shape (n, 3), 0 to 1."""
-    parts = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in table.split()]
-    return np.array(parts, dtype=np.float64) / 255
+    return np.array([rgb(color) for color in table.split()], dtype=np.float64)
 
 
 def color_values(

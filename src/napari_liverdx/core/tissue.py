@@ -24,7 +24,9 @@ __all__ = [
     "TissueMap",
     "TissueMask",
     "bounding_rect",
+    "drop_small",
     "find_tissue",
+    "grow",
     "restrict",
 ]
 
@@ -198,18 +200,26 @@ def find_tissue(
     mask = smooth > threshold
     radius = _CLOSING_UM / mpp
     if radius >= 1:
-        # Distance transforms close with a true disc at any radius and at constant cost.
-        grown = ndimage.distance_transform_edt(~mask) <= radius if mask.any() else mask
-        padded = np.pad(grown, 1, mode="edge")
+        padded = np.pad(grow(mask, radius), 1, mode="edge")
         mask = mask | (ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius)
     pixel_um2 = mpp * mpp
-    mask = ~_without_small(~mask, _LARGEST_FILLED_HOLE_UM2 / pixel_um2)
-    mask = _without_small(mask, _SMALLEST_PIECE_UM2 / pixel_um2)
+    mask = ~drop_small(~mask, _LARGEST_FILLED_HOLE_UM2 / pixel_um2)
+    mask = drop_small(mask, _SMALLEST_PIECE_UM2 / pixel_um2)
     return TissueMask(mask, scale_x, scale_y)
 
 
-def _without_small(mask: NDArray[np.bool_], pixels: float) -> NDArray[np.bool_]:
-    return np.asarray(remove_small_objects(mask, max_size=max(1, int(pixels))), dtype=np.bool_)
+def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Return a mask dilated by a true disc of ``radius`` pixels, at a cost that knows no radius."""
+    if not mask.any():
+        return mask
+    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius, dtype=np.bool_)
+
+
+def drop_small(mask: NDArray[np.bool_], pixels: float, connectivity: int = 1) -> NDArray[np.bool_]:
+    """Return a mask without its pieces of at most so many pixels; 2 connects corners too."""
+    most = max(1, int(pixels))
+    kept = remove_small_objects(mask, max_size=most, connectivity=connectivity)
+    return np.asarray(kept, dtype=np.bool_)
 
 
 def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> TissueMask:

@@ -23,7 +23,6 @@ __all__ = [
     "ExportOptions",
     "provenance",
     "result_uuid",
-    "rgb_of",
     "slide_label",
     "slide_uuid",
     "writing",
@@ -122,11 +121,6 @@ def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
     All results of the slide share it, those of 0.1.0 too: their images lie in one study.
     """
     return _v010.slide_uuid(manifest.slide_fingerprint, manifest.mpp, what)
-
-
-def rgb_of(color: str) -> tuple[int, int, int]:
-    """``#rrggbb`` as three numbers from 0 to 255."""
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_liverdx._version import __version__
 from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.exports.base import ExportOptions, rgb_of, writing_folder
+from napari_liverdx.exports.base import ExportOptions, writing_folder
 from napari_liverdx.exports.dicom_source import (
     MANUFACTURER,
     derived_uid,
@@ -151,7 +152,7 @@ def _segmentation(store: ResultStore, source: Dataset, options: ExportOptions) -
                 algorithm_identification=algorithm,
                 tracking_uid=derived_uid(store, f"tracking {tissue_class.name}"),
                 tracking_id=tissue_class.name[:64],
-                display_color=CIELabColor.from_rgb(*rgb_of(tissue_class.color)),
+                display_color=CIELabColor.from_rgb(*rgb8(tissue_class.color)),
             )
         )
     stack = np.stack(planes, axis=-1)[None].astype(np.float32 if fractional else np.uint8)

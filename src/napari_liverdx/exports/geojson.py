@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.outline import Focus, label_foci, outline
 from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_ID
@@ -21,7 +22,6 @@ from napari_liverdx.exports.base import (
     ExportOptions,
     provenance,
     result_uuid,
-    rgb_of,
     writing,
 )
 from napari_liverdx.results.measurement_map import MapKind, measurement_map
@@ -77,7 +77,7 @@ def features(store: ResultStore, options: ExportOptions) -> Iterator[str]:
 def _classification(tissue_class: TissueClass) -> dict[str, Any]:
     # QuPath splits a name at ": " into a class and what it derives from.
     name = tissue_class.name.replace(":", " ")
-    return {"name": name, "color": list(rgb_of(tissue_class.color))}
+    return {"name": name, "color": list(rgb8(tissue_class.color))}
 
 
 def _number(value: float) -> str:
@@ -154,7 +154,7 @@ def _tiles(store: ResultStore, assigned: Assignment) -> Iterator[str]:
     rights = _edges(first.right, step_x, grid.n_cols)
     tops, bottoms = _edges(first.y, step_y, grid.n_rows), _edges(first.bottom, step_y, grid.n_rows)
     shown = [_classification(c) for c in classes]
-    shown.append({"name": UNCERTAIN_ID, "color": list(rgb_of(UNCERTAIN_COLOR))})
+    shown.append({"name": UNCERTAIN_ID, "color": list(rgb8(UNCERTAIN_COLOR))})
     kinds = [json.dumps(kind, ensure_ascii=False) for kind in shown]
     names = [json.dumps(f"Probability {c.name}", ensure_ascii=False) for c in classes]
     pattern = ",".join(name.replace("%", "%%") + ":%.6f" for name in names)

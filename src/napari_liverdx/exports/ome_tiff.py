@@ -10,11 +10,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.exports.base import (
     ExportOptions,
     provenance,
     result_uuid,
-    rgb_of,
     slide_label,
     writing,
 )
@@ -75,7 +75,7 @@ def _metadata(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
     (width, height), (x, y), mpp = store.subtile_size, store.origin, store.mpp
     # A negative 32-bit number where red is large, as the OME schema has it: RGBA.
     colors = [
-        int.from_bytes(bytes([*rgb_of(c.color), 255]), "big", signed=True) for c in manifest.classes
+        int.from_bytes(bytes([*rgb8(c.color), 255]), "big", signed=True) for c in manifest.classes
     ]
     told = provenance(store, options)
     return {

@@ -9,6 +9,7 @@ from typing import Any
 import zarr
 from numpy.typing import NDArray
 
+from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.core.prediction_sets import (
     UNCERTAIN_COLOR,
     UNCERTAIN_ID,
@@ -17,7 +18,6 @@ from napari_liverdx.core.prediction_sets import (
 from napari_liverdx.exports.base import (
     ExportOptions,
     provenance,
-    rgb_of,
     slide_label,
     writing_folder,
 )
@@ -147,7 +147,7 @@ def _label_meanings(store: ResultStore, options: ExportOptions) -> dict[str, Any
         meanings.append((UNCERTAIN_ID, UNCERTAIN_TITLE, UNCERTAIN_COLOR, "uncertain"))
     return {
         "colors": [
-            {"label-value": n, "rgba": [*rgb_of(color), 255]}
+            {"label-value": n, "rgba": [*rgb8(color), 255]}
             for n, (_, _, color, _) in enumerate(meanings, 1)
         ],
         "properties": [

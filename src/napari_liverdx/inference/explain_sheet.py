@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_liverdx._version import NOTICE
 from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, color_values
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.explain import Explanation, sentences
@@ -165,7 +166,7 @@ def explanation_sheet(explanation: Explanation, *, side: int = 224) -> NDArray[n
     foot = [
         f"Grad-CAM: {e.cam_note}. It shows where in this tile, not how much.",
         f"{e.alone_note}.",
-        "For research use, not for diagnosis.",
+        NOTICE,
     ]
     foot = [part for line in foot for part in _wrapped(line, small, width - 2 * _MARGIN)]
     top = _MARGIN + len(wrapped) * (_TEXT + 6) + _GAP

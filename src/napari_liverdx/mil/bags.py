@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.results.store import ResultStore, TileState
 
@@ -128,21 +128,19 @@ def save_bag(folder: Path, bag: Bag) -> Path:
         If it cannot be written.
     """
     path = folder / f"{bag.name}{SUFFIX}"
-    partial = folder / f"partial-{bag.name}{SUFFIX}"
     limit = np.finfo(np.float16).max
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            partial,
-            embeddings=bag.embeddings.clip(-limit, limit).astype(np.float16),
-            logits=bag.logits,
-            mask=bag.mask,
-            tile_labels=bag.tile_labels.astype(np.int16),
-            slide_label=np.array(bag.slide_label),
-            overlap=np.array(bag.overlap),
-            texts=np.array([bag.name, bag.group, bag.tile_model, bag.tile_sha256]),
-        )
-        os.replace(partial, path)
+        with atomic_write(path, make_folder=True) as partial, partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                embeddings=bag.embeddings.clip(-limit, limit).astype(np.float16),
+                logits=bag.logits,
+                mask=bag.mask,
+                tile_labels=bag.tile_labels.astype(np.int16),
+                slide_label=np.array(bag.slide_label),
+                overlap=np.array(bag.overlap),
+                texts=np.array([bag.name, bag.group, bag.tile_model, bag.tile_sha256]),
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path

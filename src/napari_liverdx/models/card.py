@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from napari_liverdx.core.classes import ClassKind, ClassScheme, TissueClass
+from napari_liverdx.core.classes import ClassScheme, TissueClass
 
 __all__ = ["Interval", "ModelCard", "Normalization", "SlidePart"]
 
@@ -173,8 +173,3 @@ class ModelCard(_Frozen):
     def scheme(self) -> ClassScheme:
         """The classes as a scheme."""
         return ClassScheme(self.classes)
-
-    @property
-    def pathological_titles(self) -> tuple[str, ...]:
-        """Titles of the pathological classes."""
-        return tuple(c.title for c in self.classes if c.kind is ClassKind.PATHOLOGICAL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from napari_liverdx._files import move
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel, read_card, rewrite_model_file
@@ -153,7 +153,7 @@ def accept_trial(card: ModelCard) -> Path:
             rewrite_model_file(trial, renamed, {}, path)
             trial.unlink()
         else:
-            os.replace(trial, path)
+            move(trial, path)
     except OSError as error:
         raise ModelFileError(f"{path}: the version cannot be kept ({error.strerror})") from error
     with contextlib.suppress(OSError):

@@ -44,7 +44,6 @@ __all__ = [
     "overlay_picture",
     "render_report",
     "small_picture",
-    "write_report",
 ]
 
 _LONGEST_SIDE = 1400
@@ -186,26 +185,6 @@ def render_report(path: Path, report: Report) -> None:
         jpeg=lambda picture: _base64(picture, "JPEG", quality=90),
     )
     _write(path, page)
-
-
-def write_report(
-    path: Path,
-    store: ResultStore,
-    findings: Findings,
-    overview: Overview,
-    card: Mapping[str, Any],
-    **choices: Any,
-) -> None:
-    """Write the report as HTML; see `gather_report` for all but ``path``.
-
-    Raises
-    ------
-    StorageFullError
-        If the disk is full.
-    ResultError
-        If it cannot be written.
-    """
-    render_report(path, gather_report(store, findings, overview, card, **choices))
 
 
 def _write(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_liverdx import _v010
 from napari_liverdx._ids import named_uuid
+from napari_liverdx._version import NOTICE
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 from napari_liverdx.core.resolution import Mpp
@@ -97,7 +98,7 @@ class RunManifest(BaseModel):
     finished: str = ""
     tissue: dict[str, Any] = {}
     ood: dict[str, Any] = Field(default={}, alias="domain")
-    notice: str = "For research use, not for diagnosis."
+    notice: str = NOTICE
     uid: str = ""
     variant: str = ""
     restricted: bool = False

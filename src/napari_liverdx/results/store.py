@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import (
     ResultError,
     ResultMismatchError,
@@ -112,15 +112,13 @@ class ResultStore(ResultGeometry, Reviewed):
         manifest = manifest.model_copy(
             update={"created": datetime.now(UTC).isoformat(timespec="seconds")}
         )
-        partial = path.with_name(path.name + ".partial")
-        with storage_errors(path, "nothing was lost"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if partial.exists():
-                shutil.rmtree(partial)
+        with (
+            storage_errors(path, "nothing was lost"),
+            atomic_write(path, make_folder=True) as partial,
+        ):
             group = zarr.open_group(partial, mode="w", zarr_format=3)
             create_arrays(group, manifest, tissue, tiles, _BLOCK)
             group.attrs.update(group_attributes(manifest))
-            partial.rename(path)
         return cls(path, zarr.open_group(path, mode="r+"), manifest, tissue)
 
     @classmethod

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
@@ -125,7 +125,6 @@ class ViewState(BaseModel):
         ResultError
             If it cannot be written.
         """
-        partial = result / f"{_FILE}.partial"
-        with storage_errors(result, "the result is whole, only its view was not kept"):
+        lost = "the result is whole, only its view was not kept"
+        with storage_errors(result, lost), atomic_write(result / _FILE) as partial:
             partial.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-            os.replace(partial, result / _FILE)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from napari_liverdx._version import __version__
+from napari_liverdx._version import NOTICE, __version__
 from napari_liverdx.core.errors import DataError, PlanError, ResultError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.mil.file import load_mil_model
@@ -275,7 +275,7 @@ class _Book:
             "version": __version__,
             "began": self._began,
             "finished": finished,
-            "notice": "For research use, not for diagnosis.",
+            "notice": NOTICE,
         }
 
 

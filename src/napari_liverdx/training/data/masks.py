@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.tissue import grow
 from napari_liverdx.slides.csv_table import is_file, read_table
 from napari_liverdx.training.data.base import IMAGES, Example, TileDataset, read_rgb, split_name
 from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
@@ -100,7 +101,7 @@ def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np
     # An opening with a disc, by distance transforms; the picture's edge does not narrow a gap.
     padded = np.pad(clean, int(radius) + 1, mode="edge")
     core = ndimage.distance_transform_edt(padded) >= radius
-    opened = ndimage.distance_transform_edt(~core) <= radius if core.any() else core
+    opened = grow(core, radius)
     inner = slice(int(radius) + 1, -int(radius) - 1)
     return np.asarray(opened[inner, inner] & clean & ~fat)
 

@@ -11,8 +11,7 @@ from weakref import WeakKeyDictionary
 
 from napari_liverdx.core.errors import DataError, ResultError
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.results.locate import stored_manifest
-from napari_liverdx.results.manifest import SUFFIX
+from napari_liverdx.results.locate import result_name, stored_manifest
 from napari_liverdx.results.review_log import DecisionLog
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.interactive.annotation_record import (
@@ -191,7 +190,7 @@ class AnnotationFolder:
             If it cannot be written.
         """
         record, result = self._current(slide), result.absolute()
-        copied = any(c.result == result.name.removesuffix(SUFFIX) for c in record.copies)
+        copied = any(c.result == result_name(result) for c in record.copies)
         if result not in record.reviews and (corrected or copied):
             reviews = (*record.reviews, result)
             write_record(self.file(slide), replace(record, reviews=reviews))
@@ -252,7 +251,7 @@ def reviewed_tiles(path: Path, fingerprint: str) -> list[CorrectedTile]:
             f"{path}: the result in which tiles were corrected is not there any more; open it from "
             "where it is now to count them again"
         )
-    name = path.name.removesuffix(SUFFIX)
+    name = result_name(path)
     return [
         CorrectedTile(rectangle(d.correct, r.x, r.y, r.width, r.height), d.at, name)
         for tile, d in DecisionLog(path).items()
@@ -270,7 +269,7 @@ def _annotations(record: AnnotationRecord, problems: list[str]) -> SlideAnnotati
         except (DataError, ResultError) as error:
             problems.append(str(error))
             continue
-        read.add(path.name.removesuffix(SUFFIX))
+        read.add(result_name(path))
     corrected += (c for c in record.copies if c.result not in read)
     return SlideAnnotations(
         record.fingerprint, record.path, record.mpp, record.shapes, _last_words(corrected)

@@ -11,6 +11,7 @@ from napari.layers import Image, Shapes
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import ClassScheme
+from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.core.geometry import Region
 
 __all__ = ["ANNOTATION_KEY", "AnnotationLayer", "annotation_layer_name"]
@@ -133,7 +134,7 @@ class AnnotationLayer:
         self.layer.feature_defaults = {_CLASS: name}
         color = self._color(name)
         self.layer.current_edge_color = color
-        self.layer.current_face_color = (*_rgb(color), _FILL)
+        self.layer.current_face_color = (*rgb(color), _FILL)
         if selected:
             classes = np.array(self.layer.features[_CLASS], dtype=object)
             classes[selected] = name
@@ -242,7 +243,7 @@ class AnnotationLayer:
         colors = [self._color(str(c)) for c in self.layer.features[_CLASS]]
         if colors:
             self.layer.edge_color = colors
-            self.layer.face_color = [(*_rgb(c), _FILL) for c in colors]
+            self.layer.face_color = [(*rgb(c), _FILL) for c in colors]
 
     def close(self) -> None:
         """Let go of the slide's layer."""
@@ -250,11 +251,6 @@ class AnnotationLayer:
 
 
 _FINAL = ("ADDED", "REMOVED", "CHANGED")
-
-
-def _rgb(color: str) -> tuple[float, float, float]:
-    r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return r, g, b
 
 
 def _drawn_of(regions: Sequence[Region]) -> _Drawn:

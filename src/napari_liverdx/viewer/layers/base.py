@@ -10,6 +10,7 @@ from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colorma
 from numpy.typing import NDArray
 
 from napari_liverdx.core.classes import TissueClass
+from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.core.prediction_sets import UNCERTAIN_COLOR, UNCERTAIN_TITLE, Quantiles
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.results.measure_settings import MeasureSettings, assign_tiles
@@ -250,7 +251,7 @@ def update_tile_layer(
     colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     if np.isfinite(store.ood).any():
         features["unlike training data"] = np.concatenate([[np.nan], store.ood[done]]).round(2)
-    gray = tuple(int(UNCERTAIN_COLOR[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    gray = rgb(UNCERTAIN_COLOR)
     palette = [*((*c.rgb, 1.0) for c in classes), (*gray, 1.0), (0.8, 0.1, 0.1, 1.0)]
     colors |= {int(v): palette[c] for v, c in zip(shown, predicted[done], strict=True)}
     layer.data = np.where(done, labels, 0)

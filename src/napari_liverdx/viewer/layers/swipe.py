@@ -9,6 +9,7 @@ from napari.layers import Image, Labels, Shapes
 from napari.utils.colormaps import Colormap, DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.compare import BOTH, ONLY_A, ONLY_B, Comparison, Side
 from napari_liverdx.viewer.layers.base import placement, probability_layer
@@ -44,9 +45,9 @@ def side_layer(side: Side, reference: Image, letter: str, color: str) -> Image:
 
 
 def _side_colormap(color: str) -> Colormap:
-    rgb = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    side = rgb(color)
     return Colormap(
-        [[*rgb, 0.4], [*rgb, 1.0]],
+        [[*side, 0.4], [*side, 1.0]],
         name=f"liverdx side {color}",
         low_color=(0, 0, 0, 0),
         nan_color=(0, 0, 0, 0),

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, TissueMap
 from napari_liverdx.viewer.layers.base import placement
 from napari_liverdx.viewer.layers.camera import camera_of
@@ -138,4 +139,4 @@ def brush_size(viewer: ViewerModel, layer: Labels) -> int:
 
 
 def _rgba(color: str, alpha: float) -> tuple[float, ...]:
-    return (*(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)), alpha)
+    return (*rgb(color), alpha)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
 
+from napari_liverdx._version import NOTICE
 from napari_liverdx.widgets.parts.panel import quiet_label
 
 __all__ = ["NOTICE", "NoticeBar"]
 
-NOTICE = "For research use, not for diagnosis."
 _KEY = "notice_accepted"
 
 
