@@ -25,6 +25,7 @@ from napari_liverdx.inference.explain import explain_tile
 from napari_liverdx.models.architectures.base import CamLayer, TileModel, TileOutput
 from napari_liverdx.models.architectures.registry import ARCHITECTURES
 from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.formats import FORMATS, SlideFormat, slide_suffixes, slide_titles
 from napari_liverdx.slides.formats.image import ArrayBackend
@@ -264,7 +265,9 @@ def test_a_package_adds_an_architecture(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def write_summary(store: ResultStore, path: Path, options: ExportOptions) -> None:
-    path.write_text(f"{store.count(TileState.DONE)} tiles, fat from {options.threshold('fat'):g}")
+    path.write_text(
+        f"{store.count(TileState.DONE)} tiles, fat from {options.settings.threshold('fat'):g}"
+    )
 
 
 @pytest.fixture
@@ -279,7 +282,7 @@ def test_a_registered_export_is_offered_and_written(summary: None, tmp_path: Pat
     store = oblong_result(tmp_path)
     path = export_path(store, "tile-count", tmp_path / "out")
     path.parent.mkdir()
-    export(store, "tile-count", path, thresholds={"fat": 0.3})
+    export(store, "tile-count", path, ExportOptions(MeasureSettings({"fat": 0.3})))
     assert path.read_text().endswith("fat from 0.3")
     told = CliRunner().invoke(app, ["export", "--help"], env={"COLUMNS": "200"})
     assert "tile-count" in told.output
