@@ -122,7 +122,7 @@ class ResultLayers:
                 set_threshold(self.probabilities[name], value)
         # A hidden tile layer costs too much to follow each move of a threshold.
         self._tiles_behind = True
-        if self.tiles.visible:
+        if self.tiles.visible or settings.error_rate != before.error_rate:
             self._update_tiles()
 
     def _update_tiles(self) -> None:
