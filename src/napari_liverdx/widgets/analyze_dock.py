@@ -19,7 +19,7 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.plan import blocking_reason
 from napari_liverdx.session.state import AnalysisRegion, ChosenModel, RunState, SessionState
 from napari_liverdx.viewer.file_filter import slide_filter
-from napari_liverdx.viewer.layers.base import RESULT_KEY
+from napari_liverdx.viewer.layers.base import RESULT_KEY, name_events
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
 from napari_liverdx.viewer.preferences import Preferences, preferences
 from napari_liverdx.widgets.main.controller import DockController
@@ -199,6 +199,8 @@ class LiverDxDock(ReleasableDock):
     def _connect_viewer(self) -> None:
         self.viewer.layers.events.inserted.connect(self._on_layers_changed)
         self.viewer.layers.events.removed.connect(self._on_layers_changed)
+        for event in name_events(self.viewer):
+            event.connect(self._list_slides)
         self.viewer.cursor.events.position.connect(self._on_cursor)
 
     # -- intentions that need a dialog --
@@ -296,9 +298,13 @@ class LiverDxDock(ReleasableDock):
         elif layers and self._is_idle() and (event is None or is_slide_layer(event.value)):
             selected = bare(self.viewer.layers.selection.active)
             self.controller.choose_layer(selected if selected in layers else layers[0])
+        self._list_slides()
+
+    def _list_slides(self, event: Any = None) -> None:
         current = self.controller.layer
         self.slide_panel.set_choices(
-            [layer.name for layer in layers], None if current is None else current.name
+            [layer.name for layer in self.controller.slide_layers()],
+            None if current is None else current.name,
         )
 
     def _is_idle(self) -> bool:
@@ -379,4 +385,6 @@ class LiverDxDock(ReleasableDock):
         self.controller.close()
         self.viewer.layers.events.inserted.disconnect(self._on_layers_changed)
         self.viewer.layers.events.removed.disconnect(self._on_layers_changed)
+        for event in name_events(self.viewer):
+            event.disconnect(self._list_slides)
         self.viewer.cursor.events.position.disconnect(self._on_cursor)

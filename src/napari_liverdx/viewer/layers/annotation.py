@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.core.geometry import Region
+from napari_liverdx.viewer.layers.base import on_slide
 
 __all__ = ["ANNOTATION_KEY", "AnnotationLayer", "annotation_layer_name"]
 
 ANNOTATION_KEY = "liverdx_teach"
-"""Metadata of a layer one teaches on: the name of its slide's layer."""
+"""Metadata that marks a layer one teaches on."""
 
 _CLASS = "class"
 _CLOSED = ("polygon", "rectangle", "ellipse")
@@ -94,7 +95,7 @@ class AnnotationLayer:
             feature_defaults={_CLASS: self.current},
             edge_width=max(1.0, side / 800),
             units=tuple(reference.units)[-2:],
-            metadata={ANNOTATION_KEY: reference.name},
+            metadata=on_slide(reference, **{ANNOTATION_KEY: True}),
         )
         self._place()
         reference.events.scale.connect(self._place)

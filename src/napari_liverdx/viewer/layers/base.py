@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import Colormap, DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
 
@@ -20,29 +21,62 @@ from napari_liverdx.slides.lazy import dask_levels
 from napari_liverdx.slides.slide import Slide
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
     from napari.types import LayerData
 
 __all__ = [
     "COLORMAPS",
     "RESULT_KEY",
+    "SLIDE_ID_KEY",
     "SLIDE_KEY",
     "class_colormap",
+    "name_events",
+    "on_slide",
     "place_slide_layer",
     "placement",
     "probability_colormap",
     "probability_layer",
     "set_threshold",
+    "slide_id",
     "slide_layer_data",
     "tile_layer",
     "update_tile_layer",
 ]
 
 SLIDE_KEY = "liverdx_slide"
+SLIDE_ID_KEY = "liverdx_slide_id"
+"""Metadata of a slide's layer and of all that is drawn on it: by this they belong together,
+whatever the layers are called."""
 RESULT_KEY = "liverdx_result"
 """Metadata of a layer that shows a result: the path of the result."""
 
-
 _UM = ("um", "um")
+
+
+def slide_id(layer: Layer) -> str:
+    """Return by what the layers on a slide's layer belong to it, given to it if need be."""
+    return str(layer.metadata.setdefault(SLIDE_ID_KEY, uuid4().hex))
+
+
+def on_slide(reference: Layer, **more: Any) -> dict[str, Any]:
+    """Return the metadata of a layer that is drawn on a slide's layer.
+
+    Parameters
+    ----------
+    reference : Layer
+        The slide's layer.
+    **more
+        Further entries.
+    """
+    return {SLIDE_ID_KEY: slide_id(reference), **more}
+
+
+def name_events(viewer: ViewerModel) -> list[Any]:
+    """Return the events after which the names of the viewer's layers are to be listed anew."""
+    events = viewer.layers.events
+    # Since napari 0.6.7; before, a list shows a new name when the next layer comes or goes.
+    renamed = getattr(events, "renamed", None)
+    return [events.inserted, events.removed, *([] if renamed is None else [renamed])]
 
 
 def slide_layer_data(slide: Slide) -> LayerData:
@@ -58,7 +92,7 @@ def slide_layer_data(slide: Slide) -> LayerData:
         "rgb": True,
         # Given, so that nothing is read to find them.
         "contrast_limits": (0, 255),
-        "metadata": {SLIDE_KEY: slide},
+        "metadata": {SLIDE_KEY: slide, SLIDE_ID_KEY: uuid4().hex},
     }
     if slide.mpp is not None:
         meta |= {"scale": (slide.mpp.y, slide.mpp.x), "units": _UM}
@@ -166,7 +200,9 @@ def probability_layer(
         opacity=view.opacity,
         visible=view.visible,
         blending="translucent",
-        metadata={RESULT_KEY: str(store.path), "liverdx_class": tissue_class.name},
+        metadata=on_slide(
+            reference, **{RESULT_KEY: str(store.path), "liverdx_class": tissue_class.name}
+        ),
         **placement(reference, store.origin, store.subtile_size),
     )
     layer.contrast_limits_range = (0, 1)
@@ -208,7 +244,7 @@ def tile_layer(
         name=f"Tiles · {reference.name}",
         opacity=0.4,
         visible=False,
-        metadata={RESULT_KEY: str(store.path), "liverdx_labels": labels},
+        metadata=on_slide(reference, **{RESULT_KEY: str(store.path), "liverdx_labels": labels}),
         **placement(reference, store.origin, stride),
     )
     layer.editable = False

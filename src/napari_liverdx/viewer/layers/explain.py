@@ -11,7 +11,7 @@ from napari.utils.colormaps import Colormap
 from napari_liverdx.core.colormaps import CIVIDIS, INFERNO, table_rgb
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.inference.explain import Explanation
-from napari_liverdx.viewer.layers.base import placement
+from napari_liverdx.viewer.layers.base import on_slide, placement
 from napari_liverdx.viewer.layers.camera import place_of
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class ExplainLayers:
             edge_width=side / _THIN,
             vector_style="line",
             units=tuple(reference.units)[-2:],
+            metadata=on_slide(reference),
         )
         self._add(self.outline)
 
@@ -114,5 +115,6 @@ def _map(name: str, values: Any, rect: Rect, reference: Image, table: str) -> Im
         interpolation2d="nearest",
         opacity=0.55,
         blending="translucent",
+        metadata=on_slide(reference),
         **placement(reference, (rect.x, rect.y), (rect.width / cols, rect.height / rows)),
     )

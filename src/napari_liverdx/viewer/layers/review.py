@@ -10,6 +10,7 @@ from napari.layers import Image, Shapes
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Decision
 from napari_liverdx.results.store import ResultStore
+from napari_liverdx.viewer.layers.base import on_slide
 from napari_liverdx.viewer.layers.camera import place_of
 from napari_liverdx.viewer.layers.slide_source import bare
 
@@ -93,7 +94,7 @@ class ReviewLayer:
             name=f"Review · {self._reference.name}",
             ndim=2,
             units=tuple(self._reference.units)[-2:],
-            metadata={REVIEW_KEY: str(self._store.path)},
+            metadata=on_slide(self._reference, **{REVIEW_KEY: str(self._store.path)}),
         )
         self._viewer.add_layer(layer)
         self._guard(layer)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.compare import BOTH, ONLY_A, ONLY_B, Comparison, Side
-from napari_liverdx.viewer.layers.base import placement, probability_layer
+from napari_liverdx.viewer.layers.base import on_slide, placement, probability_layer
 from napari_liverdx.viewer.layers.camera import camera_of, canvas_size
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def side_layer(side: Side, reference: Image, letter: str, color: str) -> Image:
     layer.data = layer.data.copy()
     layer.colormap = _side_colormap(color)
     layer.name = f"{letter} · {reference.name}"
-    layer.metadata = {COMPARE_KEY: letter}
+    layer.metadata = on_slide(reference, **{COMPARE_KEY: letter})
     return layer
 
 
@@ -60,7 +60,7 @@ def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Label
         comparison.where,
         name=f"A and B · {reference.name}",
         opacity=0.6,
-        metadata={COMPARE_KEY: "difference"},
+        metadata=on_slide(reference, **{COMPARE_KEY: "difference"}),
         **placement(reference, a.store.origin, a.store.subtile_size),
     )
     nothing = (0, 0, 0, 0)
@@ -107,7 +107,7 @@ class Swipe:
             edge_color="#1b1b3a",
             name=f"Swipe · {reference.name}",
             units=tuple(reference.units)[-2:],
-            metadata={COMPARE_KEY: "line"},
+            metadata=on_slide(reference, **{COMPARE_KEY: "line"}),
         )
         for layer in self.layers:
             viewer.add_layer(layer)

@@ -11,7 +11,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_liverdx.core.colormaps import rgb
 from napari_liverdx.core.tissue import ARTIFACTS, TissueLabel, TissueMap
-from napari_liverdx.viewer.layers.base import placement
+from napari_liverdx.viewer.layers.base import on_slide, placement
 from napari_liverdx.viewer.layers.camera import camera_of
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def tissue_layer(found: TissueMap, reference: Image) -> Labels:
         found.labels.copy(),
         name=f"Tissue · {reference.name}",
         opacity=0.6,
-        # A name and no reference, which would keep the slide's file open.
-        metadata={TISSUE_KEY: reference.unique_id},
+        # An id and no reference, which would keep the slide's file open.
+        metadata=on_slide(reference, **{TISSUE_KEY: reference.unique_id}),
         features={"index": list(TissueLabel), "shows": [v.title for v in TissueLabel]},
     )
     reset_tissue_layer(layer, found, reference)

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.layers import Image, Layer
 
+from napari_liverdx.viewer.layers.base import SLIDE_ID_KEY, slide_id
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
 
 if TYPE_CHECKING:
@@ -41,17 +42,22 @@ class Stage:
         ]
         for layer in self._viewer.layers:
             layer = bare(layer)
-            if any(_belongs(layer, other) for other in others):
+            if _belongs(layer, slide):
+                layer.visible = self._were_visible.pop(layer, layer.visible)
+            elif any(_belongs(layer, other) for other in others):
                 self._were_visible.setdefault(layer, layer.visible)
                 layer.visible = False
-            elif _belongs(layer, slide) and layer in self._were_visible:
-                layer.visible = self._were_visible.pop(layer)
         slide.visible = True
 
 
 def _belongs(layer: Layer, slide: Image) -> bool:
-    """Whether a layer is the slide, or is drawn on it: such layers carry its name."""
-    return layer is slide or layer.name.endswith(f" · {slide.name}")
+    """Whether a layer is the slide, or is drawn on it.
+
+    A copy of a slide's layer has its id too, and is a slide for itself.
+    """
+    if layer is slide or is_slide_layer(layer):
+        return layer is slide
+    return layer.metadata.get(SLIDE_ID_KEY) == slide_id(slide)
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

@@ -27,7 +27,7 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.viewer.layers.base import SLIDE_KEY, place_slide_layer, slide_layer_data
-from napari_liverdx.viewer.layers.drawing import drawing_layer
+from napari_liverdx.viewer.layers.drawing import drawing_layer, find_drawing
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.slide_source import (
     bare,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["DockController"]
 
 REGIONS = "Regions to analyse"
+_ANALYZE = "analyze"
 
 
 class DockController:
@@ -244,15 +245,13 @@ class DockController:
         active = self.viewer.layers.selection.active
         if isinstance(active, Shapes):
             return active
-        if REGIONS in self.viewer.layers and isinstance(self.viewer.layers[REGIONS], Shapes):
-            return self.viewer.layers[REGIONS]
-        return Shapes()
+        return find_drawing(self.viewer, _ANALYZE) or Shapes()
 
     def draw_regions(self) -> None:
         """Offer a Shapes layer to draw on, and choose drawn shapes as the area."""
         if self.layer is None:
             return
-        drawing_layer(self.viewer, self.layer, REGIONS)
+        drawing_layer(self.viewer, self.layer, REGIONS, _ANALYZE)
         self.state.run.analysis_region = AnalysisRegion.SHAPES
 
     def cancel(self) -> None:

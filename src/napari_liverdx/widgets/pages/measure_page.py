@@ -29,6 +29,7 @@ from napari_liverdx.reports.measurements import (
     write_measurements,
 )
 from napari_liverdx.results.measurement_map import MapKind
+from napari_liverdx.viewer.layers.base import name_events
 from napari_liverdx.viewer.layers.drawing import drawing_layer
 from napari_liverdx.viewer.layers.review import REVIEW_KEY
 from napari_liverdx.viewer.layers.slide_source import bare, named_regions
@@ -56,6 +57,7 @@ class MeasurePage(Tab):
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
         self._watched: Shapes | None = None
+        self._drawn: list[Shapes] = []
         self._measured: Image | None = None
         self._later = QTimer(self)
         self._later.setSingleShot(True)
@@ -149,9 +151,8 @@ class MeasurePage(Tab):
         state = self.controller.state
         self.hide_name.toggled.connect(self._choose_names)
         state.events.hide_names.connect(self._show_names)
-        layers = self.controller.viewer.layers
-        layers.events.inserted.connect(self._list_regions)
-        layers.events.removed.connect(self._list_regions)
+        for event in name_events(self.controller.viewer):
+            event.connect(self._list_regions)
 
     # -- what changed --
 
@@ -198,31 +199,33 @@ class MeasurePage(Tab):
     # -- regions --
 
     def _list_regions(self, event: Any = None) -> None:
-        chosen = self.regions.currentData()
-        names = [
-            layer.name
-            for layer in self.controller.viewer.layers
-            if isinstance(bare(layer), Shapes) and REVIEW_KEY not in layer.metadata
+        layers = [bare(layer) for layer in self.controller.viewer.layers]
+        self._drawn = [
+            layer
+            for layer in layers
+            if isinstance(layer, Shapes) and REVIEW_KEY not in layer.metadata
         ]
         self.regions.clear()
         self.regions.addItem(_NONE, None)
-        for name in names:
-            self.regions.addItem(name, name)
-        self.regions.setCurrentIndex(max(0, self.regions.findData(chosen)))
-        if chosen is not None and chosen not in names:
+        for layer in self._drawn:
+            self.regions.addItem(layer.name, layer.name)
+        if self._watched in self._drawn:
+            self.regions.setCurrentIndex(self._drawn.index(self._watched) + 1)
+        elif self._watched is not None:
             self._watch(None)
 
     def _choose_regions(self, index: int) -> None:
-        name = self.regions.itemData(index)
-        self._watch(None if name is None else bare(self.controller.viewer.layers[name]))
+        self._watch(self._drawn[index - 1] if index > 0 else None)
 
     def _draw(self) -> None:
         slide_layer = self.controller.layer
         if slide_layer is None:
             return
         name = f"Regions to measure · {slide_layer.name}"
-        layer = drawing_layer(self.controller.viewer, slide_layer, name)
-        self.regions.setCurrentIndex(self.regions.findData(layer.name))
+        viewer = self.controller.viewer
+        layer = drawing_layer(viewer, slide_layer, name, "measure", of_slide=True)
+        self._list_regions()
+        self.regions.setCurrentIndex(self._drawn.index(layer) + 1)
         self._watch(layer)
 
     def _watch(self, layer: Shapes | None) -> None:
@@ -317,6 +320,5 @@ class MeasurePage(Tab):
             self._watched.events.features.disconnect(self._on_shapes)
             self._watched = None
         self._measured = None
-        layers = self.controller.viewer.layers
-        layers.events.inserted.disconnect(self._list_regions)
-        layers.events.removed.disconnect(self._list_regions)
+        for event in name_events(self.controller.viewer):
+            event.disconnect(self._list_regions)
