@@ -57,7 +57,7 @@ def _belongs(layer: Layer, slide: Image) -> bool:
     """
     if layer is slide or is_slide_layer(layer):
         return layer is slide
-    return layer.metadata.get(SLIDE_ID_KEY) == slide_id(slide)
+    return bool(layer.metadata.get(SLIDE_ID_KEY) == slide_id(slide))
 
 
 def _overlap(one: Layer, other: Layer) -> bool:

@@ -319,6 +319,6 @@ class MeasurePage(Tab):
             self._watched.events.data.disconnect(self._on_shapes)
             self._watched.events.features.disconnect(self._on_shapes)
             self._watched = None
-        self._measured = None
+        self._measured, self._drawn = None, []
         for event in name_events(self.controller.viewer):
             event.disconnect(self._list_regions)
