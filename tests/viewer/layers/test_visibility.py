@@ -12,6 +12,7 @@ from napari.layers import Image, Layer
 from napari_liverdx.core.geometry import Rect
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.tissue import TissueMap
+from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.compare import Side, compare
 from napari_liverdx.viewer.layers.annotation import AnnotationLayer
@@ -38,7 +39,7 @@ def everything_on(
 ) -> tuple[list[Layer], list[object]]:
     """All kinds of layers over a slide, and what keeps them."""
     before = set(viewer.layers)
-    results = ResultLayers(viewer, store, reference, {"fat": 0.4})
+    results = ResultLayers(viewer, store, reference, MeasureSettings({"fat": 0.4}))
     found = TissueMap(np.ones((21, 28), np.uint8), 32.0, 32.0)
     viewer.add_layer(tissue_layer(found, reference))
     drawn = AnnotationLayer(reference, store.manifest.scheme, lambda _: None, lambda _: None)
@@ -48,7 +49,7 @@ def everything_on(
     drawing_layer(viewer, reference, f"Regions · {reference.name}", "measure", of_slide=True)
     outline = ExplainLayers(viewer)
     outline.show_outline(Rect(0, 0, 224, 224), reference)
-    side = Side(store, "fat", 0.4)
+    side = Side(store, "fat", MeasureSettings({"fat": 0.4}))
     swipe = Swipe(viewer, reference, side, side, lambda _: None)
     viewer.add_layer(difference_layer(compare(side, side), side, reference))
     kept = [results, drawn, review, outline, swipe]
@@ -89,7 +90,7 @@ def test_a_copy_of_a_slide_is_a_slide_for_itself(store: ResultStore) -> None:
     viewer = ViewerModel()
     stage = Stage(viewer)
     a = slide(viewer, "a")
-    on_a = ResultLayers(viewer, store, a, {"fat": 0.4}).probabilities["fat"]
+    on_a = ResultLayers(viewer, store, a, MeasureSettings({"fat": 0.4})).probabilities["fat"]
     data, meta, _ = a.as_layer_data_tuple()
     copy = Image(data, **meta)
     viewer.add_layer(copy)
