@@ -76,3 +76,7 @@ def test_kept_artefacts_count_as_tissue() -> None:
     other = found.labels.copy()
     other[0, 0] = 9
     assert dataclasses.replace(found, labels=other).analysed.mask[0, 0], "any other label is tissue"
+
+
+def test_labels_are_stored_as_in_0_1_0() -> None:
+    assert [label.id for label in TissueLabel] == ["glass", "tissue", "pen", "fold", "blur"]

@@ -89,10 +89,10 @@ def test_review_by_mouse_and_keys(
     viewer.layers.selection.active = viewer.layers["small"]
 
     # On another page the keys decide nothing.
-    dock.show_page("Measure")
+    dock.show_page("measure")
     QTest.keyClick(native, "r")
     assert len(results.store.decisions) == 1
-    dock.show_page("Review")
+    dock.show_page("review")
     wait_paint()
 
     # Saying what it is.

@@ -66,3 +66,11 @@ def test_an_unknown_value_costs_only_itself(
     assert found == whole.model_copy(update={name: getattr(Preferences(), name)})
     (notice,) = notices
     assert name in notice
+
+
+def test_both_spellings_of_the_color_of_a_class_are_read(told: dict[str, dict[str, Any]]) -> None:
+    notices: list[str] = []
+    for name in ("class color", "class colour"):
+        told["display"]["colormap"] = name
+        assert preferences(notices).colormap_name == ""
+    assert notices == []

@@ -99,11 +99,23 @@ class TissueLabel(IntEnum):
     BLUR = 4
 
     @property
+    def id(self) -> str:
+        """By which it is stored."""
+        return _IDS[self]
+
+    @property
     def title(self) -> str:
         """For people."""
         return _TITLES[self]
 
 
+_IDS = {
+    TissueLabel.GLASS: "glass",
+    TissueLabel.TISSUE: "tissue",
+    TissueLabel.PEN: "pen",
+    TissueLabel.FOLD: "fold",
+    TissueLabel.BLUR: "blur",
+}
 _TITLES = {
     TissueLabel.GLASS: "Glass",
     TissueLabel.TISSUE: "Tissue",

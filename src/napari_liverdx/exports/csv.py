@@ -64,7 +64,7 @@ def _rows(store: ResultStore, assigned: Assignment) -> Iterator[list[object]]:
         line += [round(v, 3) for v in (r.x, r.y, r.width, r.height)]
         um = (r.x * mpp_x, r.y * mpp_y, r.width * mpp_x, r.height * mpp_y)
         line += [round(v, 3) for v in um]
-        line.append(state.name.lower())
+        line.append(state.id)
         if state is TileState.DONE:
             ood = float(store.ood[row, col])
             line.append(names[assigned.labels[row, col]])

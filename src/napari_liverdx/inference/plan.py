@@ -163,8 +163,8 @@ def _tissue_record(tissue: TissueMap, mpp: Mpp) -> dict[str, Any]:
     found = {k: round(v, 6) for k, v in areas.items() if v and k != TissueLabel.TISSUE}
     return {
         "edited": tissue.edited,
-        "excluded": {k.name.lower(): v for k, v in found.items() if k not in tissue.kept},
-        "kept": {k.name.lower(): v for k, v in found.items() if k in tissue.kept},
+        "excluded": {k.id: v for k, v in found.items() if k not in tissue.kept},
+        "kept": {k.id: v for k, v in found.items() if k in tissue.kept},
     }
 
 

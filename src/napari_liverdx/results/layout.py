@@ -25,6 +25,19 @@ class TileState(IntEnum):
     FAILED = 2
     NO_TISSUE = 3
 
+    @property
+    def id(self) -> str:
+        """By which tables name it."""
+        return _STATE_IDS[self]
+
+
+_STATE_IDS = {
+    TileState.PENDING: "pending",
+    TileState.DONE: "done",
+    TileState.FAILED: "failed",
+    TileState.NO_TISSUE: "no_tissue",
+}
+
 
 def create_arrays(
     group: zarr.Group,

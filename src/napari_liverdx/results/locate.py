@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
+from napari_liverdx.slides.backend import IN_MEMORY
 
 __all__ = ["find_result", "output_stem", "result_name", "result_path", "results_of_model"]
 
@@ -39,7 +40,8 @@ def find_result(folder: Path, manifest: RunManifest) -> Path:
     """Return where the result of a run lies in ``folder``, or would lie as a new one.
 
     A result counts by its manifest, whatever it is called: it is of the same slide, model, grid,
-    resolution and mask. A copy of the slide under another file name has a result of its own.
+    resolution and mask. A copy of the slide under another file name has a result of its own; what
+    is no file has no such name.
     """
     named = result_path(folder, manifest)
     if _is_of(named, manifest):
@@ -60,9 +62,10 @@ def results_of_model(folder: Path, sha256: str) -> list[Path]:
 
 def _is_of(path: Path, manifest: RunManifest) -> bool:
     stored = stored_manifest(path)
-    if stored is None or stored.slide_name != manifest.slide_name:
+    if stored is None:
         return False
-    return not stored.differences(manifest)
+    is_named = manifest.slide_format == IN_MEMORY or stored.slide_name == manifest.slide_name
+    return is_named and not stored.differences(manifest)
 
 
 def stored_manifest(path: Path) -> RunManifest | None:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.resolution import Level, Mpp
 
-__all__ = ["WHITE", "SlideBackend", "SlideInfo"]
+__all__ = ["IN_MEMORY", "WHITE", "SlideBackend", "SlideInfo"]
 
 WHITE = 255
+IN_MEMORY = "image layer"
+"""Format of a slide that is no file; its name is that of a layer, which may change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ __all__ = ["Preferences", "preferences"]
 _PLUGIN = "napari-liverdx"
 _CLASS_COLOR = "class colour"
 """As it is stored; see ``napari.yaml``."""
+_SPELLED = {"class color": _CLASS_COLOR}
 
 
 class Preferences(BaseModel):
@@ -50,6 +51,7 @@ class Preferences(BaseModel):
     @field_validator("colormap")
     @classmethod
     def _is_known(cls, name: str) -> str:
+        name = _SPELLED.get(name, name)
         if name != _CLASS_COLOR and name not in COLORMAPS:
             raise ValueError(f"no colormap {name!r}")
         return name

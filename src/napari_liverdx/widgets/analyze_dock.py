@@ -241,11 +241,10 @@ class LiverDxDock(ReleasableDock):
 
     # -- intentions --
 
-    def show_page(self, title: str) -> None:
-        """Bring the page with a title to the front."""
-        for index in range(self.tabs.count()):
-            if self.tabs.tabText(index) == title:
-                self.tabs.setCurrentIndex(index)
+    def show_page(self, key: str) -> None:
+        """Bring a page to the front: ``analyze``, or one by its `Tab.key`."""
+        keys = ["analyze", *(page.key for page in self.pages)]
+        self.tabs.setCurrentIndex(keys.index(key))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files."""

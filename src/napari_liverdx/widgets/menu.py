@@ -28,14 +28,14 @@ def _dock(viewer: Viewer) -> LiverDxDock:
 
 def classify_layer(viewer: Viewer) -> None:
     """Layers ▸ Classify: open the dock with the selected slide."""
-    _dock(viewer).show_page("Analyze")
+    _dock(viewer).show_page("analyze")
 
 
 def measure_layer(viewer: Viewer) -> None:
     """Layers ▸ Measure: open the dock where it measures."""
-    _dock(viewer).show_page("Measure")
+    _dock(viewer).show_page("measure")
 
 
 def review_layer(viewer: Viewer) -> None:
     """Layers ▸ Annotate: open the dock where tiles are reviewed."""
-    _dock(viewer).show_page("Review")
+    _dock(viewer).show_page("review")

@@ -190,7 +190,7 @@ def test_two_models_side_by_side_on_one_slide(
     assert dock.findings_panel.result.count() == 2
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.5)
     # Both stand in the comparison; these two have the same weights.
-    dock.show_page("Compare")
+    dock.show_page("compare")
     (page,) = [p for p in dock.pages if isinstance(p, ComparePage)]
     assert [box.result.currentText() for box in page.boxes] == ["tiny", "other"]
     for box in page.boxes:

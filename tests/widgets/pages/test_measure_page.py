@@ -169,7 +169,7 @@ def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     click(page.hide_name)
     assert page.hide_name.isChecked()
     # Both buttons keep the name out.
-    dock.show_page("Analyze")
+    dock.show_page("analyze")
     click(dock.findings_panel.report_button)
     wait(lambda: dock.state.run.message.startswith("Report saved"))
     measure_page(dock)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.errors import LiverDxError, MppError, PlanError
 from napari_liverdx.core.geometry import ellipse_corners
 from napari_liverdx.core.resolution import Level, Mpp
-from napari_liverdx.slides.backend import SlideInfo
+from napari_liverdx.slides.backend import IN_MEMORY, SlideInfo
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.pixels import to_rgb8
 from napari_liverdx.slides.slide import Slide
@@ -91,7 +91,7 @@ class _LayerBackend:
         mpp, note = _layer_mpp(layer)
         to_rgb8(np.asarray(first[:1, :1]), layer.name)
         self._info = SlideInfo(
-            "image layer",
+            IN_MEMORY,
             tuple(
                 Level(
                     a.shape[1],

@@ -24,12 +24,15 @@ class Tab(QWidget):
 
     Attributes
     ----------
+    key : str
+        By which it is asked for.
     title : str
         On the tab.
     tip : str
         What it is for.
     """
 
+    key: ClassVar[str] = ""
     title: ClassVar[str] = ""
     tip: ClassVar[str] = ""
 

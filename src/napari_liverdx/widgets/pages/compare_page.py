@@ -73,6 +73,7 @@ class _SideBox(QWidget):
 class ComparePage(Tab):
     """Two sides, how they are shown, and where they agree."""
 
+    key = "compare"
     title = "Compare"
     tip = "Two models or two thresholds on this slide: swipe, differences, second canvas"
 

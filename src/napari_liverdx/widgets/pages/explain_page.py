@@ -42,6 +42,7 @@ _HINT = "Press Pick a tile and click on the slide, or point at a tile and press 
 class ExplainPage(Tab):
     """Pick a tile; see where the answer comes from and what its neighbours do to it."""
 
+    key = "explain"
     title = "Explain"
     tip = "Where in a tile the answer comes from, and what its neighbours do to it"
 

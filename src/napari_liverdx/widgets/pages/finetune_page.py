@@ -43,6 +43,7 @@ _HOW = (
 class FinetunePage(Tab):
     """Draw, fine-tune, compare, keep or discard, and the versions so far."""
 
+    key = "fine_tune"
     title = "Teach"
     tip = "Draw what is what, tune the model with it, compare, keep or discard"
 

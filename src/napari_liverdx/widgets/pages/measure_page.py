@@ -51,6 +51,7 @@ _LATER_MS = 150
 class MeasurePage(Tab):
     """Histogram with its threshold, areas and foci, drawn regions, reports and exports."""
 
+    key = "measure"
     title = "Measure"
     tip = "Areas, foci and histograms, of the slide and of drawn regions; reports and exports"
 

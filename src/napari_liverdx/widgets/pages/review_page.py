@@ -44,6 +44,7 @@ _STILL = 3.0
 class ReviewPage(Tab):
     """Overview, thumbnails of the tiles to look at first, and the decisions on them."""
 
+    key = "review"
     title = "Review"
     tip = "Look at the most suspicious tiles, accept or reject each"
 
