@@ -323,3 +323,21 @@ def test_annotations_are_found(golden: Path) -> None:
         assert [r.name for r in changed.tiles] == ["liver"]
         store.decisions.put(TileIndex(1, 2), None)
         assert folder.all()[0].tiles == ()
+
+
+# -- identities of this version --
+
+OWN = {
+    "whole": ("", "b5864320-af43-5ece-952d-64cc112741ad"),
+    "region and overlap": ("75ec41f1", "abffc5ab-2b7e-50dd-a76a-9346d0083b26"),
+}
+
+
+@pytest.mark.parametrize("what", OWN)
+def test_new_results_have_identities_that_stay(golden: Path, what: str) -> None:
+    """Whatever a field or a class is called later."""
+    model = load_model_file(golden / "tiny.safetensors")
+    with open_slide(golden / "slide.tif") as slide:
+        made = make_manifest(plan(slide, golden, **VARIANTS[what]), slide, model)
+    assert (made.variant, made.uid) == OWN[what]
+    assert str(result_uuid(made)) == made.uid != WROTE["results"][f"results/{WHOLE}"]["result_uuid"]

@@ -106,3 +106,16 @@ def test_networks_are_written_as_they_were(name: str) -> None:
     network = build_model(name, 3, told["arguments"], told["tile_size"])
     text = _v010.module_text(network)
     assert hashlib.sha256(text.encode()).hexdigest() == told["sha256"]
+
+
+def test_keys_of_this_version_stay(recipe: Recipe, samples: TileDataset) -> None:
+    """Whatever a field or a class is called later."""
+    told = WROTE["training"]
+    space = {name: Range.model_validate(r) for name, r in told["search_space"].items()}
+    text = (GOLDEN / "recipe.yaml").read_text(encoding="utf-8")
+    keys = (
+        folds_key(recipe, samples, *fold_parts(recipe, samples, 2)),
+        search_key(recipe, space, samples, search_split(recipe, samples, 5)),
+        reproduction_key(text, samples),
+    )
+    assert [key.id[:12] for key in keys] == ["a19d4697f4a9", "4c9bfa4d93e3", "568becbaf825"]
