@@ -22,7 +22,7 @@ $(VENV)/.test: pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[test]'
 	@touch $@ $(VENV)/.demo
 
-## Analyse the sample slide, write the report, open napari where there is a screen.
+## Analyze the sample slide, write the report, open napari where there is a screen.
 demo: $(VENV)/.demo
 	$(BIN)/liverdx slide sample $(SAMPLE)
 	$(BIN)/liverdx analyze $(SAMPLE) --out $(OUT)

@@ -151,7 +151,7 @@ def exporting() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.liverdx.zarr"
         store = ResultStore.create(path, manifest, tissue, tuple(grid))
-        # Patches of several cells, as tissue has them, and not salt and pepper.
+        # Patches of several map pixels, as tissue has them, and not salt and pepper.
         noise = np.random.default_rng(0).random((len(classes), side * 7, side * 7), np.float32)
         soft = np.stack([gaussian_filter(n, 4) for n in noise]) ** 30
         subtiles = (soft / soft.sum(0)).reshape(len(classes), side, 7, side, 7)

@@ -146,10 +146,10 @@ def frozen_features(pixels: torch.Tensor) -> NDArray[np.float32]:
 
 def linear_head(x: NDArray[np.float32], y: NDArray[np.intp], to: NDArray[np.float32]) -> Array:
     """Log-probabilities of a linear classifier with balanced classes."""
-    centre, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    center, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     head = LogisticRegression(C=0.01, max_iter=1000, class_weight="balanced")
-    head.fit((x - centre) / spread, y)
-    return np.asarray(head.predict_log_proba((to - centre) / spread))
+    head.fit((x - center) / spread, y)
+    return np.asarray(head.predict_log_proba((to - center) / spread))
 
 
 @torch.inference_mode()
@@ -246,7 +246,7 @@ def disease(logits: NDArray[np.float32], part: Part) -> Array:
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The tile model averaged over neighbours that exist; the baseline without learning.
+    """The tile model averaged over neighbors that exist; the baseline without learning.
 
     Everything is chosen on validation slides: the width, whether log-odds or probabilities are
     averaged, and the threshold, which is moved to 0.5.
@@ -309,7 +309,7 @@ def best_cut(scores: Array, labels: Array) -> float:
 def trained_context(
     bags: list[Bag], n_train: int, part: Part, learn_from: str, options: dict[str, Any], seed: int
 ) -> SlideContext:
-    """A slide context trained on the first ``n_train`` slides."""
+    """A slide-level model trained on the first ``n_train`` slides."""
     torch.manual_seed(seed)
     network = SlideContext(len(bags[0].embeddings), len(bags[0].logits), 2, **options)
     config = MilConfig(learn_from=learn_from, epochs=20, patience=5, seed=seed)
@@ -384,7 +384,7 @@ def run_part(part: Part, data: Path, methods: list[str]) -> dict[str, Any]:
                         for s, b in zip(scores, bags, strict=True)
                     ]
                     results[setting][name].setdefault("attention", []).extend(shares)
-    tables = {s: summarise(r) for s, r in results.items()}
+    tables = {s: summarize(r) for s, r in results.items()}
     return {
         "specimens per fold (train, validation, test)": counts,
         "smoothing chosen in each fold (sigma in tiles, of what)": choices,
@@ -466,7 +466,7 @@ def balanced(table: Array) -> float:
     return float((a / b + c / d) / 2)
 
 
-def summarise(outcome: Outcome) -> dict[str, Any]:
+def summarize(outcome: Outcome) -> dict[str, Any]:
     """Metrics of each method and its paired difference from the tile model."""
     base: dict[str, Any] = {}
     table: dict[str, Any] = {}
@@ -479,7 +479,8 @@ def summarise(outcome: Outcome) -> dict[str, Any]:
             for k in row["slides"][0]
         }
         base.setdefault("tiles", counts)
-        # Differences of slide calls are from the better of the tile model's two poolings.
+        # Differences of slide-level predictions are from the better of the tile model's two
+        # poolings.
         if "slide" not in base:
             best = max(scores, key=lambda k: auc(scores[k][0], slide_y))
             base["slide"] = scores[best][0]

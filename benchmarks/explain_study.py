@@ -36,7 +36,7 @@ COMMAND = "python benchmarks/explain_study.py DATA/liver_steatosis docs/results/
 Map = NDArray[np.float64]
 DRAWS = 2000
 NEAR_PX = 16
-"""Half a cell: maps of 7 × 7 cells cannot point more finely."""
+"""Half a map pixel: maps of 7 × 7 map pixels cannot point more finely."""
 SURE = 0.5
 
 
@@ -155,8 +155,8 @@ class _Maps:
                 self.network, CamLayer("", blocks[-1])
             ),
             "Grad-CAM, stage before it (14 × 14)": cam(self.network, CamLayer("", blocks[-3])),
-            "Cells with RNN (7 × 7)": self._subtiles(output.subtile_scores, size),
-            "Cells without RNN (7 × 7)": self._subtiles(apart.subtile_scores, size),
+            "Map pixels with RNN (7 × 7)": self._subtiles(output.subtile_scores, size),
+            "Map pixels without RNN (7 × 7)": self._subtiles(apart.subtile_scores, size),
             "Grad-CAM, last layers random": cam(
                 self.random, CamLayer("", self.random.project, True)
             ),
@@ -216,7 +216,7 @@ def table(model: LoadedModel, record: dict[str, dict[str, object]]) -> list[str]
         f"{SURE:g} on), all maps at 224 px. *Points at fat*: the map's largest value lies on a "
         f"vacuole or within {NEAR_PX} px of one. *Energy*: share of the map's sum that lies on "
         "vacuoles, divided by their share of the tile; 1 is chance. *Rank correlation*: Spearman's "
-        "over the tile's 7 × 7 cells, of the map with the share of fat. 95 % intervals by "
+        "over the tile's 7 × 7 map pixels, of the map with the share of fat. 95 % intervals by "
         "bootstrap over specimens.",
     ]
     for name, part in record.items():

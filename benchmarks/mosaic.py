@@ -19,7 +19,7 @@ __all__ = ["MosaicConfig", "TilePool", "make_mosaics"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TilePool:
-    """Labelled tiles, as a tile model sees them, to lay out.
+    """Labeled tiles, as a tile model sees them, to lay out.
 
     Attributes
     ----------

@@ -1,9 +1,9 @@
-"""How well pen marks, folds and blur are found: clean slides, and artefacts drawn on them.
+"""How well pen marks, folds and blur are found: clean slides, and artifacts drawn on them.
 
     python benchmarks/tissue_study.py --data FOLDER
 
 ``FOLDER`` holds ``slides``, ``liver_he`` and ``liver_steatosis``; without it only the packaged
-sample is used. Every drawn artefact is compressed as JPEG before it is sought.
+sample is used. Every drawn artifact is compressed as JPEG before it is sought.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INKS = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A slide with an artefact and where it is."""
+    """A slide with an artifact and where it is."""
 
     kind: str
     label: TissueLabel
@@ -79,7 +79,7 @@ def mosaic(folder: Path, source: str, side: int = 6) -> Picture:
     return np.concatenate(strips)
 
 
-# -- artefacts --
+# -- artifacts --
 
 
 def places(tissue: Mask, count: int, seed: int) -> list[tuple[int, int]]:
@@ -103,7 +103,7 @@ def band(shape: tuple[int, ...], at: tuple[int, int], width_um: float, seed: int
 
 
 def window_of(truth: Mask, margin: int = 64) -> tuple[slice, slice]:
-    """The part of the picture that an artefact changes."""
+    """The part of the picture that an artifact changes."""
     (rows,), (cols,) = truth.any(axis=1).nonzero(), truth.any(axis=0).nonzero()
     return tuple(slice(max(0, v[0] - margin), v[-1] + margin) for v in (rows, cols))
 
@@ -148,7 +148,7 @@ def blur(rgb: Picture, truth: Mask, sigma: float) -> Picture:
 
 
 def drawn(rgb: Picture, tissue: Mask) -> Iterator[Drawn]:
-    """Every artefact in every strength, one at a time."""
+    """Every artifact in every strength, one at a time."""
     spots = iter(places(tissue, 64, 0))
     for name, color in INKS.items():
         for width in (100, 200, 400):
@@ -226,7 +226,7 @@ def main() -> None:
         for case in drawn(rgb, usable):
             found, _ = look(case.rgb)
             truth = reduced(case.truth, usable.shape) & usable
-            excluded = ~found.analysed.mask
+            excluded = ~found.analyzed.mask
             far = ndimage.distance_transform_edt(~truth) * MPP * found.scale_x > NEAR_UM
             result = (
                 share(found.labels == case.label, truth),
@@ -236,7 +236,7 @@ def main() -> None:
             scores.setdefault(case.kind, []).append(result)
             if arguments.pictures:
                 keep_picture(arguments.pictures / f"{name} {case.kind}.png", case.rgb, found)
-    say("\n| artefact | found as such | excluded | worst slide | wrongly excluded elsewhere |")
+    say("\n| artifact | found as such | excluded | worst slide | wrongly excluded elsewhere |")
     say("|---|---|---|---|---|")
     for kind, values in scores.items():
         right, out, wrong = np.nanmean(values, axis=0)

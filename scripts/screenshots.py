@@ -111,7 +111,7 @@ def main(folder: Path) -> None:
     """Every state of the docks, one picture each."""
     os.environ.setdefault("LIVERDX_MODELS", tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    analysing(folder)
+    analyzing(folder)
     reviewing(folder)
     teaching(folder)
     small_screen(folder)
@@ -119,7 +119,7 @@ def main(folder: Path) -> None:
     training(folder)
 
 
-def analysing(folder: Path) -> None:
+def analyzing(folder: Path) -> None:
     """Open, tissue, run, finish, threshold, tiles."""
     stage = Stage(folder)
     dock = stage.dock
@@ -218,7 +218,7 @@ def teaching(folder: Path) -> None:
     stage = Stage(folder)
     stage.dock.notice.hide()
     stage.analyze()
-    page = stage.page("Teach")
+    page = stage.page("Fine-tune")
     for name, x, y, width, height in _LESSON:
         page.class_buttons[name].click()
         corners = [(y, x), (y, x + width), (y + height, x + width), (y + height, x)]
@@ -321,20 +321,20 @@ start = "scratch"
 [card]
 name = "two-stains"
 title = "Two stains"
-summary = "Pieces of one slide, half of them with two colours exchanged: to show the dock"
+summary = "Pieces of one slide, half of them with two colors exchanged: to show the dock"
 architecture = "rnn-subtiles"
 mpp = 0.5
 tile_size = 64
-arguments = { cells = 4, hidden = 16, projection = 32 }
+arguments = { map pixels = 4, hidden = 16, projection = 32 }
 [[card.classes]]
 name = "stain-a"
 title = "Stain A"
-colour = "#4c9f70"
+color = "#4c9f70"
 kind = "normal"
 [[card.classes]]
 name = "stain-b"
 title = "Stain B"
-colour = "#c2255c"
+color = "#c2255c"
 kind = "pathological"
 [data]
 kind = "folders"

@@ -49,7 +49,7 @@ def test_rows_follow_the_thresholds(tmp_path: Path, small_slide: Path, tiny_file
     assert row["area_mm2"] == strict.measures[2].area_mm2
     box = np.array([[0, 0], [200, 0], [200, 200], [0, 200]], float)
     regions = {r["region"] for r in result.to_rows(result.measure(regions=[("corner", box)]))}
-    assert regions == {"all analysed tissue", "corner"}
+    assert regions == {"all analyzed tissue", "corner"}
     pandas = pytest.importorskip("pandas")
     table = result.to_dataframe()
     assert isinstance(table, pandas.DataFrame)

@@ -12,7 +12,7 @@ from tests.support.mil import mosaics, tile_pool
 
 
 def clumping(bags: list[Bag]) -> float:
-    """How often the right neighbour of a diseased tile is diseased too."""
+    """How often the right neighbor of a diseased tile is diseased too."""
     sick = [np.pad(b.tile_labels == 2, ((0, 0), (0, 1))) for b in bags]
     return sum((s[:, 1:] & s[:, :-1]).sum() for s in sick) / sum(s.sum() for s in sick)
 

@@ -37,7 +37,7 @@ def test_analysis_from_end_to_end(tmp_path: Path) -> None:
         "basis"
     )
     fat = dict(zip(table[0].split(","), table[3].split(","), strict=True))
-    assert (fat["region"], fat["class"]) == ("all analysed tissue", "fat")
+    assert (fat["region"], fat["class"]) == ("all analyzed tissue", "fat")
     # Both regions of the sample are heavily fatty.
     assert float(fat["percent_of_tissue"]) > 40
     page = Path(f"{base}.html").read_text(encoding="utf-8")
@@ -162,7 +162,7 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in outcome.output
 
 
-def test_commands_leave_artefacts_out_unless_told(
+def test_commands_leave_artifacts_out_unless_told(
     liver: np.ndarray, tiny_file: Path, tmp_path: Path
 ) -> None:
     path = written(tmp_path / "inked.tif", inked(liver[:700, :700], INKS["green"], np.s_[:300]))

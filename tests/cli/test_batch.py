@@ -76,7 +76,7 @@ def test_command_ends_with_a_status_that_tells(
     out = ["--out", str(tmp_path / "out"), "--model", str(tiny_file), "-t", "fat=0.3"]
     outcome = RUN.invoke(app, ["batch", str(mixed_slides), "--recursive", *out])
     assert outcome.exit_code == 1, outcome.output
-    assert "Finished: 2 analysed, 2 failed" in outcome.output
+    assert "Finished: 2 analyzed, 2 failed" in outcome.output
     assert "truncated" in outcome.output
     cli = cohort_table(tmp_path / "out")
     last_states(replace(request_all, out_folder=tmp_path / "code"))
@@ -84,7 +84,7 @@ def test_command_ends_with_a_status_that_tells(
     more = ["--pattern", "*.tif", "--mpp", "0.5"]
     outcome = RUN.invoke(app, ["batch", str(mixed_slides), *more, *out])
     assert outcome.exit_code == 0, outcome.output
-    assert "Finished: 1 analysed" in outcome.output
+    assert "Finished: 1 analyzed" in outcome.output
     outcome = RUN.invoke(app, ["batch", str(mixed_slides), *out, "-t", "fat=7"])
     assert "between 0 and 1" in str(outcome.exception)
     assert "cohort.csv" in RUN.invoke(app, ["batch", "--help"]).output

@@ -20,7 +20,7 @@ def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
     report = tmp_path / "out" / "audit.json"
     outcome = RUN.invoke(app, ["data", "audit", str(clean_tiles), "--json", str(report)])
     assert outcome.exit_code == 0, outcome.output
-    assert "No leak was found" in outcome.output
+    assert "No data leakage found" in outcome.output
     assert "train" in outcome.output
     assert json.loads(report.read_text())["leaky"] is False
     add_picture(

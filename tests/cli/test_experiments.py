@@ -106,7 +106,7 @@ def test_train_then_evaluate(
     assert trained.card.subtiles == trained.network.subtiles == 1, "labels of tiles teach no cells"
     tiles = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     assert trained.network(tiles).subtile_scores is None
-    assert "Taught by" in trained.card.training_data
+    assert "Trained on" in trained.card.training_data
     assert trained.card.ood
     out = tmp_path / "out"
     said = run_command("evaluate", model, class_folders, "--recipe", recipe_file, "--out", out)

@@ -37,7 +37,7 @@ def test_command_writes_the_picture(small_slide: Path, tiny_file: Path, tmp_path
         (["--tile", "1"], "two numbers"),
         (["--tile", "9,0"], "no tile 9, 0"),
         (["--at", "5000,1"], "not on the slide"),
-        (["--tile", "0,0", "--class", "tumour"], "no class 'tumour'"),
+        (["--tile", "0,0", "--class", "tumor"], "no class 'tumor'"),
     ],
 )
 def test_command_says_what_is_wrong(

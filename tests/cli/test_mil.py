@@ -44,11 +44,11 @@ def test_commands_from_slides_to_a_call(tmp_path: Path, tiny_file: Path, sample:
     run = ["analyze", str(tmp_path / "s0.tif"), "-m", str(tiny_file), "-o", str(tmp_path / "out")]
     called = RUN.invoke(app, [*run, "--mil-model", str(context)])
     assert called.exit_code == 0, called.output
-    assert "slide call" in called.output
+    assert "slide-level prediction" in called.output
     (report,) = (tmp_path / "out").glob("*.html")
-    assert "Slide call" in report.read_text(encoding="utf-8")
+    assert "Slide prediction" in report.read_text(encoding="utf-8")
     assert "made with the tile model 'tiny'" in refused("mil", "train", bags, "-o", context)
-    assert "not a slide context" in refused("mil", "test", tiny_file, bags)
+    assert "not a slide-level model" in refused("mil", "test", tiny_file, bags)
     table.write_text("slide,label,group\ns0.tif,normal,p0\n")
     plain = ["mil", "extract", str(table), "-m", str(tiny_file), "-o", str(tmp_path / "plain")]
     assert RUN.invoke(app, plain).exit_code == 0

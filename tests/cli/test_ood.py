@@ -23,15 +23,15 @@ def test_command_says_it_and_counts_not_sure(tmp_path: Path, small_slide: Path) 
     arguments = ["analyze", str(small_slide), "--out", str(out), "--error-rate", "0.05"]
     outcome = RUN.invoke(app, arguments)
     assert outcome.exit_code == 0, outcome.output
-    assert "before the run: this slide" in outcome.output
-    assert "whole run: this slide" in outcome.output
+    assert "before the run: " in outcome.output
+    assert "whole run: " in outcome.output
     table = one(out, "small.liver-steatosis-*.csv").read_text()
     rows = list(csv.DictReader(io.StringIO(table)))
     assert rows[-1]["class"] == UNCERTAIN_ID
     assert sum(float(r["percent_of_tissue"]) for r in rows) == pytest.approx(100, abs=0.01)
     page = one(out, "small.liver-steatosis-*.html").read_text(encoding="utf-8")
     assert "error rate 0.05" in page
-    assert "tiles (" in page.split("<td>Domain</td>")[1][:200]
+    assert "tiles (" in page.split("<td>Distribution</td>")[1][:200]
 
 
 def test_old_models_say_that_they_cannot_tell(
@@ -41,7 +41,7 @@ def test_old_models_say_that_they_cannot_tell(
     outcome = RUN.invoke(app, arguments)
     assert NO_STATISTICS in outcome.output
     page = one(tmp_path / "o", "small.tiny-*.html").read_text(encoding="utf-8")
-    assert "No domain statistics in this model" in page
+    assert "This model has no reference statistics" in page
     refused = RUN.invoke(app, [*arguments, "--error-rate", "0.1"])
     assert isinstance(refused.exception, PlanError)
     assert "no calibration scores" in str(refused.exception)

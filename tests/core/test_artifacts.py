@@ -10,7 +10,7 @@ from napari_liverdx.core.tissue import find_tissue
 
 STAINS = {
     "eosin": (230, 150, 190),
-    "haematoxylin": (110, 80, 150),
+    "hematoxylin": (110, 80, 150),
     "dark nuclei": (60, 45, 110),
     "bile and pigment": (120, 80, 40),
     "blood": (190, 70, 85),

@@ -18,7 +18,7 @@ _CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def slow_foci(counted: np.ndarray, subtile_um: tuple[float, float]) -> Foci:
-    """Every corner of every cell of every focus against every other."""
+    """Every corner of every map pixel of every focus against every other."""
     labels, count = ndimage.label(counted, np.ones((3, 3)))
     best, area = 0.0, 0.0
     for label in range(1, count + 1):

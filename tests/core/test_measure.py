@@ -84,12 +84,12 @@ def test_measure_counts_foci_of_pathological_classes_alone() -> None:
     _, liver, found = measured(p, tissue, SCHEME, **size)
     assert (found.foci, found.largest_focus_mm) == (3, pytest.approx(2**0.5))
     assert (liver.foci, liver.largest_focus_mm) == (None, None)
-    # A threshold no cell reaches leaves no focus.
+    # A threshold no map pixel reaches leaves no focus.
     *_, found = measured(p, tissue, SCHEME, **size, thresholds={"fat": 0.95})
     assert (found.foci, found.largest_focus_mm) == (0, 0)
     *_, found = measured(p, tissue, SCHEME, subtile_area_um2=1e6)
     assert (found.foci, found.largest_focus_mm) == (None, None)
-    # Cells that are not sure belong to no focus: only 0.9 is within a quantile of 0.15.
+    # Map pixels that are not sure belong to no focus: only 0.9 is within a quantile of 0.15.
     *_, found, uncertain = measured(p, tissue, SCHEME, **size, quantile=0.15)
     assert found.foci == 2
     assert (uncertain.name, uncertain.foci) == (UNCERTAIN_ID, None)
@@ -154,7 +154,7 @@ def test_an_empty_region_has_no_percentage() -> None:
     st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
     st.tuples(st.floats(1, 30), st.floats(1, 30)),
 )
-def test_region_cells_are_those_whose_centre_is_inside(
+def test_region_cells_are_those_whose_center_is_inside(
     corners: np.ndarray, origin: tuple[float, float], size: tuple[float, float]
 ) -> None:
     shape = (9, 11)

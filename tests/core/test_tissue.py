@@ -14,7 +14,7 @@ from tests.support.artifacts import some_map
 
 
 def slide_picture(mpp: float) -> np.ndarray:
-    """A pink disc of 400 µm radius with a 50 µm hole on glass, a speck, a grey smear."""
+    """A pink disc of 400 µm radius with a 50 µm hole on glass, a speck, a gray smear."""
     size = int(2000 / mpp)
     y, x = (np.mgrid[:size, :size] - size / 2) * mpp
     picture = np.full((size, size, 3), 243, np.uint8)
@@ -30,9 +30,9 @@ def test_tissue_is_found_alike_at_any_resolution(mpp: float) -> None:
     found = find_tissue(slide_picture(mpp), mpp=mpp, scale_x=1, scale_y=1)
     area = found.mask.sum() * mpp**2
     assert area == pytest.approx(np.pi * 400**2, rel=0.1)
-    centre = found.mask.shape[0] // 2
-    assert found.mask[centre, centre + int(100 / mpp)], "small holes belong to the tissue"
-    assert not found.mask[:, 0].any(), "grey is not tissue"
+    center = found.mask.shape[0] // 2
+    assert found.mask[center, center + int(100 / mpp)], "small holes belong to the tissue"
+    assert not found.mask[:, 0].any(), "gray is not tissue"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,15 +67,15 @@ def test_restricting_to_polygons() -> None:
         bounding_rect([])
 
 
-def test_kept_artefacts_count_as_tissue() -> None:
+def test_kept_artifacts_count_as_tissue() -> None:
     found = some_map()
-    assert found.analysed.mask.sum() == 50 * 50
-    assert found.keeping({TissueLabel.PEN}).analysed.mask.sum() == 50 * 70
-    assert found.keeping({TissueLabel.FOLD, TissueLabel.GLASS}).analysed.mask.sum() == 50 * 50
+    assert found.analyzed.mask.sum() == 50 * 50
+    assert found.keeping({TissueLabel.PEN}).analyzed.mask.sum() == 50 * 70
+    assert found.keeping({TissueLabel.FOLD, TissueLabel.GLASS}).analyzed.mask.sum() == 50 * 50
     assert found.areas_mm2(0.25)[TissueLabel.PEN] == pytest.approx(50 * 20 * 64e-6)
     other = found.labels.copy()
     other[0, 0] = 9
-    assert dataclasses.replace(found, labels=other).analysed.mask[0, 0], "any other label is tissue"
+    assert dataclasses.replace(found, labels=other).analyzed.mask[0, 0], "any other label is tissue"
 
 
 def test_labels_are_stored_as_in_0_1_0() -> None:

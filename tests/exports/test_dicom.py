@@ -48,7 +48,7 @@ def test_dicom_images_lie_on_one_another(store: ResultStore) -> None:
     ]
     for image in read:
         origin = image.TotalPixelMatrixOriginSequence[0]
-        # The centre of the first cell, in mm from the corner of the slide's first pixel.
+        # The center of the first map pixel, in mm from the corner of the slide's first pixel.
         place = [origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem]
         assert place == pytest.approx(
             [(128 + CELL / 2) * MPP[0] / 1000, (64 + CELL / 2) * MPP[1] / 1000]

@@ -30,7 +30,7 @@ def test_ome_zarr_is_valid_and_shows_what_is_called(tmp_path: Path) -> None:
     about = labels.attributes.ome.image_label
     assert about.colors[2].rgba == (10, 132, 255, 255)
     assert dict(called.attrs)["ome"]["image-label"]["properties"][2]["class"] == "fat"
-    # Each level covers the same place: its first corner lies half a pixel before its first centre.
+    # Each level covers the same place: its first corner lies half a pixel before its first center.
     for levels in (datasets, labels.attributes.ome.multiscales[0].datasets):
         for dataset in levels:
             scale, shift = dataset.coordinateTransformations

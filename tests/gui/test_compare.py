@@ -61,7 +61,7 @@ def test_compare_page_in_pixels(viewer: ViewerModel, dock: LiverDxDock, small_sl
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=middle + QPoint(100, 0))
     assert page.position.value() > 520
 
-    # Differences: all cells count in A only.
+    # Differences: all map pixels count in A only.
     click(page.buttons[Mode.DIFFERENCE])
     assert page.figures["only_b"].text().startswith("0.000")
     assert not page.figures["only_a"].text().startswith("0.000")

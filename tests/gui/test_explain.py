@@ -73,8 +73,8 @@ def test_a_click_explains_the_tile_under_it(
     answered(page, 1, 2)
     assert dock.tabs.currentWidget() is page
     assert page.answer.isVisibleTo(page)
-    assert "Tile 1, 2 is called" in page.status.text()
-    assert page.meaning.text().startswith("The neighbouring cells ")
+    assert "Tile 1, 2 is predicted as" in page.status.text()
+    assert page.meaning.text().startswith("The neighboring map pixels ")
     explanation = page.control.explanation
     assert explanation is not None
     assert page.table.columnCount() == 3

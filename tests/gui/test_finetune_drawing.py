@@ -42,7 +42,7 @@ def _on_screen(viewer: ViewerModel, canvas: object, world: tuple[float, float]) 
 
 def test_a_shape_is_drawn_with_the_mouse(viewer: ViewerModel, finetune_page: FinetunePage) -> None:
     click(finetune_page.class_buttons["fat"])
-    layer = viewer.layers["Teach · painted"]
+    layer = viewer.layers["Annotations · painted"]
     assert viewer.layers.selection.active is layer
     assert layer.mode == "add_polygon_lasso"
     um = TILE / 2

@@ -41,7 +41,7 @@ def test_layers_menu_opens_the_dock_on_the_selected_layer(
     assert menu_commands("napari/layers/classify") == {"napari-liverdx.classify"}
     assert menu_commands("napari/layers/measure") == {"napari-liverdx.measure"}
     pixels = sample.read_region(0, 1900, 500, 448, 448)
-    viewer.add_image(np.zeros((20, 20)), name="grey")
+    viewer.add_image(np.zeros((20, 20)), name="gray")
     # A layer that somebody else made.
     viewer.add_image(pixels, rgb=True, name="theirs", scale=(0.5, 0.5), units=("um", "um"))
     viewer.add_image(pixels[::2], rgb=True, name="other")
@@ -67,7 +67,7 @@ def test_the_preferences_page_shows_the_settings(viewer: ViewerModel) -> None:
     dialog = PreferencesDialog(parent=viewer.window._qt_window)
     (row,) = [i for i in range(dialog._list.count()) if dialog._list.item(i).text() == "Liver Dx"]
     labels = {label.text() for label in dialog._stack.widget(row).findChildren(QLabel)}
-    assert {"Model", "Device", "Threshold", "Colours", "Code instead of the slide's name"} <= labels
+    assert {"Model", "Device", "Threshold", "Colors", "Pseudonymize slide name"} <= labels
     dialog.close()
     dialog.deleteLater()
 

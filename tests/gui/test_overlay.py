@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gui
 
 
 def stamp(store: ResultStore, subtiles: list[tuple[int, int]]) -> None:
-    """Probability 1 in some cells, 0 in all others."""
+    """Probability 1 in some map pixels, 0 in all others."""
     store.probabilities[:] = 0
     for row, col in subtiles:
         store.probabilities[2, row, col] = 1
@@ -27,7 +27,7 @@ def stamp(store: ResultStore, subtiles: list[tuple[int, int]]) -> None:
 def test_layer_lies_exactly_over_the_tissue(
     viewer: ViewerModel, dock: LiverDxDock, tmp_path: Path, overlap: float
 ) -> None:
-    """Black cells are painted into the slide; the map must cover these pixels and no others."""
+    """Black subtiles are painted into the slide; the map must cover these pixels alone."""
     subtile = 32
     pixels = np.full((896, 1120, 3), (205, 140, 180), np.uint8)
     subtiles = [(3, 5), (10, 20), (27, 34)]
@@ -50,7 +50,7 @@ def test_layer_lies_exactly_over_the_tissue(
     covered = (np.abs(shown - plain) > 30).any(axis=2)
     black = (plain < 40).all(axis=2) & _inside(viewer, plain)
     assert black.sum() > 100
-    # One screen pixel at the edge of a cell may fall to either side.
+    # One screen pixel at the edge of a map pixel may fall to either side.
     different = covered ^ black
     assert different.sum() <= 0.12 * black.sum()
     from scipy.ndimage import binary_erosion

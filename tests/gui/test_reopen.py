@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gui
 FAT = "Liver with fat · small"
 
 
-def test_overlay_key_opacity_and_colours_act_on_the_canvas(
+def test_overlay_key_opacity_and_colors_act_on_the_canvas(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
     from qtpy.QtTest import QTest

@@ -65,7 +65,7 @@ def test_maps_of_real_tiles_lie_on_the_fat(packaged: LoadedModel, data_root: Pat
     assert np.mean(gains) > 1.2
 
 
-def test_cells_alone_hear_nothing_of_their_neighbours(tiny: LoadedModel) -> None:
+def test_cells_alone_hear_nothing_of_their_neighbors(tiny: LoadedModel) -> None:
     network = copy.deepcopy(tiny.network)
     features = torch.randn(1, network.project[0].in_channels, 7, 7)
     other = features.clone()
@@ -222,16 +222,18 @@ def test_tile_at_is_the_nearest_tile_over_a_place(
     assert far(found) <= min(map(far, grid)) + 1e-6
 
 
-def test_sentences_say_what_the_neighbours_do() -> None:
+def test_sentences_say_what_the_neighbors_do() -> None:
     card, low, high = make_card(), np.full((7, 7), 0.41), np.full((7, 7), 0.78)
     assert sentences(made_explanation(high, low, card)) == [
-        "The neighbouring cells raise Liver with fat from 0.41 to 0.78. Without them the tile "
-        "would be called Background."
+        "The neighboring map pixels raise Liver with fat from 0.41 to 0.78. Without them the tile "
+        "would be predicted as Background."
     ]
     assert sentences(made_explanation(low, low - 0.1, card)) == [
-        "The neighbouring cells raise Liver with fat from 0.31 to 0.41."
+        "The neighboring map pixels raise Liver with fat from 0.31 to 0.41."
     ]
     (text,) = sentences(made_explanation(low, low + 0.05, card))
-    assert text == "The neighbouring cells lower Liver with fat from 0.46 to 0.41."
+    assert text == "The neighboring map pixels lower Liver with fat from 0.46 to 0.41."
     (text,) = sentences(made_explanation(low, low + 0.001, card))
-    assert text == "The neighbouring cells hardly change Liver with fat: 0.41 without, 0.41 with."
+    assert (
+        text == "The neighboring map pixels hardly change Liver with fat: 0.41 without, 0.41 with."
+    )

@@ -27,7 +27,7 @@ def test_a_context_fits_its_own_tile_model_only(
         apply_mil_model(store, save_context(tmp_path / "w.safetensors", tiny, width + 1))
     with pytest.raises(PlanError, match=r"--overlap 0\.5"):
         apply_mil_model(store, save_context(tmp_path / "v.safetensors", tiny, width, overlap=0.5))
-    with pytest.raises(ModelFileError, match="not a slide context"):
+    with pytest.raises(ModelFileError, match="not a slide-level model"):
         load_mil_model(tiny.path)
 
 

@@ -56,7 +56,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_neighbours_correct_a_tile() -> None:
+def test_neighbors_correct_a_tile() -> None:
     how = {"noise": 2.0, "scale": (2, 3), "share": (0.2, 0.5)}
     config = MilConfig(learn_from="tiles", epochs=12, batch_size=2, learning_rate=0.02)
     model, bags = learned(config, **how), mosaics(3, 24, **how)
@@ -112,7 +112,7 @@ def test_labels_that_cannot_teach_are_named() -> None:
         Bag(b.name, b.group, b.embeddings, b.logits, b.mask, b.tile_labels * 0 - 1, b.slide_label)
         for b in bags
     ]
-    with pytest.raises(DataError, match="labelled tiles"):
+    with pytest.raises(DataError, match="labeled tiles"):
         start(index[:4], index[4:], bare, "tiles")
     start(index[:4], index[4:], bare, "slides")
     with pytest.raises(DataError, match="at least two groups"):
@@ -159,12 +159,12 @@ def test_a_context_refines_and_calls(
         again, measure_result(again), opened_slide.overview(4), tiny.card.model_dump()
     )
     render_report(page, report)
-    assert "Slide call" in page.read_text(encoding="utf-8")
+    assert "Slide prediction" in page.read_text(encoding="utf-8")
     assert "Tiles that decided" in page.read_text(encoding="utf-8")
     # A call counts for the tiles that it judged and no others.
     again.state[tuple(np.argwhere(done)[0])] = TileState.PENDING
     assert again.slide_prediction is None
-    with pytest.raises(ResultError, match="no slide context"):
+    with pytest.raises(ResultError, match="no slide-level model"):
         again.refined()
 
 
@@ -175,4 +175,4 @@ def test_a_context_from_tiles_alone_gives_no_call(
     context = save_context(tmp_path / "c.safetensors", tiny, len(store.embeddings()), "tiles")
     call = apply_mil_model(store, context)
     assert (call.called, call.probabilities, call.deciding) == ("", (), ())
-    assert "tile labels alone" in dict(call.lines())["slide call"]
+    assert "tile labels alone" in dict(call.lines())["slide-level prediction"]

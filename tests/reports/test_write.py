@@ -57,9 +57,9 @@ def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: Loade
         "accepted in review",
         "rejected in review: Liver without fat",
         f"{store.tile_probabilities[2, ranked[0].row, ranked[0].col]:.3f}",
-        "The card states none: whether a probability of 0.8",
-        "The card holds no calibration scores",
-        "No domain statistics in this model",
+        "Calibration not reported in the model card",
+        "The model card holds no calibration scores",
+        "This model has no reference statistics",
         store.manifest.slide_fingerprint,
     )
     for text in (text_of(page), pdf_text(page.with_suffix(".pdf"), "-raw")):
@@ -72,7 +72,7 @@ def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: Loade
     assert content.count("<svg") == 1
     rows = list(csv.reader(page.with_suffix(".csv").read_text().splitlines()))
     assert rows[0] == list(COLUMNS)
-    assert {row[0] for row in rows[1:]} == {"all analysed tissue", "Field <A> & B"}
+    assert {row[0] for row in rows[1:]} == {"all analyzed tissue", "Field <A> & B"}
 
 
 @pytest.mark.parametrize("hide", [False, True])
@@ -148,7 +148,7 @@ def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> N
     assert "with a probability of 0.9 or more" in text
     assert "expected calibration error, all 0.020 (0.010 to 0.030)" in text
     assert "1.5: logits were divided by it" in text
-    assert "Not sure" in text
+    assert "Uncertain" in text
     assert "error rate 0.1" in text
     uncertain = found.measures[-1]
     assert uncertain.name == UNCERTAIN_ID
@@ -164,7 +164,7 @@ def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: Loa
         rows = list(csv.DictReader(page.with_suffix(".csv").read_text().splitlines()))
         assert {row["basis"] for row in rows} == {map_kind.value}
         assert float(rows[2]["area_mm2"]) == pytest.approx(found.measures[2].area_mm2, abs=1e-6)
-    assert "dense map" in pages[MapKind.SUBTILES]
+    assert "fine map" in pages[MapKind.SUBTILES]
     assert "cover the box" in pages[MapKind.TILES_AVERAGED]
     # The picture is of what was measured, too.
     pictures = [re.findall(r'png;base64,([^"]*)"', page) for page in pages.values()]

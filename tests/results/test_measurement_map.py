@@ -20,7 +20,7 @@ from tests.support.results import patchy_result
 
 
 def slow_map(store: ResultStore, map_kind: MapKind) -> np.ndarray:
-    """The definition, cell by cell."""
+    """The definition, map pixel by map pixel."""
     grid, k = store.manifest.grid, store.manifest.subtiles
     places = {}
     for tile in grid:

@@ -80,7 +80,7 @@ def test_what_is_of_no_class_of_the_model_is_left_out_and_told(
 ) -> None:
     card = make_card()
     with open_slide(painted) as slide:
-        folder.keep(slide, (*SHAPES, rectangle("tumour", 0, 0, TILE, TILE)))
+        folder.keep(slide, (*SHAPES, rectangle("tumor", 0, 0, TILE, TILE)))
         (folder.folder / "12345678.geojson").write_text("{")
         found = collect(folder, card, (slide,))
     assert len(found.slides[0].shapes) == 4

@@ -36,7 +36,7 @@ def test_each_slide_fails_alone_and_nothing_is_done_twice(
     states, summary = last_states(request_all)
     expected = {"a/liver.tif": "done", "b/liver.tif": "done"}
     assert states == {**expected, "/cut.svs": "failed", "/no-mpp.tif": "failed"}
-    assert str(summary) == "Finished: 2 analysed, 2 failed"
+    assert str(summary) == "Finished: 2 analyzed, 2 failed"
     rows = {r["slide"]: r for r in cohort_table(tmp_path / "out")}
     assert "truncated" in rows["cut.svs"]["problem"]
     assert "no µm/px" in rows["no-mpp.tif"]["problem"]

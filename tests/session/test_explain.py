@@ -65,7 +65,8 @@ def test_session_takes_the_grid_of_a_whole_run_and_the_model_of_the_result(
         answer = explain(request)
         assert answer.explanation.around is not None
         assert sentences(answer.explanation)[1] == (
-            "The slide around it raises Liver without fat from 0.20 to 0.70 (slide context wide)."
+            "The slide around it raises Liver without fat from 0.20 to 0.70 (slide-level model "
+            "wide)."
         )
         other = tmp_path / "other.safetensors"
         save_model_file(other, tiny.network, make_card(name="other", version="2"), half=False)

@@ -114,7 +114,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, data: bytes, header: bool
 
 
 def test_napari_shapes(tmp_path: Path) -> None:
-    """In napari (0, 0) is the centre of the first pixel."""
+    """In napari (0, 0) is the center of the first pixel."""
     path = tmp_path / "s.Tumor.csv"
     corners = [(0.0, 0.0), (0.0, 20.0), (10.0, 20.0), (10.0, 0.0)]
     shapes_csv(path, ("rectangle", corners), ("ellipse", corners), ("path", corners))

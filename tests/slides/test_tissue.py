@@ -26,7 +26,7 @@ def test_ink_over_tissue_is_found(liver: np.ndarray, ink: str, tmp_path: Path) -
         found = slide_tissue_map(slide)
     inside = labels_at(found, stroke)
     assert (inside == TissueLabel.PEN).mean() > 0.9
-    assert not found.analysed.mask[35:42, 10:70].any()
+    assert not found.analyzed.mask[35:42, 10:70].any()
     apart = np.r_[found.labels[:24], found.labels[54:]]
     assert not np.isin(apart, list(ARTIFACTS)).any(), "nothing else is ink"
 
@@ -64,7 +64,7 @@ def test_clean_slides_stay_whole(sample: Slide) -> None:
     found = slide_tissue_map(sample)
     overview = slide_overview(sample)
     plain = find_tissue(overview.rgb, mpp=8, scale_x=overview.scale_x, scale_y=overview.scale_y)
-    assert (found.analysed.mask == plain.mask).all()
+    assert (found.analyzed.mask == plain.mask).all()
     assert (slide_tissue(sample).mask == plain.mask).all()
 
 
@@ -86,4 +86,4 @@ def test_a_damaged_tile_does_not_end_the_look(tmp_path: Path) -> None:
     path.write_bytes(CMU.read_bytes())
     corrupt_tile(path, 54)
     with open_slide(path) as slide:
-        assert slide_tissue_map(slide).analysed.mask.any()
+        assert slide_tissue_map(slide).analyzed.mask.any()

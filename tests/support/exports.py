@@ -32,7 +32,7 @@ def counted(store: ResultStore, threshold: float) -> np.ndarray:
 
 
 def overview_of(store: ResultStore) -> Overview:
-    """A picture of the slide with one black square, that of the cell in row 5, column 7."""
+    """A picture of the slide with one black square, that of the map pixel in row 5, column 7."""
     width, height = store.manifest.slide_size
     rgb = np.full((height // 4, width // 4, 3), 230, np.uint8)
     top, left = (64 + 5 * CELL) // 4, (128 + 7 * CELL) // 4

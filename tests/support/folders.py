@@ -32,12 +32,12 @@ arguments = { encoder = "mobilenetv3_small_050", hidden = 4, projection = 8 }
 [[card.classes]]
 name = "normal"
 title = "Normal"
-colour = "#4c9f70"
+color = "#4c9f70"
 kind = "normal"
 [[card.classes]]
 name = "cancer"
 title = "Cancer"
-colour = "#c2255c"
+color = "#c2255c"
 kind = "pathological"
 [data]
 kind = "folders"

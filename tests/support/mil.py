@@ -32,8 +32,8 @@ def tile_pool(seed: int, n: int = 240, noise: float = 1.6) -> TilePool:
     """Two numbers tell the class, with so much noise that single tiles are often misjudged."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, n)
-    centres = np.eye(3)[labels]
-    values = (centres + rng.normal(0, noise / 2, (n, 3))).astype(np.float32)
+    centers = np.eye(3)[labels]
+    values = (centers + rng.normal(0, noise / 2, (n, 3))).astype(np.float32)
     logits = 4 * values - np.log(np.exp(4 * values).sum(1, keepdims=True))
     return TilePool(
         np.concatenate([values, rng.normal(0, 1, (n, 2)).astype(np.float32)], axis=1),

@@ -37,7 +37,7 @@ def grabbed(widget: CurvePlot) -> np.ndarray:
 
 
 def orange(plot: CurvePlot) -> int:
-    """Pixels in the colour of the validation curve."""
+    """Pixels in the color of the validation curve."""
     pixels = grabbed(plot)
     return int(np.count_nonzero(pixels[..., 2] - pixels[..., 0] > 90))
 

@@ -16,7 +16,7 @@ from tests.support.paths import CMU, one
 from tests.support.window import analyze, wait
 
 
-def test_reader_gives_a_lazy_layer_in_micrometres(viewer: ViewerModel) -> None:
+def test_reader_gives_a_lazy_layer_in_micrometers(viewer: ViewerModel) -> None:
     (layer,) = viewer.open(str(CMU), plugin="napari-liverdx")
     assert layer.rgb
     assert tuple(layer.scale) == (0.499, 0.499)
@@ -52,7 +52,7 @@ def test_layer_of_another_reader(
     assert dock.controller.layer is layer
     assert dock.state.slide.facts.mpp == Mpp(0.5, 0.5, "layer scale")
     assert dock.slide_panel.tissue.text().endswith("mm²")
-    viewer.add_image(np.zeros((30, 30)), name="grey")
+    viewer.add_image(np.zeros((30, 30)), name="gray")
     assert dock.slide_panel.choice.count() == 1
     dock.state.run.out_folder = tmp_path / "results"
     analyze(dock)

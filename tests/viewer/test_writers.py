@@ -88,6 +88,6 @@ def test_one_layer_is_saved_where_napari_draws_it(shown: ViewerModel, tmp_path: 
     size = np.array([pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]])
     corner = np.array([pixels["Plane"][0]["PositionY"], pixels["Plane"][0]["PositionX"]])
     assert size == pytest.approx(layer.scale)
-    # napari's world has its origin in the centre of the slide's first pixel.
+    # napari's world has its origin in the center of the slide's first pixel.
     slide_pixel = np.array(shown.layers[0].scale)
     assert corner == pytest.approx(layer.data_to_world((-0.5, -0.5)) + slide_pixel / 2)

@@ -180,7 +180,7 @@ def test_domain_is_told_before_and_after_the_run(
 ) -> None:
     notice = dock.model_panel.ood
     open_in(dock, small_slide)
-    assert "No domain statistics" in notice.text.text()
+    assert "This model has no reference statistics" in notice.text.text()
     assert not notice.is_alarming
     assert not dock.findings_panel.error_rate.isEnabled()
     assert dock.controller.choose_model("liver-steatosis")
@@ -221,18 +221,18 @@ def test_not_sure_is_counted_apart_on_demand(dock: LiverDxDock, small_slide: Pat
     analyze(dock)
     assert len(dock.state.measures) == 3
     dock.findings_panel.error_rate.setValue(0.05)
-    assert dock.state.measures[-1].title == "Not sure"
+    assert dock.state.measures[-1].title == "Uncertain"
     assert sum(m.percent for m in dock.state.measures) == pytest.approx(100)
     table = dock.findings_panel.table
-    assert table.item(3, 0).text() == "Not sure"
+    assert table.item(3, 0).text() == "Uncertain"
     results = dock.controller.results
     assert results is not None
     dock.findings_panel.error_rate.setValue(0.01)
     assert dock.state.measures[-1].percent == pytest.approx(100), "so few groups promise nothing"
-    assert set(results.tiles.features["tile"][1:]) == {"Not sure"}
+    assert set(results.tiles.features["tile"][1:]) == {"Uncertain"}
     dock.findings_panel.error_rate.setValue(0)
     assert len(dock.state.measures) == 3
-    assert "Not sure" not in set(results.tiles.features["tile"])
+    assert "Uncertain" not in set(results.tiles.features["tile"])
 
 
 def test_preferences_decide_how_a_dock_begins(
@@ -248,7 +248,7 @@ def test_preferences_decide_how_a_dock_begins(
     settings.sharing.hide_names = True
     dock = show(qtbot, LiverDxDock(viewer))
     assert dock.state.model.card.name == "tiny"
-    assert dock.state.run.device.reason == "asked for"
+    assert dock.state.run.device.reason == "selected by user"
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.7)
     assert dock.findings_panel.look.opacity.value() == 25
     assert dock.findings_panel.look.colormap.currentText() == "Cividis"

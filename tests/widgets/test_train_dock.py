@@ -51,7 +51,7 @@ def done(dock: TrainDock) -> Callable[[], bool]:
 
 def test_long_paths_do_not_widen_the_dock(dock: TrainDock) -> None:
     """Nothing is cut off: the settings are no wider than what is shown of them."""
-    long = "/a/very/long/path/to/a/folder/of/labelled/tiles/of/many/patients/and/slides"
+    long = "/a/very/long/path/to/a/folder/of/labeled/tiles/of/many/patients/and/slides"
     dock.form["data"].value = long
     dock.form["out"].value = f"{long}/model.safetensors"
     wait_paint()
@@ -63,7 +63,7 @@ def test_long_paths_do_not_widen_the_dock(dock: TrainDock) -> None:
 def test_nothing_starts_without_data(dock: TrainDock) -> None:
     dock.form["data"].line_edit.value = " "
     assert not dock.start_button.isEnabled()
-    assert "labelled data" in dock.start_button.toolTip()
+    assert "labeled data" in dock.start_button.toolTip()
     assert not dock.cancel_button.isEnabled()
 
 
@@ -77,7 +77,7 @@ def test_training_shows_curves_and_saves_a_model(dock: TrainDock) -> None:
     wait(done(dock))
     assert dock.controller.saved is not None, dock.message.text()
     assert "Saved my-tiny.safetensors" in dock.message.text()
-    assert "evaluate on others" in dock.message.text()
+    assert "evaluate on an independent test set" in dock.message.text()
     assert [e.epoch for e in dock.controller.epochs] == [1, 2, 3]
     assert orange(dock.loss) > 2 * legend, "the validation curve is drawn"
     assert "epoch 3" in dock.loss.accessibleDescription()

@@ -32,7 +32,7 @@ _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 _Data = Annotated[Path, typer.Argument(help="Folder or CSV file with the data.")]
 _Recipe = Annotated[str | None, typer.Option(help="Recipe that says what the data are.")]
 _Kind = Annotated[
-    str | None, typer.Option(help="masks, folders, table or slides; by default as it looks.")
+    str | None, typer.Option(help="masks, folders, table or slides; detected by default.")
 ]
 _Groups = Annotated[
     str | None,
@@ -48,7 +48,7 @@ _Mpp = Annotated[
     typer.Option(min=0.05, max=20, help="µm/px of tiles drawn from slides, without a recipe."),
 ]
 _TileSize = Annotated[int, typer.Option(min=16, help="Side of those tiles in pixels.")]
-_Seed = Annotated[int, typer.Option(help="Of the random parts.")]
+_Seed = Annotated[int, typer.Option(help="Random seed.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -252,9 +252,9 @@ def _say_report(samples: TileDataset, report: AuditReport) -> None:
             soft_wrap=True,
         )
     if report.is_leaky:
-        out.print("The data leak: a test on them would deceive.", style="bold red")
+        out.print("Data leakage found: test metrics would be over-optimistic.", style="bold red")
     else:
-        out.print("No leak was found.", style="bold green")
+        out.print("No data leakage found.", style="bold green")
 
 
 def _write_table(

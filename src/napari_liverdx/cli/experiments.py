@@ -43,7 +43,9 @@ def compare(
     ],
     data: Annotated[Path, typer.Argument(help="Folder with the data.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tables.")],
-    folds: Annotated[int | None, typer.Option(min=2, help="Instead of the comparison's.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Overrides the number in the comparison file.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Compare only these models; repeatable.")
     ] = None,
@@ -261,7 +263,7 @@ def _write_search(folder: Path, result: SearchResult, command: str) -> None:
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Name or path of a model.")],
-    data: Annotated[Path, typer.Argument(help="Labelled data: a folder or a CSV file.")],
+    data: Annotated[Path, typer.Argument(help="Labeled data: a folder or a CSV file.")],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for page and JSON.")],
     recipe: Annotated[
         str | None, typer.Option(help="Recipe whose [data] says what the data look like.")
@@ -274,7 +276,7 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
-    """Test a model on labelled data: figures, intervals, ROC, calibration, worst tiles.
+    """Test a model on labeled data: figures, intervals, ROC, calibration, worst tiles.
 
     Writes evaluation.html, a page that needs no other file, and evaluation.json.
     """

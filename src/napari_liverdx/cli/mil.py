@@ -64,13 +64,13 @@ def extract(
     """
     from napari_liverdx.core.resolution import Mpp
     from napari_liverdx.inference.device import choose_device
-    from napari_liverdx.mil.collect import extract_bags, labelled_slides
+    from napari_liverdx.mil.collect import extract_bags, labeled_slides
     from napari_liverdx.mil.network import slide_classes
     from napari_liverdx.models.zoo import load_model
 
     given = None if mpp is None else Mpp.square(mpp, "given by user")
     loaded = load_model(model)
-    rows = labelled_slides(source, slide_classes(loaded.card.scheme))
+    rows = labeled_slides(source, slide_classes(loaded.card.scheme))
     failures = 0
     for made in extract_bags(
         rows, loaded, out_folder, device=choose_device(device), mpp=given, overlap=overlap

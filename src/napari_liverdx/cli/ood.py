@@ -54,7 +54,7 @@ def fit(
     out.print(card.ood["how"], highlight=False)
     out.print(f"wrote {target}", highlight=False, soft_wrap=True)
     out.print(
-        "The file is another one now: slide-level models, bags and unfinished results made with "
+        "The file has changed: slide-level models, bags and unfinished results made with "
         "the earlier file do not fit it.",
         style="yellow",
         highlight=False,

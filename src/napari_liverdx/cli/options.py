@@ -80,7 +80,7 @@ KeepArtifactsOption = Annotated[
     typer.Option("--keep-artifacts", help="Analyze pen marks, folds and blurred tissue too."),
 ]
 
-ALLOW_LEAKS = "Go on although pictures or groups stand on both sides of a split."
+ALLOW_LEAKS = "Continue even if images or patients occur in more than one split."
 
 out = Console()
 

@@ -75,9 +75,7 @@ def register(app: typer.Typer) -> None:
 
 def report(
     result: Annotated[Path, typer.Argument(help="A result, NAME.liverdx.zarr.")],
-    slide: Annotated[
-        Path | None, typer.Option(help="Its slide, if it lies elsewhere than at the last look.")
-    ] = None,
+    slide: Annotated[Path | None, typer.Option(help="Its slide, if it has moved.")] = None,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Its model, if it cannot be named any more.")
     ] = None,

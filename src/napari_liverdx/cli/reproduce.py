@@ -40,7 +40,9 @@ def reproduce(
     all_models: Annotated[
         bool, typer.Option("--all-models", help="Compare all of the comparison's models.")
     ] = False,
-    folds: Annotated[int | None, typer.Option(min=2, help="Instead of the comparison's.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Overrides the number in the comparison file.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help=ALLOW_LEAKS)] = False,

@@ -1,7 +1,7 @@
 """What lies on or in the tissue that no model should judge: pen marks, folds, blur.
 
 All detectors look at small pictures and know sizes only in µm, so that they find alike at any
-resolution. Colours are compared as optical densities, in which light that passes two things adds
+resolution. Colors are compared as optical densities, in which light that passes two things adds
 (Ruifrok & Johnston 2001).
 """
 
@@ -55,7 +55,7 @@ _SMALLEST_BLUR_BLOCKS = 8
 
 
 def optical_density(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How strongly each colour channel is absorbed: 0 for white, 1 for a tenth of the light.
+    """How strongly each color channel is absorbed: 0 for white, 1 for a tenth of the light.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def optical_density(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 def find_pen(
     overview: NDArray[np.uint8], tissue: NDArray[np.bool_], *, mpp: float
 ) -> NDArray[np.bool_]:
-    """Ink of a marker: colours that haematoxylin, eosin and blood do not make.
+    """Ink of a marker: colors that hematoxylin, eosin and blood do not make.
 
-    Haematoxylin and eosin absorb green most and blue about half as much, in whatever mixture.
+    Hematoxylin and eosin absorb green most and blue about half as much, in whatever mixture.
     Green and turquoise ink absorb more red than green; blue ink as much red as green and little
     blue; black ink all three alike; red ink next to no red while it is dense in green and blue,
     denser than blood in a section of usual thickness.
@@ -85,7 +85,7 @@ def find_pen(
     overview : ndarray of uint8, shape (rows, columns, 3)
         RGB picture of the slide, about 8 µm/px.
     tissue : ndarray of bool, shape (rows, columns)
-        What looks coloured. Of ink outside of it only black ink beside it is returned.
+        What looks colored. Of ink outside of it only black ink beside it is returned.
     mpp : float
         Resolution of the picture, µm/px.
 
@@ -99,7 +99,7 @@ def find_pen(
     red, green, blue = np.moveaxis(optical_density(overview), 2, 0)
     least, most = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
     teal = (red > 1.25 * green + 0.1) & (red > 0.35)
-    # Haematoxylin alone is nearly as blue, but over some 30 µm never as dense as ink.
+    # Hematoxylin alone is nearly as blue, but over some 30 µm never as dense as ink.
     navy = (blue < 0.5 * green) & (red > 1.0 * green) & (green > 0.5)
     navy |= (blue < 0.45 * green) & (red > 0.85 * green) & (green > 0.8)
     black = (least > 0.8 * most) & (least > 0.5)
@@ -110,7 +110,7 @@ def find_pen(
         (black, (least > 0.7 * most) & (least > 0.25)),
         (crimson, (green > 0.4) & (red < 0.25 * green) & (blue > 0.6 * green)),
     )
-    # Black ink is grey and so no tissue by its colour, even where it lies on tissue.
+    # Black ink is gray and so no tissue by its color, even where it lies on tissue.
     allowed = tissue | (black & grow(tissue, _BLACK_BESIDE_UM / mpp))
     ink = np.zeros_like(tissue)
     for core, fringe in fringes:
@@ -118,7 +118,7 @@ def find_pen(
         ink |= seed | (grow(seed, _PEN_FRINGE_UM / mpp) & fringe & tissue)
     ink = drop_small(ink, _SMALLEST_PEN_UM2 / mpp**2, 2)
     if np.count_nonzero(tissue & ~ink) < _LEAST_WITHOUT_INK * np.count_nonzero(tissue):
-        # A slide that has hardly any other colour is stained so.
+        # A slide that has hardly any other color is stained so.
         return np.zeros_like(tissue)
     return ink | (grow(ink, _PEN_RIM_UM / mpp) & tissue)
 
@@ -126,7 +126,7 @@ def find_pen(
 def find_folds(
     overview: NDArray[np.uint8], tissue: NDArray[np.bool_], *, mpp: float
 ) -> NDArray[np.bool_]:
-    """Bands where tissue lies on itself: all colours absorbed twice as much as around.
+    """Tissue folds: all colors absorbed twice as much as around.
 
     After the idea of Bautista & Yagi 2010 and Kothari et al. 2013, that a fold is both darker and
     more saturated than its slide. It is asked here in optical density, where two layers are twice
@@ -151,7 +151,7 @@ def find_folds(
     usual = np.percentile(density[tissue], _FOLD_REFERENCE_PERCENTILE, axis=0)
     times = density / np.maximum(usual, 0.02)
     thickness = times.min(axis=2)
-    # Folding keeps the colour: a layer of another stain (epidermis, pigment) is no fold.
+    # Folding keeps the color: a layer of another stain (epidermis, pigment) is no fold.
     alike = times.max(axis=2) < _FOLD_UNEVENNESS * thickness
     suspect = (thickness > 0.85 * _FOLD_GLOBAL) & tissue
     around = _smoothed(density, tissue & ~suspect, _FOLD_SURROUNDINGS_UM / mpp)
@@ -177,7 +177,7 @@ def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ND
     Returns
     -------
     fine, coarse : ndarray of float32, shape (rows, columns)
-        Grey values squared.
+        Gray values squared.
     """
     gray = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     once = ndimage.gaussian_filter(gray, 1.0, truncate=3)
@@ -214,7 +214,7 @@ def find_blur(
     -------
     ndarray of bool, shape (rows, columns)
     """
-    # Blocks are judged with their neighbours, twice as steadily and at the same fineness.
+    # Blocks are judged with their neighbors, twice as steadily and at the same fineness.
     fine, coarse, weight = (_binomial(v) for v in (fine, coarse, weight))
     enough = weight >= _LEAST_TISSUE_IN_BLOCK
     if not enough.any():

@@ -36,7 +36,7 @@ class Assignment:
         without a quantile.
     labels : ndarray of int16, shape (rows, columns)
         One class for each place: 1 plus its index, `uncertain_label` where it is uncertain, 0
-        where nothing was analysed and where no class counts. Of several pathological classes that
+        where nothing was analyzed and where no class counts. Of several pathological classes that
         count a place the most probable one.
     """
 
@@ -71,7 +71,7 @@ def assign(
     probabilities : ndarray of float, shape (classes, rows, columns)
         Values in 0 to 1.
     tissue : ndarray of bool, shape (rows, columns)
-        Places that were analysed and lie on tissue.
+        Places that were analyzed and lie on tissue.
     scheme : ClassScheme
         Classes, in the order of the first axis.
     thresholds : mapping of str to float, optional

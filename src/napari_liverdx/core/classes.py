@@ -1,4 +1,4 @@
-"""What a model distinguishes: names, colours, and which classes are disease."""
+"""What a model distinguishes: names, colors, and which classes are disease."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TissueClass:
     Raises
     ------
     ValueError
-        If the colour is not ``#rrggbb``.
+        If the color is not ``#rrggbb``.
     """
 
     # Stored as ``colour`` since the first version.
@@ -58,11 +58,11 @@ class TissueClass:
 
     def __post_init__(self) -> None:
         if not _HEX_COLOR.fullmatch(self.color):
-            raise ValueError(f"class {self.name!r}: colour {self.color!r} is not #rrggbb")
+            raise ValueError(f"class {self.name!r}: color {self.color!r} is not #rrggbb")
 
     @property
     def rgb(self) -> tuple[float, float, float]:
-        """Colour as red, green, blue in 0 to 1."""
+        """Color as red, green, blue in 0 to 1."""
         return rgb(self.color)
 
 

@@ -1,4 +1,4 @@
-"""Perceptually uniform colours that read the same with every kind of colour vision."""
+"""Perceptually uniform colors that read the same with every kind of color vision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COOL_WARM = (
     "#3b4cc0 #4e68d8 #6282ea #779af7 #8db0fe #a3c2fe #b9d0f9 #ccd9ed #dddcdc "
     "#ecd3c5 #f5c4ac #f7b093 #f4987a #eb7d62 #dd5f4b #ca3b37 #b40426"
 )
-"""Blue over grey to red, for differences (Moreland 2009, doi:10.1007/978-3-642-10520-3_9)."""
+"""Blue over gray to red, for differences (Moreland 2009, doi:10.1007/978-3-642-10520-3_9)."""
 
 
 def rgb8(color: str) -> tuple[int, int, int]:
@@ -38,23 +38,23 @@ def rgb(color: str) -> tuple[float, float, float]:
 
 
 def table_rgb(table: str) -> NDArray[np.float64]:
-    """Evenly spaced colours of a table, shape (n, 3), 0 to 1."""
+    """Evenly spaced colors of a table, shape (n, 3), 0 to 1."""
     return np.array([rgb(color) for color in table.split()], dtype=np.float64)
 
 
 def color_values(
     values: NDArray[np.floating], table: str, low: float, high: float
 ) -> NDArray[np.uint8]:
-    """Colours of values between ``low`` and ``high``; what lies beyond takes the end's colour.
+    """Colors of values between ``low`` and ``high``; what lies beyond takes the end's color.
 
     Parameters
     ----------
     values : ndarray of float, any shape
-        What is coloured.
+        What is colored.
     table : str
-        Hexadecimal colours at even steps; between them is interpolated.
+        Hexadecimal colors at even steps; between them is interpolated.
     low, high : float
-        Values of the first and the last colour.
+        Values of the first and the last color.
 
     Returns
     -------

@@ -49,11 +49,11 @@ class TileReadError(SlideReadError):
 
 
 class MppError(LiverDxError, ValueError):
-    """The micrometres-per-pixel value is missing or implausible."""
+    """The micrometers-per-pixel value is missing or implausible."""
 
 
 class NoTissueError(LiverDxError, ValueError):
-    """Nothing in the region to analyse looks like tissue."""
+    """Nothing in the region to analyze looks like tissue."""
 
 
 class PlanError(LiverDxError, ValueError):

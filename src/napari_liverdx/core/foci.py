@@ -1,4 +1,4 @@
-"""Connected foci in a map of cells: how many there are and how long the longest is."""
+"""Connected foci in a map: how many there are and how long the longest is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Foci:
     Attributes
     ----------
     count : int
-        Number of connected foci; cells that touch at a corner belong together.
+        Number of connected foci; map pixels that touch at a corner belong together.
     largest_mm : float
-        Longest diameter of any focus, mm: the greatest distance between two points of its cells,
-        corners included (maximum Feret diameter); 0 without foci.
+        Longest diameter of any focus, mm: the greatest distance between two points of its map
+        pixels, corners included (maximum Feret diameter); 0 without foci.
     largest_mm2 : float
         Area of that focus, mm².
     """
@@ -40,7 +40,7 @@ class Foci:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Runs:
-    """Unbroken stretches of cells along the rows, in reading order.
+    """Unbroken stretches of map pixels along the rows, in reading order.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ def find_foci(counted: NDArray[np.bool_], subtile_um: tuple[float, float]) -> Fo
     Parameters
     ----------
     counted : ndarray of bool, shape (rows, columns)
-        Cells that count.
+        Map pixels that count.
     subtile_um : tuple of float
-        Width and height of a cell in µm.
+        Width and height of a map pixel in µm.
 
     Returns
     -------
@@ -95,9 +95,9 @@ def _find_runs(counted: NDArray[np.bool_]) -> _Runs:
     beyond = np.maximum(np.searchsorted(starts, ends + width, "right"), first)
     touches = beyond - first
     pointers = np.concatenate([[0], np.cumsum(touches)])
-    neighbours = np.arange(pointers[-1]) + np.repeat(first - pointers[:-1], touches)
+    neighbors = np.arange(pointers[-1]) + np.repeat(first - pointers[:-1], touches)
     # These types are what the search works on; others would be copied.
-    graph = np.ones(len(neighbours)), neighbours.astype(np.int32), pointers.astype(np.int32)
+    graph = np.ones(len(neighbors)), neighbors.astype(np.int32), pointers.astype(np.int32)
     links = csr_array(graph, (len(starts), len(starts)))
     count, focus = connected_components(links, directed=False)
     row = starts // width

@@ -38,7 +38,7 @@ class TileGrid:
     tile_width, tile_height : int
         What one tile covers, in pixels of that level.
     stride_x, stride_y : int
-        Distance between neighbouring tiles, in pixels of that level; at most a tile.
+        Distance between neighboring tiles, in pixels of that level; at most a tile.
     tile_size : int
         Side of the square the model sees, in model pixels.
 
@@ -64,7 +64,7 @@ class TileGrid:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise PlanError(
-                f"the region to analyse is empty ({self.width} × {self.height} px); "
+                f"the region to analyze is empty ({self.width} × {self.height} px); "
                 "choose a region that lies on the slide"
             )
         if not (1 <= self.stride_x <= self.tile_width and 1 <= self.stride_y <= self.tile_height):
@@ -142,7 +142,7 @@ def plan_grid(
         What to cover, in level-0 pixels; the whole slide by default. Parts beyond the slide are
         left out.
     overlap : float
-        Share of a tile that neighbours have in common, 0 ≤ overlap < 1.
+        Share of a tile that neighbors have in common, 0 ≤ overlap < 1.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def plan_grid(
     whole = Rect(0, 0, levels[0].width, levels[0].height)
     wanted = whole if region is None else whole.intersection(region)
     if wanted.is_empty:
-        raise PlanError("the region to analyse does not touch the slide; choose one that does")
+        raise PlanError("the region to analyze does not touch the slide; choose one that does")
     on_level = wanted.scaled(1 / level.downsample_x, 1 / level.downsample_y)
     x, y = int(on_level.x + 1e-6), int(on_level.y + 1e-6)
     right = min(level.width, -int(-(on_level.right - 1e-6) // 1))

@@ -35,17 +35,17 @@ class ClassMeasure:
     name, title : str
         The class.
     threshold : float or None
-        Probability from which a cell counts; None where the class takes the cells in which it is
-        the most probable (background and normal classes).
+        Minimum probability for a map pixel to be counted as this class; None where the class takes
+        the map pixels in which it is the most probable (background and normal classes).
     area_mm2 : float
         Area that counts, in mm².
     percent : float
-        That area as a percentage of the analysed tissue; NaN without tissue.
+        That area as a percentage of the analyzed tissue; NaN without tissue.
     mean_probability : float
-        Mean probability over all analysed tissue; NaN without tissue and for "not sure".
+        Mean probability over all analyzed tissue; NaN without tissue and for "not sure".
     foci : int or None
         Number of connected foci of the area that counts; None but for pathological classes, and
-        where the size of a cell was not given.
+        where the size of a map pixel was not given.
     largest_focus_mm : float or None
         Longest diameter of any focus, mm; 0 without foci, None where ``foci`` is.
     """
@@ -69,7 +69,7 @@ class RegionMeasure:
     name : str
         Of the region.
     area_mm2 : float
-        Analysed tissue in it, mm²; percentages refer to it.
+        Analyzed tissue in it, mm²; percentages refer to it.
     measures : tuple of ClassMeasure
         As `measure` gives them for this tissue alone; a focus that reaches beyond the region
         counts with its part inside.
@@ -89,7 +89,7 @@ class MeasurementMap:
     probabilities : ndarray of float32, shape (classes, rows, columns)
         Values in 0 to 1; they mean something only on tissue.
     tissue : ndarray of bool, shape (rows, columns)
-        Map pixels that were analysed and lie on tissue; the same whatever is measured, so that
+        Map pixels that were analyzed and lie on tissue; the same whatever is measured, so that
         areas can be compared.
     origin : tuple of float
         Upper-left corner (x, y) of the map in level-0 pixels.
@@ -110,7 +110,7 @@ class MeasurementMap:
 
     @property
     def tissue_mm2(self) -> float:
-        """Analysed tissue in mm²."""
+        """Analyzed tissue in mm²."""
         return int(np.count_nonzero(self.tissue)) * self.subtile_area_um2 / 1e6
 
 
@@ -203,7 +203,7 @@ def _measured(
 
 
 def _window(subtiles: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest window that holds all cells; an empty one without any."""
+    """The smallest window that holds all map pixels; an empty one without any."""
     spans = []
     for axis in (1, 0):
         (used,) = np.nonzero(subtiles.any(axis=axis))
@@ -217,7 +217,7 @@ def region_subtiles(
     subtile_size: tuple[float, float],
     shape: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Cells of a map whose centres lie in a polygon.
+    """Cells of a map whose centers lie in a polygon.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def region_subtiles(
     origin : tuple of float
         Upper-left corner (x, y) of the map in level-0 pixels.
     subtile_size : tuple of float
-        Width and height of a cell in level-0 pixels.
+        Width and height of a map pixel in level-0 pixels.
     shape : tuple of int
         Rows and columns of the map.
 
@@ -263,7 +263,7 @@ class Histogram:
     Attributes
     ----------
     counts : ndarray of int64, shape (bins,)
-        Cells in each bin.
+        Map pixels in each bin.
     edges : ndarray of float64, shape (bins + 1,)
         Limits of the bins, from 0 to 1. A bin holds its lower limit, as a threshold does; the
         last one its upper limit too.
@@ -274,7 +274,7 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """Number of cells."""
+        """Number of map pixels."""
         return int(self.counts.sum())
 
 
@@ -294,9 +294,9 @@ def probability_histogram(
     bins : int
         Number of bins of equal width.
     tissue : ndarray of bool, shape of ``values``, optional
-        Cells that were analysed; all by default.
+        Map pixels that were analyzed; all by default.
     region : ndarray of bool, shape of ``values``, optional
-        Cells of a region; all by default.
+        Map pixels of a region; all by default.
 
     Returns
     -------

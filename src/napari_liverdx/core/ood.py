@@ -15,7 +15,9 @@ from scipy.special import betainc, betaln, gammaln
 
 __all__ = ["NO_STATISTICS", "OodAssessment", "OodCount", "OodRule", "OodState", "assess_ood"]
 
-NO_STATISTICS = "no domain statistics in this model: whether it knows such slides cannot be told"
+NO_STATISTICS = (
+    "this model has no reference statistics; similarity to the training data was not assessed"
+)
 
 _MANY = 2000
 
@@ -36,9 +38,9 @@ class OodState(StrEnum):
 
 _SENTENCES = {
     OodState.UNKNOWN: "no tile was compared with the training data yet",
-    OodState.IN_DISTRIBUTION: "this slide looks like the training data",
-    OodState.BORDERLINE: "this slide is unusual compared with the training data",
-    OodState.OUT_OF_DISTRIBUTION: "this slide does not look like what the model was trained on",
+    OodState.IN_DISTRIBUTION: "in distribution: this slide looks like the training data",
+    OodState.BORDERLINE: "borderline: this slide is unusual compared with the training data",
+    OodState.OUT_OF_DISTRIBUTION: "out of distribution: this slide differs from the training data",
 }
 
 

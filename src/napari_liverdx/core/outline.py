@@ -1,4 +1,4 @@
-"""Outlines of a map of cells: polygons with holes that run exactly along the edges of cells."""
+"""Outlines of a map: polygons with holes that run exactly along the edges of map pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 __all__ = ["Focus", "Polygon", "label_foci", "outline"]
 
 Polygon = tuple[NDArray[np.int32], ...]
-"""The outer ring and the rings of the holes: corners (column, row) of cells, shape (n, 2), not
+"""The outer ring and the rings of the holes: corners (column, row) of map pixels, shape (n, 2), not
 closed; the outer ring has a positive area, holes have a negative one."""
 
 _TOUCHING = np.ones((3, 3), np.int8)
@@ -36,12 +36,12 @@ class Focus:
 
 
 def label_foci(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the connected foci of a map; cells that touch at a corner belong together.
+    """Number the connected foci of a map; map pixels that touch at a corner belong together.
 
     Parameters
     ----------
     mask : ndarray of bool, shape (rows, columns)
-        Cells that count.
+        Map pixels that count.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def label_foci(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
 def outline(labels: NDArray[np.int32]) -> Iterator[Focus]:
     """The outlines of numbered foci, in the order of their numbers.
 
-    The corners of a map of cells pair up along each row and along each column, so that rings are
+    The corners of a map pair up along each row and along each column, so that rings are
     found by walking these pairs in turn; the work grows with the length of the outlines.
 
     Parameters
@@ -68,7 +68,7 @@ def outline(labels: NDArray[np.int32]) -> Iterator[Focus]:
     Yields
     ------
     Focus
-        Areas of its polygons add up to its number of cells.
+        Areas of its polygons add up to its number of map pixels.
     """
     parts = np.empty(labels.shape, np.int32)
     count = int(ndimage.label(labels, output=parts))
@@ -118,7 +118,7 @@ def _corners(
     Returns
     -------
     rows, cols : ndarray of int
-        A crossing where two cells touch stands twice.
+        A crossing where two map pixels touch stands twice.
     across, along : ndarray of int
         Index of the corner at the other end of the horizontal and of the vertical edge.
     """
@@ -130,8 +130,8 @@ def _corners(
     rows, cols = np.nonzero(plain | double)
     twice = double[rows, cols]
     to_right, to_bottom = right[rows, cols] & ~twice, down[rows, cols] & ~twice
-    # Where two cells of one part touch, its rings turn round the gaps; where cells of two parts
-    # touch, each ring turns round its own cell. Either way no ring meets itself.
+    # Where two map pixels of one part touch, its rings turn round the gaps; where map pixels of
+    # two parts touch, each ring turns round its own map pixel. Either way no ring meets itself.
     down_right = on[rows, cols] & twice
     pair = np.where(
         down_right,
@@ -152,7 +152,7 @@ def _corners(
 
 
 def _partners(order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Partner of each corner where neighbours in ``order`` are joined two by two."""
+    """Partner of each corner where neighbors in ``order`` are joined two by two."""
     partner = np.empty_like(order)
     partner[order[0::2]] = order[1::2]
     partner[order[1::2]] = order[0::2]

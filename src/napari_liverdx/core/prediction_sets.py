@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 UNCERTAIN_ID = "not-sure"
-UNCERTAIN_TITLE = "Not sure"
+UNCERTAIN_TITLE = "Uncertain"
 UNCERTAIN_COLOR = "#6e6259"
 
 

@@ -33,7 +33,7 @@ class Mpp:
     Attributes
     ----------
     x, y : float
-        Micrometres per pixel along each axis.
+        Micrometers per pixel along each axis.
     source : str
         Where the value was found, for example ``"Aperio MPP"`` or ``"given by user"``.
 

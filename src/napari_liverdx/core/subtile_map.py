@@ -1,4 +1,4 @@
-"""The map of cells that tiles are painted into."""
+"""The map that tiles are painted into."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["SubtileMap"]
 
 
 class SubtileMap:
-    """Probabilities cell by cell; where tiles overlap, their mean.
+    """Probabilities map pixel by map pixel; where tiles overlap, their mean.
 
     Parameters
     ----------
     grid : TileGrid
         The tiles.
     subtiles : int
-        Cells along a tile's side.
+        Map pixels along a tile's side.
     n_classes : int
 
     Attributes
@@ -26,7 +26,7 @@ class SubtileMap:
     values : ndarray of float32, shape (classes, rows, columns)
         Zero where nothing was painted.
     weights : ndarray of float32, shape (rows, columns)
-        Number of tiles painted over each cell.
+        Number of tiles painted over each map pixel.
     """
 
     def __init__(self, grid: TileGrid, subtiles: int, n_classes: int) -> None:
@@ -42,7 +42,7 @@ class SubtileMap:
         return top + subtiles, left + subtiles
 
     def paint(self, tile: TileIndex, values: NDArray[np.float32]) -> None:
-        """Take a tile's cells, shape (classes, cells, cells), into the mean."""
+        """Take a tile's map pixels, shape (classes, map pixels, map pixels), into the mean."""
         top, left = _corner(self._grid, self._subtiles, tile)
         place = (slice(top, top + self._subtiles), slice(left, left + self._subtiles))
         self.weights[place] += 1
@@ -59,7 +59,7 @@ class SubtileMap:
 
 
 def _corner(grid: TileGrid, subtiles: int, tile: TileIndex) -> tuple[int, int]:
-    """Row and column of a tile's first cell in the map, to the nearest cell under overlap."""
+    """Return row and column of a tile's first map pixel, to the nearest under overlap."""
     return (
         round(tile.row * grid.stride_y * subtiles / grid.tile_height),
         round(tile.col * grid.stride_x * subtiles / grid.tile_width),

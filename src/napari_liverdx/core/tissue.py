@@ -139,7 +139,7 @@ class TissueMap:
     scale_x, scale_y : float
         Level-0 pixels per pixel of the picture.
     kept : frozenset of TissueLabel
-        Artefacts that are analysed all the same.
+        Artifacts that are analyzed all the same.
     edited : bool
         Whether a person changed the labels that were found.
     """
@@ -151,14 +151,14 @@ class TissueMap:
     edited: bool = False
 
     @property
-    def analysed(self) -> TissueMask:
-        """What is analysed: tissue, and artefacts that are kept."""
+    def analyzed(self) -> TissueMask:
+        """What is analyzed: tissue, and artifacts that are kept."""
         left_out = [TissueLabel.GLASS, *(ARTIFACTS - self.kept)]
         mask = ~np.isin(self.labels, np.array(left_out, np.uint8))
         return TissueMask(mask, self.scale_x, self.scale_y)
 
     def keeping(self, labels: AbstractSet[TissueLabel]) -> TissueMap:
-        """The same with these artefacts kept, and no others."""
+        """The same with these artifacts kept, and no others."""
         return replace(self, kept=frozenset(labels) & ARTIFACTS)
 
     def area_px(self, label: TissueLabel) -> float:
@@ -177,7 +177,7 @@ class TissueMap:
 
     @property
     def is_default(self) -> bool:
-        """Whether exactly what was found is analysed, without artefacts."""
+        """Whether exactly what was found is analyzed, without artifacts."""
         present = {k for k in self.kept if np.any(self.labels == k)}
         return not self.edited and not present
 
@@ -185,10 +185,10 @@ class TissueMap:
 def find_tissue(
     overview: NDArray[np.uint8], *, mpp: float, scale_x: float, scale_y: float
 ) -> TissueMask:
-    """Find stained tissue by its colourfulness.
+    """Find stained tissue by its colorfulness.
 
-    Glass, pen-free background and scanner gaps are grey, stained tissue is not: the difference
-    between the largest and smallest colour channel is smoothed and cut at Otsu's threshold
+    Glass, pen-free background and scanner gaps are gray, stained tissue is not: the difference
+    between the largest and smallest color channel is smoothed and cut at Otsu's threshold
     (Otsu 1979), held within limits so that an empty slide stays empty.
 
     Parameters
@@ -261,7 +261,7 @@ def bounding_rect(polygons: Sequence[NDArray[np.float64]]) -> Rect:
         If there is no polygon.
     """
     if not polygons:
-        raise PlanError("no region was drawn; draw a shape on the slide or analyse the whole slide")
+        raise PlanError("no region was drawn; draw a shape on the slide or analyze the whole slide")
     corners = np.concatenate(polygons)
     (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
     return Rect(float(x0), float(y0), float(x1 - x0), float(y1 - y0))

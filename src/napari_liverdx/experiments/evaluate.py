@@ -1,4 +1,4 @@
-"""Testing one model on labelled data: figures, pictures, a page."""
+"""Testing one model on labeled data: figures, pictures, a page."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def evaluate_model(
     model : LoadedModel
         The model.
     samples : TileDataset
-        Labelled pictures, with labels in the order of the model's classes.
+        Labeled pictures, with labels in the order of the model's classes.
     device : torch.device
         Where to run.
     chosen : ndarray of int, optional

@@ -32,7 +32,7 @@ def folds_key(
     recipe : Recipe
         Its settings by their names in a file; those at their defaults do not count.
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     folds : sequence of (ndarray of int, ndarray of int)
         The rest and the tested samples of each fold.
     independent : ndarray of int
@@ -78,7 +78,7 @@ def search_key(
     ranges : mapping of str to Range
         What is searched.
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     split : sequence of ndarray of int
         TileDataset to train on, to judge by, and set aside.
     """
@@ -106,7 +106,7 @@ def reproduction_key(recipe: str, samples: TileDataset) -> Key:
     recipe : str
         Text of the recipe file.
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     """
     facts = {"recipe": recipe, "samples": sample_facts(samples), "splits": samples.splits}
     former = _v010.reproduction_key(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _TICKS = tuple(m * 10**e for e in range(-1, 5) for m in (1, 2, 5))
 
-# Okabe & Ito 2008: told apart by people with any colour vision.
+# Okabe & Ito 2008: told apart by people with any color vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
@@ -144,7 +144,7 @@ def roc_figure(
 
 
 def confusion_figure(table: NDArray[np.intp], names: Sequence[str]) -> Figure:
-    """Counts by true and predicted class; colour is the share of the true class."""
+    """Counts by true and predicted class; color is the share of the true class."""
     side = 1.6 + 0.9 * len(names)
     figure, (axis,) = new_figure(side + 0.6, side)
     axis.grid(visible=False)

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _KEPT = "nothing was written, and what was there before is kept"
-_COUNTED = "Map pixels that were analysed, lie on tissue and reach the threshold of the class"
+_COUNTED = "Map pixels that were analyzed, lie on tissue and reach the threshold of the class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ExportOptions:
     quantiles : Quantiles
         Of the model's calibration scores at that error rate.
     overview : Overview, optional
-        Small picture of the slide, for formats that carry one.
+        Thumbnail of the slide, for formats that carry one.
     hide_name : bool
         Whether `RunManifest.pseudonym` stands in place of the slide's file name.
     as_bytes : bool

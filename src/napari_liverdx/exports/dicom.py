@@ -41,7 +41,7 @@ _KINDS = {
     ("fibrosis", "fibrotic"): ("112674009", "Fibrosis"),
     ("inflammation",): ("409774005", "Inflammation"),
     ("necrosis", "necrotic"): ("6574001", "Necrosis"),
-    ("tumor", "tumour", "neoplasm", "hcc", "cancer"): ("108369006", "Neoplasm"),
+    ("tumor", "tumor", "neoplasm", "hcc", "cancer"): ("108369006", "Neoplasm"),
 }
 
 

@@ -52,7 +52,7 @@ def moment(store: ResultStore) -> datetime:
 
 
 def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
-    """A VL Whole Slide Microscopy Image whose pixels are the cells of the map.
+    """A VL Whole Slide Microscopy Image whose pixels are the map pixels of the map.
 
     Its pixels are the slide's overview at the map's resolution, or, without an overview, a
     drawing of where tissue is. The slide coordinate system is the slide file's own: x runs along
@@ -132,7 +132,7 @@ def _identify(image: Dataset, store: ResultStore) -> None:
 
 
 def _place(image: Dataset, store: ResultStore, shape: tuple[int, int]) -> None:
-    """Size, resolution and position; positions are those of pixel centres."""
+    """Size, resolution and position; positions are those of pixel centers."""
     from pydicom.dataset import Dataset
     from pydicom.valuerep import DSfloat
 

@@ -185,5 +185,5 @@ def _tiles(store: ResultStore, assigned: Assignment) -> Iterator[str]:
 
 
 def _review(decision: Decision) -> dict[str, str]:
-    told = {"Review": decision.verdict.value, "Called class": decision.called}
+    told = {"Review": decision.verdict.value, "Predicted class": decision.called}
     return told | ({"Correct class": decision.correct} if decision.correct else {})

@@ -28,12 +28,12 @@ _SMALLEST = 512
 
 
 def write_ome_tiff(store: ResultStore, path: Path, options: ExportOptions) -> None:
-    """Write one channel for each class, with its name and colour.
+    """Write one channel for each class, with its name and color.
 
     ``PhysicalSizeX/Y`` is the size of a subtile. ``Plane PositionX/Y`` is the upper-left corner of
-    the first cell in µm, counted from the upper-left corner of the slide's first pixel: napari,
-    which counts from the centre of one pixel to the centre of another, puts the first cell half
-    a cell minus half a slide pixel further.
+    the first map pixel in µm, counted from the upper-left corner of the slide's first pixel:
+    napari, which counts from the center of one pixel to the center of another, puts the first map
+    pixel half a map pixel minus half a slide pixel further.
 
     Parameters
     ----------

@@ -34,11 +34,11 @@ _MARK = "liverdx_export"
 
 
 def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> None:
-    """Write a pyramid of the probabilities and, as labels, what each cell is called.
+    """Write a pyramid of the probabilities and, as labels, what each map pixel is called.
 
     A label is 1 plus the position of its class, one more than there are classes where the error
-    rate forbids to name one, 0 where nothing was analysed. Translations are
-    those of the first pixel's centre from the centre of the slide's first pixel, in µm.
+    rate forbids to name one, 0 where nothing was analyzed. Translations are
+    those of the first pixel's center from the center of the slide's first pixel, in µm.
 
     Parameters
     ----------

@@ -86,7 +86,7 @@ def choose_device(requested: str = "auto", precision: str = "auto") -> DeviceCho
         return DeviceChoice("mps", "Apple GPU", "float32", "Apple GPU found", 32)
     if kind == "mps":
         raise PlanError("MPS was asked for but this computer has none; use --device cpu")
-    why = "asked for" if kind == "cpu" else _why_no_cuda()
+    why = "selected by user" if kind == "cpu" else _why_no_cuda()
     precision = "float32" if precision == "auto" else precision
     # Larger batches leave the processor's cache and run slower; see docs/benchmarks.md.
     batch = 4 if precision == "float32" else 8

@@ -39,7 +39,7 @@ _HARDLY = 0.005
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AloneContext:
-    """What the model says when no cell hears of the others.
+    """What the model says when no map pixel hears of the others.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class AloneContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AroundTile:
-    """What a slide context made of a tile, from a stored result.
+    """What a slide-level model made of a tile, from a stored result.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Explanation:
         The class that is explained.
     probabilities : ndarray of float32, shape (classes,)
     subtiles : ndarray of float32, shape (classes, k, k), or None
-        None for a model without cells.
+        None for a model without map pixels.
     cam : ndarray of float32, shape (size, size), or None
         Grad-CAM, 0 to 1 within this tile; see `grad_cam`.
     cam_note : str
@@ -119,7 +119,7 @@ class Explanation:
 
     @property
     def difference(self) -> NDArray[np.float32] | None:
-        """What the neighbours add to each cell's probability of the class, shape (k, k)."""
+        """What the neighbors add to each map pixel's probability of the class, shape (k, k)."""
         if self.subtiles is None or self.alone is None or self.alone.subtiles is None:
             return None
         alone = self.alone.subtiles[self.class_index]
@@ -215,13 +215,13 @@ def explain_pixels(
     try:
         cam, note = grad_cam(network, x, index, pixels.shape[0])
         if not cam.any():
-            note += f"; nothing in this tile speaks for {card.classes[index].title}"
+            note += f"; no evidence in this tile for {card.classes[index].title}"
     except PlanError as error:
         note = str(error)
     alone = None
     if predict_subtiles_alone(network):
         alone = AloneContext(*_answer(model, network, x))
-        alone_note = "Without: the recurrent network sees each cell by itself"
+        alone_note = "Without: the recurrent network sees each map pixel by itself"
     else:
         alone_note = "This model has no recurrent network, so there is none to leave out"
     return Explanation(
@@ -241,15 +241,15 @@ def explain_pixels(
 
 
 def predict_subtiles_alone(network: nn.Module) -> bool:
-    """Make every recurrent context of a network see each cell by itself, from now on.
+    """Make every recurrent context of a network see each map pixel by itself, from now on.
 
-    The context runs over each cell as a grid of one cell, with its own weights. A cell keeps all
-    of its own evidence, answered by the operator that answers it otherwise, and gets nothing of
-    its neighbours'. Each sweep then starts and ends at the cell, from the initial state it starts
-    from at the tile's edge, which it knows from training. Zeros or a mean in place of the
-    context's output would take the cell's own part away with its neighbours' and give the heads
-    input they never saw. What the encoder sees around a cell stays, and so does the pooling of
-    cells to the tile.
+    The context runs over each map pixel as a grid of one map pixel, with its own weights. A map
+    pixel keeps all of its own evidence, answered by the operator that answers it otherwise, and
+    gets nothing of its neighbors'. Each sweep then starts and ends at the map pixel, from the
+    initial state it starts from at the tile's edge, which it knows from training. Zeros or a mean
+    in place of the context's output would take the map pixel's own part away with its neighbors'
+    and give the heads input they never saw. What the encoder sees around a map pixel stays, and so
+    does the pooling of map pixels to the tile.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def predict_subtiles_alone(network: nn.Module) -> bool:
 
 
 class _EachSubtile(nn.Module):
-    """A recurrent context over grids of one cell."""
+    """A recurrent context over grids of one map pixel."""
 
     def __init__(self, context: RecurrentContext) -> None:
         super().__init__()
@@ -307,7 +307,7 @@ def _answer(
 
 
 def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
-    """The tile over a place; of several that overlap, the one whose centre is nearest.
+    """The tile over a place; of several that overlap, the one whose center is nearest.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
 
 
 def around_tile(store: ResultStore, tile: TileIndex) -> AroundTile | None:
-    """What a stored slide context made of a tile; None where there is none."""
+    """What a stored slide-level model made of a tile; None where there is none."""
     call = store.slide_prediction
     if call is None or store.state[tile.row, tile.col] != TileState.DONE:
         return None
@@ -350,17 +350,20 @@ def sentences(explanation: Explanation) -> list[str]:
         said.append(f"{e.alone_note}.")
     else:
         text = _change(
-            "The neighbouring cells", e.title, e.alone.probabilities[index], e.probabilities[index]
+            "The neighboring map pixels",
+            e.title,
+            e.alone.probabilities[index],
+            e.probabilities[index],
         )
         without = int(e.alone.probabilities.argmax())
         if without != e.called:
-            text += f" Without them the tile would be called {e.classes[without].title}."
+            text += f" Without them the tile would be predicted as {e.classes[without].title}."
         said.append(text)
     if e.around is not None:
         text = _change(
             "The slide around it", e.title, e.around.alone[index], e.around.refined[index]
         )
-        said.append(f"{text[:-1]} (slide context {e.around.context_name}).")
+        said.append(f"{text[:-1]} (slide-level model {e.around.context_name}).")
     return said
 
 

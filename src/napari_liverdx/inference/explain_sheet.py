@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 _VEIL = 0.5
-"""Share of the colour where Grad-CAM lies over the tile."""
+"""Share of the color where Grad-CAM lies over the tile."""
 
 _PACKAGE_FONTS = (
     ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf"),
@@ -41,13 +41,13 @@ _LIMITS = (0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the colours of a picture mean.
+    """What the colors of a picture mean.
 
     Attributes
     ----------
     label : str
     table : str
-        Colours, see `core.colors`.
+        Colors, see `core.colors`.
     low, high : str
         What stands at its ends.
     """
@@ -58,7 +58,7 @@ class Scale:
     high: str
 
     def bar(self, steps: int = 256) -> NDArray[np.uint8]:
-        """The colours from low to high, shape (1, steps, 3)."""
+        """The colors from low to high, shape (1, steps, 3)."""
         return color_values(np.linspace(0, 1, steps)[None], self.table, 0, 1)
 
 
@@ -91,10 +91,10 @@ def difference_limit(difference: NDArray[np.floating]) -> float:
 
 
 def explanation_pictures(explanation: Explanation) -> list[Picture]:
-    """Tile, Grad-CAM over it, cells with and without the recurrent network, their difference.
+    """Tile, Grad-CAM over it, map pixels with and without the recurrent network, their difference.
 
-    What the model does not have is left out. All have the size of the tile; both cell maps share
-    one scale, 0 to 1.
+    What the model does not have is left out. All have the size of the tile; both map pixel maps
+    share one scale, 0 to 1.
     """
     e = explanation
     size = e.pixels.shape[0]
@@ -112,16 +112,18 @@ def explanation_pictures(explanation: Explanation) -> list[Picture]:
 
     rnn = e.alone is not None
     if e.subtiles is not None:
-        about = f"Probability of {e.title} in each cell, as the model gives it"
-        subtiles("cells", "Cells with RNN" if rnn else "Cells", e.subtiles[e.class_index], about)
+        about = f"Probability of {e.title} in each map pixel, as predicted"
+        subtiles(
+            "cells", "Map pixels with RNN" if rnn else "Cells", e.subtiles[e.class_index], about
+        )
     if e.alone is not None and e.alone.subtiles is not None:
-        about = "The same with each cell seen by itself"
-        subtiles("alone", "Cells without RNN", e.alone.subtiles[e.class_index], about)
+        about = "The same with each map pixel seen alone"
+        subtiles("alone", "Map pixels without RNN", e.alone.subtiles[e.class_index], about)
     if (difference := e.difference) is not None:
         limit = difference_limit(difference)
         shown = _blocks(color_values(difference, COOL_WARM, -limit, limit), size)
         scale = Scale("Difference", COOL_WARM, f"−{limit:g}", f"+{limit:g}")
-        about = "What the neighbours add (red) or take away (blue) in each cell"
+        about = "What the neighbors add (red) or remove (blue) in each map pixel"
         pictures.append(Picture("difference", "Difference", shown, scale, about))
     return pictures
 
@@ -132,7 +134,7 @@ def scales_of(pictures: Sequence[Picture]) -> list[Scale]:
 
 
 def _blocks(colors: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Each cell as a block of one colour."""
+    """Each map pixel as a block of one color."""
     rows, cols = (np.arange(size) * n // size for n in colors.shape[:2])
     return np.asarray(colors[rows][:, cols], np.uint8)
 

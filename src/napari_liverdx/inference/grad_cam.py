@@ -29,7 +29,7 @@ def cam_layers(network: TileModel, x: Tensor) -> list[CamLayer]:
     network : TileModel
         The network.
     x : Tensor, shape (1, 3, h, w), float
-        Normalised input.
+        Normalized input.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class _Trace:
         if not self._given or not self._given[-1][2] or not self._looks_around or self._last_axis:
             raise PlanError(
                 "this model has no convolutional feature map, so Grad-CAM is not defined for it; "
-                "look at its cells, or choose a convolutional model"
+                "look at its map pixels, or choose a convolutional model"
             )
         # A module that runs several times stands for several maps.
         names = [name for name, _, _ in self._given]
@@ -105,7 +105,7 @@ def raw_grad_cam(network: TileModel, x: Tensor, class_index: int, layer: CamLaye
     network : TileModel
         In evaluation mode.
     x : Tensor, shape (1, 3, h, w), float
-        Normalised input.
+        Normalized input.
     class_index : int
         Whose score (logit, or probability for a network that gives these) is explained.
     layer : CamLayer
@@ -161,7 +161,7 @@ def grad_cam(
     network : TileModel
         In evaluation mode; no parameter keeps a gradient.
     x : Tensor, shape (1, 3, h, w), float
-        Normalised input.
+        Normalized input.
     class_index : int
         The class.
     size : int

@@ -40,16 +40,16 @@ class RunPlan:
     mpp : Mpp
     overlap : float
     subtiles : int
-        Cells along a tile's side in the result.
+        Map pixels along a tile's side in the result.
     device : DeviceChoice
     restricted : bool
         Whether regions were given.
     warnings : tuple of str
         For the user.
     own_tissue : bool
-        Whether a person edited the tissue or kept artefacts in it.
+        Whether a person edited the tissue or kept artifacts in it.
     tissue_record : dict
-        For the manifest: whether the tissue was edited, and mm² of each artefact left out or kept.
+        For the manifest: whether the tissue was edited, and mm² of each artifact left out or kept.
     """
 
     grid: TileGrid
@@ -90,13 +90,13 @@ def plan_run(
     mpp : Mpp or None
         None is an error here: the resolution must have been asked for before.
     tissue : TissueMask or TissueMap
-        Where tissue is; of a map its artefacts are left out unless they are kept.
+        Where tissue is; of a map its artifacts are left out unless they are kept.
     card : ModelCard
         Card of the model.
     regions : sequence of ndarray of float, shape (n, 2), optional
         Polygons, (x, y) in level-0 pixels; the whole slide by default.
     overlap : float
-        Share of a tile that neighbours have in common.
+        Share of a tile that neighbors have in common.
     device : DeviceChoice, optional
         Chosen automatically by default.
     batch_size : int, optional
@@ -107,7 +107,7 @@ def plan_run(
     MppError
         If the resolution is unknown.
     NoTissueError
-        If there is no tissue to analyse.
+        If there is no tissue to analyze.
     PlanError
         If a region misses the slide, or overlap or batch size are out of range.
     """
@@ -120,7 +120,7 @@ def plan_run(
     own, record = False, {}
     if isinstance(tissue, TissueMap):
         own, record = not tissue.is_default, _tissue_record(tissue, mpp)
-        tissue = tissue.analysed
+        tissue = tissue.analyzed
     bounds = None
     if regions is not None:
         bounds = bounding_rect(regions)
@@ -133,7 +133,7 @@ def plan_run(
         where = "the chosen region" if regions is not None else "this slide"
         raise NoTissueError(
             f"no tissue was found on {where}; choose another region, or check that the slide is "
-            "stained and in colour"
+            "stained and in color"
         )
     device = device or choose_device()
     if batch_size is not None:
@@ -158,7 +158,7 @@ def _in_blocks(grid: TileGrid) -> list[TileIndex]:
 
 
 def _tissue_record(tissue: TissueMap, mpp: Mpp) -> dict[str, Any]:
-    """Of the whole slide, whatever regions are analysed."""
+    """Of the whole slide, whatever regions are analyzed."""
     areas = tissue.areas_mm2(mpp.x * mpp.y)
     found = {k: round(v, 6) for k, v in areas.items() if v and k != TissueLabel.TISSUE}
     return {

@@ -35,7 +35,7 @@ _RARE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bag:
-    """One slide for a slide context to learn from.
+    """One slide for a slide-level model to learn from.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Bag:
     tile_model, tile_sha256 : str
         What made the embeddings.
     overlap : float
-        Share that neighbouring tiles have in common.
+        Share that neighboring tiles have in common.
 
     Raises
     ------

@@ -26,12 +26,12 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.tissue import slide_tissue
 from napari_liverdx.training.data.annotated import TileRule
 
-__all__ = ["BagExtracted", "extract_bags", "labelled_slides"]
+__all__ = ["BagExtracted", "extract_bags", "labeled_slides"]
 
 _ANNOTATED = TileRule()
 
 
-def labelled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
+def labeled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
     """Return the slides of a folder, without labels, or those of a table.
 
     Parameters

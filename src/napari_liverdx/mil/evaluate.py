@@ -1,4 +1,4 @@
-"""How good a slide context is beside its tile model alone."""
+"""How good a slide-level model is beside its tile model alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tupl
     Parameters
     ----------
     context : LoadedMilModel
-        The slide context.
+        The slide-level model.
     bags : sequence of Bag
         Slides it did not learn from.
 
@@ -42,7 +42,7 @@ def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tupl
     Raises
     ------
     DataError
-        If neither tiles nor slides are labelled.
+        If neither tiles nor slides are labeled.
     """
     scores = score_bags(context.network, bags)
     rows = {**_tiles(context, bags, scores), **_slides(context, bags, scores)}

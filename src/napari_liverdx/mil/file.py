@@ -1,4 +1,4 @@
-"""A slide context in one safetensors file, bound to its tile model."""
+"""A slide-level model in one safetensors file, bound to its tile model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARCHITECTURE = "slide-context"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedMilModel:
-    """A slide context ready to run.
+    """A slide-level model ready to run.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class LoadedMilModel:
             raise ModelFileError(
                 f"{self.path}: belongs to the tile model {self.slide.tile_model!r} (SHA-256 "
                 f"{self.slide.tile_sha256[:12]}…), not to {name!r} ({sha256[:12]}…), whose "
-                "embeddings mean something else; use that tile model, or train a slide context "
+                "embeddings mean something else; use that tile model, or train a slide-level model "
                 "for this one with 'liverdx mil train'"
             )
 
@@ -80,13 +80,14 @@ class LoadedMilModel:
         """
         if abs(overlap - self.slide.overlap) > 1e-6:
             raise PlanError(
-                f"the slide context learned on tiles that overlap by {self.slide.overlap:g}, here "
-                f"they do by {overlap:g}; analyse with --overlap {self.slide.overlap:g}"
+                f"the slide-level model learned on tiles that overlap by {self.slide.overlap:g}, "
+                f"here "
+                f"they do by {overlap:g}; analyze with --overlap {self.slide.overlap:g}"
             )
 
 
 def load_mil_model(path: Path) -> LoadedMilModel:
-    """Read a slide context.
+    """Read a slide-level model.
 
     Raises
     ------
@@ -96,15 +97,15 @@ def load_mil_model(path: Path) -> LoadedMilModel:
     card = read_card(path)
     if card.slide is None or card.architecture != ARCHITECTURE:
         raise ModelFileError(
-            f"{path}: a tile model, not a slide context; give it with --model, or make a slide "
-            "context with 'liverdx mil train'"
+            f"{path}: a tile model, not a slide-level model; give it with --model, or make a "
+            f"slide-level model with 'liverdx mil train'"
         )
     try:
         network = SlideContext(
             card.slide.features, len(card.classes), len(card.slide.classes), **card.arguments
         )
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: slide context with {card.arguments}: {error}") from error
+        raise ModelFileError(f"{path}: slide-level model with {card.arguments}: {error}") from error
     sha256 = fill_network(path, network, ARCHITECTURE)
     network.eval()
     return LoadedMilModel(card, card.slide, network, sha256, path)

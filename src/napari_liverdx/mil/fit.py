@@ -121,7 +121,7 @@ def _card(
     learn_from = config.learn_from
     return ModelCard(
         name=name or "slide-context",
-        title=f"Slide context for {tile.title}",
+        title=f"Slide-level model for {tile.title}",
         summary=f"Refines the tiles of {tile.name} by what lies around them; from {learn_from}",
         architecture=ARCHITECTURE,
         arguments=network.arguments,

@@ -1,4 +1,4 @@
-"""What a slide context is asked to do: batches of slides and the loss on them."""
+"""What a slide-level model is asked to do: batches of slides and the loss on them."""
 
 from __future__ import annotations
 

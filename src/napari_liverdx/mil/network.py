@@ -33,7 +33,7 @@ def slide_classes(scheme: ClassScheme) -> tuple[str, ...]:
     if not names:
         raise ModelFileError(
             f"the tile model's classes ({', '.join(scheme.names)}) hold no pathological one, so "
-            "there is nothing to call a slide; use another tile model"
+            "there is nothing to predict for a slide; use another tile model"
         )
     return (NORMAL, *names)
 
@@ -151,9 +151,9 @@ class SlideContext(nn.Module):
         assert self.tile_head.bias is not None
         nn.init.zeros_(self.tile_head.bias)
 
-    def set_statistics(self, centre: Tensor, spread: Tensor) -> None:
+    def set_statistics(self, center: Tensor, spread: Tensor) -> None:
         """Fix mean and standard deviation of the embeddings, each of shape (features,)."""
-        self.centre.copy_(centre)
+        self.centre.copy_(center)
         self.spread.copy_(spread.clamp_min(1e-4))
 
     def forward(self, embeddings: Tensor, tile_logits: Tensor, mask: Tensor) -> SlideOutput:
@@ -205,7 +205,7 @@ class SlideContext(nn.Module):
 
 
 def _bounding_box(mask: Tensor) -> tuple[slice, slice]:
-    """Rows and columns that hold all True cells."""
+    """Rows and columns that hold all True subtiles."""
     rows, cols = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
     return (
         slice(int(rows[0]), int(rows[-1]) + 1),

@@ -1,4 +1,4 @@
-"""Training a slide context from tile labels, from slide labels alone, or from both."""
+"""Training a slide-level model from tile labels, from slide labels alone, or from both."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _DECIDING = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagScores:
-    """What a slide context says of one bag.
+    """What a slide-level model says of one bag.
 
     Attributes
     ----------
@@ -165,7 +165,7 @@ def score_bags(
 
 
 def fitted_temperatures(scores: Sequence[BagScores], bags: Sequence[Bag]) -> tuple[float, float]:
-    """Temperatures of tile and slide logits on labelled bags; 1 where labels are missing."""
+    """Temperatures of tile and slide logits on labeled bags; 1 where labels are missing."""
     tiles = [
         s.tile_logits[:, b.tile_labels != UNKNOWN].T for s, b in zip(scores, bags, strict=True)
     ]
@@ -341,9 +341,10 @@ def _check(
         tiles = any((bags[i].tile_labels != UNKNOWN).any() for i in part)
         if config.learn_from != "slides" and not tiles:
             raise DataError(
-                f"no {what} slide has labelled tiles; give annotations, or learn from slides"
+                f"no {what} slide has labeled tiles; give annotations, or learn from slides"
             )
         if config.learn_from != "tiles" and len(labels) < 2:
             raise DataError(
-                f"the {what} slides have fewer than two labels; slide labels teach only by contrast"
+                f"the {what} slides have fewer than two labels; slide labels need contrast to "
+                f"learn from"
             )

@@ -37,7 +37,7 @@ class ReliabilityBin:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature that minimises the negative log-likelihood (Guo et al. 2017).
+    """The temperature that minimizes the negative log-likelihood (Guo et al. 2017).
 
     Parameters
     ----------

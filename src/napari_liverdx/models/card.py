@@ -47,7 +47,7 @@ class Interval(_Frozen):
 
 
 class SlidePart(_Frozen):
-    """What the card of a slide context says beyond that of a tile model.
+    """What the card of a slide-level model says beyond that of a tile model.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class SlidePart(_Frozen):
     classes : tuple of str
         What a slide can be called.
     overlap : float
-        Share that neighbouring tiles had in common.
+        Share that neighboring tiles had in common.
     learned_from : {"tiles", "slides", "both"}
         Labels it learned from; from tiles alone it gives no call of the slide.
     temperature : float
@@ -92,7 +92,7 @@ class ModelCard(_Frozen):
     tile_size : int
         Side of the input, pixels.
     subtiles : int
-        Cells along a tile's side in the dense output; 1 without one.
+        Subtiles along a tile's side in the dense output; 1 without one.
     normalization : Normalization
     output : {"logits", "probabilities"}
         What the network gives; probabilities get no second softmax.
@@ -107,7 +107,7 @@ class ModelCard(_Frozen):
     conformal : dict
         `ConformalScores` of held-out samples, under ``tile`` and ``subtile``; empty without.
     slide : SlidePart or None
-        Only for a slide context; None for a tile model.
+        Only for a slide-level model; None for a tile model.
     command : str
         What made the file.
     versions : dict of str to str

@@ -23,7 +23,7 @@ class ConformalScores(BaseModel):
     Attributes
     ----------
     groups, samples : int
-        Patients or slides, and tiles or cells, that they come from.
+        Patients or slides, and tiles or subtiles, that they come from.
     rates : tuple of float
         Error rates, ascending.
     quantiles : tuple of float or None
@@ -118,7 +118,7 @@ def conformal_quantiles(card: ModelCard, error_rate: float | None) -> Quantiles:
     if tile is None:
         raise PlanError(
             f"model {card.name} holds no calibration scores, so that no error rate can be "
-            "promised; leave --error-rate out, or add them with 'liverdx ood fit'"
+            f"guaranteed; leave --error-rate out, or add them with 'liverdx ood fit'"
         )
     found = [
         ConformalScores.model_validate(s).quantile(error_rate) for s in (subtile or tile, tile)

@@ -215,7 +215,7 @@ def load_model_file(path: Path) -> LoadedModel:
     card = read_card(path)
     if card.slide is not None:
         raise ModelFileError(
-            f"{path}: a slide context for the tile model {card.slide.tile_model!r}, not a tile "
+            f"{path}: a slide-level model for the tile model {card.slide.tile_model!r}, not a tile "
             "model; give it with --mil-model"
         )
     network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
@@ -224,7 +224,7 @@ def load_model_file(path: Path) -> LoadedModel:
         network.disable_subtiles()
     if network.subtiles != card.subtiles:
         raise ModelFileError(
-            f"{path}: the card says {card.subtiles} cells along a tile, the network gives "
+            f"{path}: the card says {card.subtiles} subtiles along a tile, the network gives "
             f"{network.subtiles}; the file is inconsistent"
         )
     n = card.normalization

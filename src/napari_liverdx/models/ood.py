@@ -36,14 +36,14 @@ BATCH_NORM_STATISTICS: dict[str, Any] = {
     "rate": 0.05,
     "limit": 3.84,
     "how": (
-        "Mean squared deviation of the inputs of the batch normalisations from the running mean, "
+        "Mean squared deviation of the inputs of the batch normalizations from the running mean, "
         "in units of the running variance; it is 1 on average over the training data. The limit "
         "is the 95 % point of chi-squared with one degree of freedom, which bounds the false "
         "alarms at 5 % if these inputs are jointly Gaussian, whatever their correlations (Székely "
         "& Bakirov 2003). No image of the training source was at hand to check it."
     ),
 }
-"""The domain of a model that carries its training statistics in its batch normalisations."""
+"""The domain of a model that carries its training statistics in its batch normalizations."""
 
 
 class OodScorer(Protocol):
@@ -101,13 +101,13 @@ class EmbeddingStatistics:
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """Squared distances of embeddings, shape (n, features), to the training tiles, (n,)."""
-        centred = embeddings.float() - self.mean.to(embeddings.device)
+        centered = embeddings.float() - self.mean.to(embeddings.device)
         components = self.components.to(embeddings.device)
-        along = centred @ components.T
+        along = centered @ components.T
         # The part of each vector that the components do not span. Rounding left them not quite
         # orthogonal, which would leak into the small variance of the rest.
         directions = torch.linalg.qr(components.T)[0]
-        beside = centred - (centred @ directions) @ directions.T
+        beside = centered - (centered @ directions) @ directions.T
         distance: Tensor = along.square().sum(dim=1) + beside.square().sum(dim=1) / self.residual
         return distance
 
@@ -161,8 +161,8 @@ class BatchNormStatistics:
             assert module.running_mean is not None
             assert module.running_var is not None
             shape = (1, -1, *[1] * (x.ndim - 2))
-            centred = x - module.running_mean.view(shape)
-            scaled = centred.square() / (module.running_var.view(shape) + module.eps)
+            centered = x - module.running_mean.view(shape)
+            scaled = centered.square() / (module.running_var.view(shape) + module.eps)
             one_value = x.ndim == 2 or x.shape[2:].numel() == 1
             (pooled if one_value else spatial).append(scaled.flatten(1).mean(dim=1))
 

@@ -26,7 +26,7 @@ def user_model_folder() -> Path:
 def available_models() -> dict[str, ModelCard]:
     """Cards of all tile models that can be named, the packaged first.
 
-    Unreadable files and slide contexts are left out.
+    Unreadable files and slide-level models are left out.
     """
     cards: dict[str, ModelCard] = {}
     for folder in (_PACKAGED, user_model_folder()):

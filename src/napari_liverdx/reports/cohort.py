@@ -52,14 +52,14 @@ class CohortRow:
     state : str
         A value of `napari_liverdx.session.batch.SlideState`.
     tissue_mm2 : float
-        Analysed tissue; NaN without a result.
+        Analyzed tissue; NaN without a result.
     measures : tuple of ClassMeasure
         Of all classes; empty without a result.
     ood, ood_figures : str
         Whether the slide looks like the training data, and the figures behind that; empty where
         the model cannot tell.
     slide_prediction : str
-        Of a slide context; empty without one.
+        By a slide-level (MIL) model; empty without one.
     tiles, failed_tiles : int
         Tiles on tissue, and those that could not be read.
     mpp : float

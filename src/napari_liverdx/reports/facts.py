@@ -17,14 +17,14 @@ from napari_liverdx.results.store import ResultStore, TileState
 __all__ = ["all_facts", "manifest_json", "measuring_note", "shown_name", "warnings_of"]
 
 _BASIS_NOTES = {
-    MapKind.SUBTILES: "Measured on the dense map; where tiles overlap, their cells are averaged.",
+    MapKind.SUBTILES: "Measured on the fine map; overlapping tiles are averaged.",
     MapKind.TILES: (
         "Measured on tiles: the tissue in a tile's box, one stride wide, has that tile's "
         "probabilities."
     ),
     MapKind.TILES_AVERAGED: (
         "Measured on tiles: the tissue in a tile's box, one stride wide, has the mean "
-        "probabilities of all analysed tiles that cover the box's centre."
+        "probabilities of all analyzed tiles that cover the box's center."
     ),
 }
 
@@ -58,7 +58,7 @@ def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
             f"{failed:,} of {done + failed + pending:,} tiles could not be read and are left out."
         )
     if pending:
-        found.append(f"This run is not finished: {pending:,} tiles are still to be analysed.")
+        found.append(f"This run is not finished: {pending:,} tiles are still to be analyzed.")
     return tuple(found)
 
 
@@ -75,7 +75,10 @@ def measuring_note(store: ResultStore, map_kind: MapKind, *, foci: bool, regions
         f"{width * mpp_x:.3g} × {height * mpp_y:.3g} µm."
     )
     if foci:
-        note += " A focus is a set of counted cells that touch; its size is its longest diameter."
+        note += (
+            " A focus is a connected region of counted map pixels; its size is its longest "
+            "diameter."
+        )
     if foci and regions:
         note += " In a region, a focus counts with its part inside."
     return note
@@ -97,7 +100,7 @@ def all_facts(
     card: Mapping[str, Any],
     findings: Findings,
 ) -> tuple[Facts, ...]:
-    """Slide call, slide and run, model, domain and calibration."""
+    """Slide prediction, slide and run, model, domain and calibration."""
     run = _slide_and_run(store, findings.tissue_mm2)
     parts = [_slide_call(store), run, _model(store.manifest, card)]
     parts.append(_trust(store.manifest, card, findings))
@@ -107,7 +110,7 @@ def all_facts(
 def _slide_call(store: ResultStore) -> Facts:
     call = store.slide_prediction
     if call is None:
-        return Facts("Slide call", ())
+        return Facts("Slide prediction", ())
     rows = [(_sentence(name)[:-1], value) for name, value in call.lines()]
     if call.deciding:
         listed = "; ".join(
@@ -115,7 +118,7 @@ def _slide_call(store: ResultStore) -> Facts:
             for t in call.deciding[:5]
         )
         rows.append(("Tiles that decided", f"{listed} (share of the attention; level-0 pixels)"))
-    return Facts("Slide call", tuple(rows))
+    return Facts("Slide prediction", tuple(rows))
 
 
 def _slide_and_run(store: ResultStore, tissue_mm2: float) -> Facts:
@@ -127,9 +130,9 @@ def _slide_and_run(store: ResultStore, tissue_mm2: float) -> Facts:
     rows = [
         ("Size", size),
         ("Resolution", f"{mpp_x:.4g} µm/px ({m.mpp_source})"),
-        ("Analysed tissue", f"{tissue_mm2:.3f} mm² in {store.count(TileState.DONE):,} tiles"),
+        ("Analyzed tissue", f"{tissue_mm2:.3f} mm² in {store.count(TileState.DONE):,} tiles"),
     ]
-    for key, what in (("excluded", "Left out of it"), ("kept", "Artefacts in it")):
+    for key, what in (("excluded", "Left out of it"), ("kept", "Artifacts in it")):
         if areas := m.tissue.get(key):
             listed = ", ".join(f"{name} {area:.3f} mm²" for name, area in areas.items())
             rows.append((what, f"{listed} (of the whole slide)"))
@@ -154,9 +157,9 @@ def _model(manifest: RunManifest, card: Mapping[str, Any]) -> Facts:
         ("Name", f"{card['name']} — {card['summary']}"),
         ("Version", f"{card['version']}, SHA-256 {manifest.model_sha256[:16]}"),
         ("Reads", f"tiles of {card['tile_size']} px at {card['mpp']:g} µm/px"),
-        ("Trained on", card["training_data"] or "The card does not say."),
-        ("Terms of the data", card.get("data_licence") or "The card does not say."),
-        ("Terms of the model", card.get("licence") or "The card does not say."),
+        ("Training data", card["training_data"] or "Not stated in the model card."),
+        ("Terms of the data", card.get("data_licence") or "Not stated in the model card."),
+        ("Terms of the model", card.get("licence") or "Not stated in the model card."),
         ("Intended use", card["intended_use"]),
         (
             "Limits",
@@ -178,19 +181,17 @@ def _trust(
     else:
         said = _sentence(NO_STATISTICS)
     rows = [
-        ("Domain", said),
+        ("Distribution", said),
         ("Temperature", _temperature(card)),
         ("Calibration error", _metrics_like(card, "calibration error") or _NO_ECE),
         ("Prediction sets", _prediction_sets(card, findings)),
     ]
     if covered := _metrics_like(card, "coverage"):
         rows.append(("Measured coverage", covered))
-    return Facts("Domain and calibration", tuple(rows))
+    return Facts("Distribution and calibration", tuple(rows))
 
 
-_NO_ECE = (
-    "The card states none: whether a probability of 0.8 is right in 8 of 10 cases is not known."
-)
+_NO_ECE = "Calibration not reported in the model card."
 
 
 def _temperature(card: Mapping[str, Any]) -> str:
@@ -221,20 +222,21 @@ def _prediction_sets(card: Mapping[str, Any], findings: Findings) -> str:
     scores = conformal.get("cell" if dense else "tile")
     if not scores:
         return (
-            "The card holds no calibration scores: no error rate can be promised, and nothing is "
-            "set apart as not sure."
+            "The model card holds no calibration scores: no error rate can be guaranteed, and no "
+            "map pixel is reported as uncertain."
         )
     what = "map pixel" if dense else "tile"
     text = f"Calibrated on {scores['samples']:,} held-out {what}s of {scores['groups']:,} groups. "
     rate, quantile = findings.settings.error_rate, findings.assignment.quantile
     if rate is None or quantile is None:
         return (
-            text + "No error rate was chosen for this report, so nothing is set apart as not sure."
+            text
+            + "No error rate was chosen for this report, so no map pixel is reported as uncertain."
         )
     if quantile == float("inf"):
         return text + f"So few groups promise nothing at an error rate of {rate:g}."
     return text + (
         f"At the chosen error rate of {rate:g}, the true class lies in the set of a {what} of "
-        f"a new group like those with a probability of {1 - rate:g} or more; on slides "
-        "unlike them this is not promised."
+        f"a new group like those with a probability of {1 - rate:g} or more; on dissimilar slides "
+        f"this is not guaranteed."
     )

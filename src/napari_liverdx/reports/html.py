@@ -57,11 +57,11 @@ def overlay_picture(
     Parameters
     ----------
     overview : Overview
-        Small picture of the slide.
+        Thumbnail of the slide.
     on : MeasurementMap
         What was measured.
     assignment : Assignment
-        What counts where on it; what is uncertain is grey.
+        What counts where on it; what is uncertain is gray.
     opacity : float
         Of a map pixel with probability 1.
 
@@ -120,7 +120,7 @@ def gather_report(
     findings : Findings
         What was found; nothing is measured again.
     overview : Overview
-        Small picture of the slide.
+        Thumbnail of the slide.
     card : mapping
         The model card as plain data.
     tiles : sequence of TileGroup

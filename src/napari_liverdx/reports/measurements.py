@@ -35,7 +35,7 @@ COLUMNS = (
     "basis",
 )
 
-WHOLE = "all analysed tissue"
+WHOLE = "all analyzed tissue"
 """What the table calls the region of a whole result."""
 
 
@@ -61,7 +61,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def measurement_table(findings: Findings) -> list[list[str]]:
-    """The rows of the table, without `COLUMNS`: all analysed tissue first, then each region."""
+    """The rows of the table, without `COLUMNS`: all analyzed tissue first, then each region."""
     parts = [(WHOLE, findings.measures), *((r.name, r.measures) for r in findings.regions)]
     kind = findings.settings.map_kind
     return [[name, *measurement_values(m, kind)] for name, found in parts for m in found]

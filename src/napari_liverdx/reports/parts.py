@@ -40,7 +40,7 @@ class Picture:
     caption : str
     rgb : ndarray of uint8, shape (rows, columns, 3)
     legend : tuple of (str, str)
-        Colours ``#rrggbb`` and what they stand for.
+        Colors ``#rrggbb`` and what they stand for.
     """
 
     caption: str
@@ -77,7 +77,7 @@ class ReportTable:
     words : tuple of int
         Columns that hold words and not numbers.
     swatch : int
-        Column in which the colour of a row is shown.
+        Column in which the color of a row is shown.
     """
 
     columns: tuple[str, ...]

@@ -147,7 +147,7 @@ def save_report(
 
 
 def _tissue_picture(store: ResultStore) -> Overview:
-    """Tissue in grey on white, in place of a slide that is not there."""
+    """Tissue in gray on white, in place of a slide that is not there."""
     tissue = store.tissue
     gray = np.where(tissue.mask, 205, 255).astype(np.uint8)
     return Overview(np.repeat(gray[..., None], 3, axis=2), tissue.scale_x, tissue.scale_y)
@@ -173,7 +173,7 @@ def top_tiles(
     Returns
     -------
     tuple of TileIndex
-        Most suspicious first; ties in reading order.
+        Highest probability first; ties in reading order.
     int
         Number of tiles that reach the threshold.
     """

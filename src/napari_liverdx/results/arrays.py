@@ -49,7 +49,7 @@ def read_array(group: zarr.Group, name: str, path: Path) -> NDArray[Any]:
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         raise ResultError(
             f"{path}: array {name!r} is missing or damaged ({error}); remove the result and "
-            "analyse the slide again"
+            "analyze the slide again"
         ) from error
 
 

@@ -48,7 +48,7 @@ class EmbeddingGrid:
             if self.values.ndim != 3 or self.values.shape[1:] != shape:
                 raise ResultError(
                     f"{path}: array {_NAME!r} does not fit the tiles; remove the result and "
-                    "analyse the slide again"
+                    "analyze the slide again"
                 )
 
     def has(self, tile: TileIndex) -> bool:

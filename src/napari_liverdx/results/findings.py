@@ -43,13 +43,13 @@ class Findings:
     assignment : Assignment
         What counts where on it.
     tissue_mm2 : float
-        Analysed tissue.
+        Analyzed tissue.
     measures : tuple of ClassMeasure
-        Of all analysed tissue.
+        Of all analyzed tissue.
     regions : tuple of RegionMeasure
         Of the drawn regions.
     histograms : mapping of str to Histogram
-        Per pathological class, of all analysed tissue.
+        Per pathological class, of all analyzed tissue.
     """
 
     settings: MeasureSettings

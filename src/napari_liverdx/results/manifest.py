@@ -50,14 +50,14 @@ class RunManifest(BaseModel):
     classes : tuple of TissueClass
     grid : TileGrid
     subtiles : int
-        Cells along a tile's side.
+        Map pixels along a tile's side.
     overlap : float
     regions_sha256 : str
-        Of the tissue mask that was analysed.
+        Of the tissue mask that was analyzed.
     device, versions, timings, warnings, created, finished
         For the record; not part of the result's identity.
     tissue : dict
-        Whether a person edited the tissue, and mm² of the artefacts ``excluded`` and ``kept``;
+        Whether a person edited the tissue, and mm² of the artifacts ``excluded`` and ``kept``;
         empty where none were sought.
     ood : dict
         Whether the slide looks like the training data; empty where the model cannot tell.
@@ -67,7 +67,7 @@ class RunManifest(BaseModel):
     variant : str
         Tells the result from the plain one of its slide and model; empty for the plain one.
     restricted, own_tissue : bool
-        Whether regions were given, and whether a person edited the tissue or kept artefacts.
+        Whether regions were given, and whether a person edited the tissue or kept artifacts.
     """
 
     # Some fields are stored under the names they had in the first version.
@@ -230,8 +230,8 @@ def group_attributes(manifest: RunManifest) -> dict[str, Any]:
     subtile_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
     subtile_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]
     region = grid.region
-    # A pixel's coordinate is its centre: the first cell's centre lies half a cell minus half a
-    # slide pixel from the centre of the slide's first pixel.
+    # A pixel's coordinate is its center: the first map pixel's center lies half a map pixel minus
+    # half a slide pixel from the center of the slide's first pixel.
     x = region.x * manifest.mpp[0] + (subtile_x - manifest.mpp[0]) / 2
     y = region.y * manifest.mpp[1] + (subtile_y - manifest.mpp[1]) / 2
     return {
@@ -273,7 +273,7 @@ def group_attributes(manifest: RunManifest) -> dict[str, Any]:
 
 
 class ResultGeometry:
-    """The place of a map of cells, as its manifest tells it.
+    """The place of a map, as its manifest tells it.
 
     Attributes
     ----------
@@ -284,7 +284,7 @@ class ResultGeometry:
 
     @property
     def subtile_size(self) -> tuple[float, float]:
-        """Width and height of a cell of `probabilities` in level-0 pixels."""
+        """Width and height of a map pixel of `probabilities` in level-0 pixels."""
         grid, k = self.manifest.grid, self.manifest.subtiles
         return grid.tile_width * grid.scale_x / k, grid.tile_height * grid.scale_y / k
 
@@ -296,7 +296,7 @@ class ResultGeometry:
 
     @property
     def subtile_area_um2(self) -> float:
-        """Area of a cell in µm²."""
+        """Area of a map pixel in µm²."""
         width, height = self.subtile_size
         return width * self.manifest.mpp[0] * height * self.manifest.mpp[1]
 

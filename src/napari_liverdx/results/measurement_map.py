@@ -1,4 +1,4 @@
-"""What is measured: the map of cells, or the tiles."""
+"""What is measured: the map, or the tiles."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class MapKind(Choice):
         The dense map; where tiles overlap, their map pixels are averaged.
     TILES
         Each tile's own probabilities in its box, which is one stride wide and high and begins at
-        the tile's upper-left corner. What belongs to no analysed tile's box but is covered by
-        analysed tiles (beyond the last tiles, and where a tile was left out or failed) has the
+        the tile's upper-left corner. What belongs to no analyzed tile's box but is covered by
+        analyzed tiles (beyond the last tiles, and where a tile was left out or failed) has the
         probabilities of the last of them in reading order.
     TILES_AVERAGED
-        In each box the mean of all analysed tiles that cover its centre; where there is none, as
+        In each box the mean of all analyzed tiles that cover its center; where there is none, as
         in TILES.
     """
 
@@ -44,7 +44,7 @@ class MapKind(Choice):
 def measurement_map(store: ResultStore, map_kind: MapKind = MapKind.SUBTILES) -> MeasurementMap:
     """The map to measure a result on.
 
-    Tiles are painted on the map of cells, so that tissue keeps the outline it has there and an
+    Tiles are painted on the map, so that tissue keeps the outline it has there and an
     area is that of the tissue in a tile, not of the tile.
 
     Parameters
@@ -52,7 +52,7 @@ def measurement_map(store: ResultStore, map_kind: MapKind = MapKind.SUBTILES) ->
     store : ResultStore
         The result.
     map_kind : MapKind
-        What to measure. The map of cells shares its memory with the store.
+        What to measure. The map shares its memory with the store.
     """
     tissue = store.tissue_subtiles()
     values = (
@@ -74,13 +74,13 @@ class _Axis:
     tiles : int
         Number of tiles; further boxes have none of their own.
     first : ndarray of int, shape (boxes,)
-        First cell of each box, and of its tile.
-    box : ndarray of int, shape (cells of the map,)
-        Box of each cell.
+        First map pixel of each box, and of its tile.
+    box : ndarray of int, shape (map pixels of the map,)
+        Box of each map pixel.
     span : int
-        Cells along a tile.
+        Map pixels along a tile.
     reach : int
-        A box's centre may lie on its own tile and on the ``reach - 1`` before it.
+        A box's center may lie on its own tile and on the ``reach - 1`` before it.
     """
 
     tiles: int
@@ -91,7 +91,7 @@ class _Axis:
 
     @classmethod
     def of(cls, tiles: int, stride: int, tile: int, span: int, length: int) -> _Axis:
-        """Boxes of one stride each (pixels) over ``length`` cells, to the nearest cell."""
+        """Lay boxes of one stride each (pixels) over ``length`` map pixels."""
         boxes = tiles + -(-tile // stride)
         # As tiles are painted into the map; see `napari_liverdx.core.subtile_map`.
         first = np.rint(np.arange(boxes) * stride * span / tile).astype(np.intp)
@@ -101,7 +101,7 @@ class _Axis:
     def tile(
         self, subtiles: NDArray[np.intp], back: int
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """For each cell the tile ``back`` boxes before its own, and whether that covers it."""
+        """For each map pixel the tile ``back`` boxes before its own, and whether that covers it."""
         index = self.box[subtiles] - back
         there = (index >= 0) & (index < self.tiles)
         index = np.where(there, index, 0)
@@ -109,14 +109,14 @@ class _Axis:
 
     @property
     def most_back(self) -> int:
-        """No tile that begins more boxes before a cell's own covers it."""
+        """No tile that begins more boxes before a map pixel's own covers it."""
         return int(np.searchsorted(self.first, self.span, "right"))
 
 
 def _painted(
     store: ResultStore, map_kind: MapKind, tissue: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Probabilities of tiles on the map of cells, shape (classes, rows, columns)."""
+    """Probabilities of tiles on the map, shape (classes, rows, columns)."""
     grid, span = store.manifest.grid, store.manifest.subtiles
     rows = _Axis.of(grid.n_rows, grid.stride_y, grid.tile_height, span, tissue.shape[0])
     cols = _Axis.of(grid.n_cols, grid.stride_x, grid.tile_width, span, tissue.shape[1])

@@ -1,4 +1,4 @@
-"""What a slide context made of a result."""
+"""What a slide-level model made of a result."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SlidePrediction(BaseModel):
     Attributes
     ----------
     context_name, context_version, context_sha256 : str
-        The slide context's file.
+        The slide-level model's file.
     learned_from : str
         ``"tiles"``, ``"slides"`` or ``"both"``.
     tiles : int
@@ -81,15 +81,17 @@ class SlidePrediction(BaseModel):
 
     def lines(self) -> list[tuple[str, str]]:
         """The call as rows of name and value, for a table."""
-        rows = [("slide context", f"{self.context_name}, version {self.context_version}")]
+        rows = [("slide-level model", f"{self.context_name}, version {self.context_version}")]
         if self.classes:
-            rows.append(("slide call", self.called))
+            rows.append(("slide-level prediction", self.called))
             rows += [
                 (f"probability {name}", f"{value:.3f}")
                 for name, value in zip(self.classes, self.probabilities, strict=True)
             ]
         else:
-            rows.append(("slide call", "none: this context learned from tile labels alone"))
+            rows.append(
+                ("slide-level prediction", "none: this context learned from tile labels alone")
+            )
         return rows
 
 
@@ -131,6 +133,7 @@ def read_slide_prediction(group: zarr.Group, path: Path) -> SlidePrediction | No
         return SlidePrediction.model_validate(stored)
     except ValidationError as error:
         raise ResultError(
-            f"{path}: the stored slide call is damaged ({error.errors()[0]['msg']}); apply the "
-            "slide context again"
+            f"{path}: the stored slide-level prediction is damaged ({error.errors()[0]['msg']}); "
+            f"apply the "
+            "slide-level model again"
         ) from error

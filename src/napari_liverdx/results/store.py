@@ -53,7 +53,7 @@ class ResultStore(ResultGeometry, Reviewed):
     ----------
     path, manifest, tissue
     probabilities : ndarray of float32, shape (classes, rows, columns)
-        Cell by cell; overlapping tiles are averaged. Zero where nothing was analysed.
+        Map pixel by map pixel; overlapping tiles are averaged. Zero where nothing was analyzed.
     tile_probabilities : ndarray of float32, shape (classes, tile rows, tile columns)
     state : ndarray of uint8, shape (tile rows, tile columns)
         `TileState` values.
@@ -102,7 +102,7 @@ class ResultStore(ResultGeometry, Reviewed):
         tissue : TissueMask
             Where tissue is.
         tiles : sequence of TileIndex
-            Tiles to analyse; all others are marked as holding no tissue.
+            Tiles to analyze; all others are marked as holding no tissue.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class ResultStore(ResultGeometry, Reviewed):
         except (KeyError, ValueError, TypeError, OSError, ValidationError) as error:
             raise ResultError(
                 f"{path}: not a result of this program, or damaged ({error}); remove it and "
-                "analyse the slide again"
+                "analyze the slide again"
             ) from error
 
     @classmethod
@@ -192,7 +192,7 @@ class ResultStore(ResultGeometry, Reviewed):
         probabilities : ndarray of float32, shape (n, classes)
             Predicted probabilities.
         subtiles : ndarray of float32, shape (n, classes, k, k), or None
-            None where the model has no cells: the tile's probabilities stand for all of it.
+            None where the model has no map pixels: the tile's probabilities stand for all of it.
         failed : sequence of TileIndex
             Tiles that could not be read.
         embeddings : ndarray of float32, shape (n, features), optional
@@ -301,7 +301,7 @@ class ResultStore(ResultGeometry, Reviewed):
     def save_slide_prediction(
         self, call: SlidePrediction, refined: NDArray[np.float32], attention: NDArray[np.float32]
     ) -> None:
-        """Store what a slide context made of the result, beside the tile model's own.
+        """Store what a slide-level model made of the result, beside the tile model's own.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ class ResultStore(ResultGeometry, Reviewed):
     # -- reading --
 
     def tissue_subtiles(self) -> NDArray[np.bool_]:
-        """Cells that were analysed and lie on tissue, shape (rows, columns)."""
+        """Cells that were analyzed and lie on tissue, shape (rows, columns)."""
         (width, height), (x, y) = self.subtile_size, self.origin
         rows, cols = self._map.weights.shape
         on_tissue = self.tissue.sample(
@@ -351,14 +351,14 @@ class ResultStore(ResultGeometry, Reviewed):
         kept = self._embeddings or EmbeddingGrid(self._group, self.path, self.manifest.grid.shape)
         if kept.values is None:
             raise ResultError(
-                f"{self.path}: holds no embeddings of tiles; analyse the slide again with a slide "
-                "context (--mil-model FILE)"
+                f"{self.path}: holds no embeddings of tiles; analyze the slide again with a "
+                f"slide-level model (--mil-model FILE)"
             )
         return kept.values.astype(np.float32)
 
     @property
     def slide_prediction(self) -> SlidePrediction | None:
-        """The slide's call, if a slide context judged the tiles that are done now."""
+        """The slide's call, if a slide-level model judged the tiles that are done now."""
         call = read_slide_prediction(self._group, self.path)
         done = self.count(TileState.DONE)
         return call if call is not None and call.tiles == done else None
@@ -369,10 +369,10 @@ class ResultStore(ResultGeometry, Reviewed):
         Raises
         ------
         ResultError
-            If no slide context was applied to the tiles that are done now.
+            If no slide-level model was applied to the tiles that are done now.
         """
         if self.slide_prediction is None:
-            raise ResultError(f"{self.path}: no slide context was applied to these tiles")
+            raise ResultError(f"{self.path}: no slide-level model was applied to these tiles")
         return (
             read_array(self._group, "tiles_refined", self.path),
             read_array(self._group, "attention", self.path),

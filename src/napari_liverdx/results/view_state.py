@@ -19,8 +19,8 @@ __all__ = ["COLORMAPS", "ViewState"]
 _FILE = "view.json"
 
 COLORMAPS = ("", "viridis", "cividis", "inferno", "magma")
-"""Choices for probability layers: the class' own colour, or a perceptually uniform map that reads
-the same with every kind of colour vision (Nuñez et al. 2018 for cividis)."""
+"""Choices for probability layers: the class' own color, or a perceptually uniform map that reads
+the same with every kind of color vision (Nuñez et al. 2018 for cividis)."""
 
 
 class ViewState(BaseModel):
@@ -35,7 +35,7 @@ class ViewState(BaseModel):
     opacity : float
         Of the probability layers.
     colormap : str
-        Empty for the colours of the classes.
+        Empty for the colors of the classes.
     visible : bool
         Whether the probability layers are shown.
     map_kind : MapKind

@@ -80,7 +80,7 @@ class BatchSummary:
     Attributes
     ----------
     done, resumed, failed, stopped : int
-        Slides: analysed now, analysed before, failed, and cut short.
+        Slides: analyzed now, analyzed before, failed, and cut short.
     not_reached : tuple of str
         Names of the slides that a stop left waiting.
     table : Path
@@ -104,8 +104,8 @@ class BatchSummary:
 
     def __str__(self) -> str:
         counts = (
-            (self.done, "analysed"),
-            (self.resumed, "analysed before"),
+            (self.done, "analyzed"),
+            (self.resumed, "analyzed before"),
             (self.failed, "failed"),
             (self.stopped, "stopped on the way"),
             (len(self.not_reached), "not reached"),
@@ -150,17 +150,17 @@ def first_rows(slides: Sequence[SlideEntry]) -> tuple[CohortRow, ...]:
 
 
 def run_batch(request: BatchRequest, stop: threading.Event) -> Iterator[BatchEvent]:
-    """Analyse slides one after another with one model, and keep a table of all.
+    """Analyze slides one after another with one model, and keep a table of all.
 
-    A slide that cannot be analysed fails alone and says why. One whose result is whole is not
-    analysed again: its stored result is measured for the table, and the report, the measurements
+    A slide that cannot be analyzed fails alone and says why. One whose result is whole is not
+    analyzed again: its stored result is measured for the table, and the report, the measurements
     and the thresholds that are kept with it stay as they are. After each slide ``cohort.csv`` in
     the folder of results is brought up to date.
 
     Parameters
     ----------
     request : BatchRequest
-        What to analyse.
+        What to analyze.
     stop : threading.Event
         Set it to end the batch between two batches of tiles; everything finished is kept, and the
         same request goes on from there.
@@ -179,7 +179,7 @@ def run_batch(request: BatchRequest, stop: threading.Event) -> Iterator[BatchEve
     DataError
         If there is no slide, or one is listed twice.
     ModelFileError
-        If the model or the slide context cannot be used.
+        If the model or the slide-level model cannot be used.
     PlanError
         If what is asked for makes no sense with this model.
     """
@@ -206,7 +206,7 @@ def run_batch(request: BatchRequest, stop: threading.Event) -> Iterator[BatchEve
 def _prepare(request: BatchRequest) -> BatchTools:
     """Load what is shared; refuse what cannot work for any slide."""
     if not request.slides:
-        raise DataError("there is no slide to analyse; add slides or a folder of slides")
+        raise DataError("there is no slide to analyze; add slides or a folder of slides")
     twice = [p for p, n in Counter(s.path for s in request.slides).items() if n > 1]
     if twice:
         raise DataError(f"{twice[0]}: is listed twice; list each slide once")

@@ -64,7 +64,7 @@ class SlideState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What to analyse, and how.
+    """What to analyze, and how.
 
     Attributes
     ----------
@@ -79,15 +79,15 @@ class BatchRequest:
     settings : MeasureSettings
         Thresholds, error rate and what is measured.
     context : Path or None
-        Slide context that refines the tiles and calls each slide.
+        Slide-level (MIL) model that refines the tiles and predicts each slide.
     overlap : float
-        Share of a tile that neighbours have in common.
+        Share of a tile that neighbors have in common.
     device : DeviceChoice or None
         Chosen automatically if None.
     batch_size : int or None
         Tiles at a time.
     keep_artifacts : bool
-        Analyse pen marks, folds and blurred tissue too.
+        Analyze pen marks, folds and blurred tissue too.
     hide_names : bool
         Whether codes stand in place of the slides' names in the cohort table, in the reports and
         in the names of their files. Results keep theirs.
@@ -154,7 +154,7 @@ class SlideStep:
 def slide_steps(
     tools: BatchTools, listed: SlideEntry, row: CohortRow, stop: threading.Event
 ) -> Generator[SlideStep, None, None]:
-    """Analyse one slide; whatever goes wrong becomes its last step.
+    """Analyze one slide; whatever goes wrong becomes its last step.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def slide_steps(
         problem = str(error)
     # One bad slide must not end the batch, whatever is wrong with it.
     except Exception as error:  # noqa: BLE001
-        _LOG.exception("unexpected error while analysing a slide")
+        _LOG.exception("unexpected error while analyzing a slide")
         problem = f"Unexpected problem: {error!r}"
     # The row names the slide already, and a table that is handed on names no folders.
     problem = problem.removeprefix(f"{listed.path}: ")
@@ -194,7 +194,7 @@ def slide_steps(
 def _steps(
     tools: BatchTools, listed: SlideEntry, step: SlideStep, stop: threading.Event
 ) -> Generator[SlideStep, None, None]:
-    yield (step := step.to(SlideState.DETECTING, "Looking for tissue…"))
+    yield (step := step.to(SlideState.DETECTING, "Detecting tissue…"))
     with _opened(tools.request, listed) as slide:
         step = step.to(step.state, "", code=pseudonym_of(slide.fingerprint()))
         plan = _plan(tools, slide)
@@ -341,7 +341,7 @@ def _finished(
     _keep_view(store, findings)
     reading, call = read_result(store, card), store.slide_prediction
     failed = store.count(TileState.FAILED)
-    message = "Was analysed before; measured again" if resumed else "Done"
+    message = "Was analyzed before; measured again" if resumed else "Done"
     if left:
         message += " for the table, its report left as it is"
     if failed:

@@ -56,14 +56,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Where two sides agree, on the tissue that both analysed.
+    """Where two sides agree, on the tissue that both analyzed.
 
     Attributes
     ----------
     where : ndarray of uint8, shape (rows, columns)
-        On A's map: 0 neither or not analysed by both, 1 both, 2 only A, 3 only B.
+        On A's map: 0 neither or not analyzed by both, 1 both, 2 only A, 3 only B.
     tissue_mm2 : float
-        Tissue that both analysed.
+        Tissue that both analyzed.
     a_mm2, b_mm2, both_mm2, only_a_mm2, only_b_mm2 : float
         Areas that count.
     dice : float
@@ -71,7 +71,7 @@ class Comparison:
     changed_tiles : int or None
         Tiles whose predicted class differs; None where the tiles do not lie alike.
     tiles : int
-        Tiles that both analysed, 0 where they do not lie alike.
+        Tiles that both analyzed, 0 where they do not lie alike.
     """
 
     where: NDArray[np.uint8]
@@ -87,7 +87,7 @@ class Comparison:
 
 
 def compare(a: Side, b: Side) -> Comparison:
-    """Compare two sides cell by cell on the map of A; B is looked up at each cell's centre.
+    """Compare two sides on the map of A; B is looked up at the center of each map pixel.
 
     Raises
     ------
@@ -127,14 +127,14 @@ def compare(a: Side, b: Side) -> Comparison:
 
 
 def _places(first: ResultStore, second: ResultStore) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column on the second map of each cell's centre of the first; -1 outside it."""
+    """Row and column on the second map of each map pixel's center of the first; -1 outside it."""
     found = []
     for axis, n, limit in (
         (1, first.probabilities.shape[1], second.probabilities.shape[1]),
         (0, first.probabilities.shape[2], second.probabilities.shape[2]),
     ):
-        centres = first.origin[axis] + (np.arange(n) + 0.5) * first.subtile_size[axis]
-        index = np.floor((centres - second.origin[axis]) / second.subtile_size[axis]).astype(
+        centers = first.origin[axis] + (np.arange(n) + 0.5) * first.subtile_size[axis]
+        index = np.floor((centers - second.origin[axis]) / second.subtile_size[axis]).astype(
             np.intp
         )
         found.append(np.where((index >= 0) & (index < limit), index, -1))

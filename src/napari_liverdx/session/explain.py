@@ -124,7 +124,7 @@ def model_to_explain(name: str, store: ResultStore | None) -> tuple[LoadedModel,
     if loaded.card.tile_size != manifest.grid.tile_size or not alike:
         raise PlanError(
             f"the result was made with {manifest.model_name}, which is not here, and its tiles do "
-            f"not fit {loaded.card.name}; analyse the slide again, or choose that model"
+            f"not fit {loaded.card.name}; analyze the slide again, or choose that model"
         )
     return loaded, (
         f"The result was made with another model ({manifest.model_name}, version "

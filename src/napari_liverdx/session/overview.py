@@ -27,7 +27,7 @@ def draw_overview(overview: Overview, findings: Findings | None) -> NDArray[np.u
     overview : Overview
         The slide.
     findings : Findings or None
-        What was found on it, if it was analysed.
+        What was found on it, if it was analyzed.
     """
     if findings is None:
         return overview.rgb

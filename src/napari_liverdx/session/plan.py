@@ -28,7 +28,7 @@ def blocking_reason(state: SessionState) -> str:
     if state.slide.facts.mpp is None:
         return "Give the slide's µm per pixel"
     if state.slide.facts.tissue is None:
-        return "Tissue is being sought"
+        return "Detecting tissue"
     return ""
 
 
@@ -45,7 +45,7 @@ def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None =
     Raises
     ------
     PlanError
-        If something is still missing, or nothing can be analysed; see also
+        If something is still missing, or nothing can be analyzed; see also
         `napari_liverdx.inference.plan.plan_run`.
     """
     missing = blocking_reason(state)

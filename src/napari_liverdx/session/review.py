@@ -18,9 +18,9 @@ __all__ = ["Order", "Review", "predicted_class", "rank_tiles"]
 class Order(Choice):
     """Which tiles come first."""
 
-    HIGHEST_PROBABILITY = "highest_probability", "Most suspicious"
+    HIGHEST_PROBABILITY = "highest_probability", "Highest probability"
     UNCERTAIN = "uncertain", "Most uncertain"
-    LEAST_TYPICAL = "least_typical", "Least familiar"
+    LEAST_TYPICAL = "least_typical", "Least typical"
 
 
 def predicted_class(store: ResultStore, tile: TileIndex, settings: MeasureSettings) -> int:

@@ -56,7 +56,7 @@ def slide_facts(slide: Slide) -> SlideFacts:
 
 
 def inspect_slide(slide: Slide) -> SlideFacts:
-    """The facts with tissue and artefacts; reads small levels, and fine ones where tissue is."""
+    """The facts with tissue and artifacts; reads small levels, and fine ones where tissue is."""
     overview = slide_overview(slide)
     found = slide_tissue_map(slide, overview)
     return SlideFacts(
@@ -65,7 +65,7 @@ def inspect_slide(slide: Slide) -> SlideFacts:
         slide.levels,
         slide.mpp,
         slide.info.mpp_note,
-        found.analysed,
+        found.analyzed,
         overview.unreadable,
         found,
     )
@@ -111,7 +111,7 @@ def run(
     *,
     keep_embeddings: bool = False,
 ) -> Generator[Started | Progressed, None, None]:
-    """Load the model, open or resume the result, and analyse.
+    """Load the model, open or resume the result, and analyze.
 
     ``stop`` ends it between two batches, with everything finished written: a worker thread that
     merely drops a generator would leave that to the garbage collector.

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class AnalysisRegion(Choice):
-    """What part of the slide is analysed."""
+    """What part of the slide is analyzed."""
 
     WHOLE = "whole_slide", "Whole slide"
     VIEW = "view", "Current view"
@@ -73,7 +73,7 @@ class SlideFacts:
     unreadable : int
         Damaged stored tiles met so far.
     tissue_map : TissueMap or None
-        What was found: tissue, pen marks, folds, blur; ``tissue`` is what of it is analysed.
+        What was found: tissue, pen marks, folds, blur; ``tissue`` is what of it is analyzed.
     """
 
     name: str

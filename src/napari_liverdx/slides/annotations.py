@@ -136,7 +136,7 @@ def read_shapes_csv(
     """Read a Shapes layer as napari saves it: index, shape-type, vertex-index, axis-0, axis-1.
 
     napari writes the layer's own coordinates, before its scale, and neither class nor unit; in
-    them (0, 0) is the centre of the first pixel. Of more than two axes the last two count.
+    them (0, 0) is the center of the first pixel. Of more than two axes the last two count.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def _regions_of_shapes(
         if kind in _OPEN_SHAPES:
             continue
         where = f"{path}: shape {index}"
-        # The centre of napari's first pixel is (0.5, 0.5) from its corner.
+        # The center of napari's first pixel is (0.5, 0.5) from its corner.
         ring = np.array([c[1:] for c in sorted(corners)]) / size + 0.5
         if kind == "ellipse":
             ring = _ellipse(ring, where)

@@ -15,7 +15,7 @@ __all__ = ["to_rgb8"]
 def to_rgb8(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
     """Convert stored pixels to RGB.
 
-    Grey is repeated, an alpha channel is composited on white, 16-bit values keep their upper
+    Gray is repeated, an alpha channel is composited on white, 16-bit values keep their upper
     byte.
 
     Parameters
@@ -32,7 +32,7 @@ def to_rgb8(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
     Raises
     ------
     NotASlideError
-        If the array is not an 8- or 16-bit grey, RGB or RGBA image.
+        If the array is not an 8- or 16-bit gray, RGB or RGBA image.
     """
     if array.ndim == 2:
         array = array[..., None]
@@ -42,7 +42,7 @@ def to_rgb8(array: NDArray[Any], where: str) -> NDArray[np.uint8]:
         array = (array >> 8).astype(np.uint8)
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype != np.uint8:
         raise NotASlideError(
-            f"{where}: pixels are {array.dtype} of shape {array.shape}; an 8- or 16-bit grey, "
+            f"{where}: pixels are {array.dtype} of shape {array.shape}; an 8- or 16-bit gray, "
             "RGB or RGBA image is needed"
         )
     if array.shape[2] == 1:

@@ -51,7 +51,7 @@ def slide_picture(slide: Slide) -> Overview:
 def slide_tissue(
     slide: Slide, overview: Overview | None = None, *, keep_artifacts: bool = False
 ) -> TissueMask:
-    """The tissue of a slide that is worth analysing; without an mpp as if at 0.5 µm/px.
+    """The tissue of a slide that is worth analyzing; without an mpp as if at 0.5 µm/px.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def slide_tissue(
         Take pen marks, folds and blur for tissue.
     """
     found = slide_tissue_map(slide, overview)
-    return found.keeping(ARTIFACTS if keep_artifacts else frozenset()).analysed
+    return found.keeping(ARTIFACTS if keep_artifacts else frozenset()).analyzed
 
 
 def slide_tissue_map(slide: Slide, overview: Overview | None = None) -> TissueMap:
@@ -161,7 +161,7 @@ def _windows(
             try:
                 pixels = slide.read_region(index, x0, y0, x1 - x0, y1 - y0)
             except TileReadError:
-                # Told when the tile is to be analysed; a window without focus counts as sharp.
+                # Told when the tile is to be analyzed; a window without focus counts as sharp.
                 continue
             box = (left - x0, top - y0, left - x0 + size * steps_x, top - y0 + size * steps_y)
             small = Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX, box)

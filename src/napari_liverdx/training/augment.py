@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["dihedral", "jitter_stain"]
 
-# Optical densities of haematoxylin, eosin and the residual (Ruifrok & Johnston 2001).
+# Optical densities of hematoxylin, eosin and the residual (Ruifrok & Johnston 2001).
 _STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 

@@ -43,7 +43,7 @@ class TrainConfig(BaseModel):
         In all, and at the start with the encoder frozen.
     frozen_share : float
         Share of the encoder's parameter tensors, from the input on, that stay as pre-trained:
-        edges and colours need no relearning, and training is twice as fast.
+        edges and colors need no relearning, and training is twice as fast.
     tiles_per_epoch, batch_size : int
     head_lr, encoder_lr, weight_decay : float
         AdamW; cosine decay to zero after the warm-up.
@@ -52,7 +52,7 @@ class TrainConfig(BaseModel):
     patience : int
         Epochs without a better validation loss before stopping.
     subtile_weight : float
-        Weight of the cell loss beside the tile loss.
+        Weight of the subtile loss beside the tile loss.
     stain_sigma : float
         Strength of the stain augmentation in HED space; see `augment.jitter_stain`.
     balance : {"draw", "weights", "none"}

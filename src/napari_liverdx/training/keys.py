@@ -59,7 +59,7 @@ def run_key(
     network : TileModel
         As training starts.
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     train, val : ndarray of int
         Which samples to learn from and to validate on.
     size : int

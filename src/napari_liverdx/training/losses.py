@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimizes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def class_weights(labels: NDArray[np.intp], n_classes: int) -> Tensor:
     labels : ndarray of int, shape (n,)
         Class of each sample.
     n_classes : int
-        Number of classes; one that is no sample's class has weight 1, since cells may be of it.
+        Number of classes; one that is no sample's class has weight 1, since subtiles may be of it.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def training_loss(
     weights: Tensor | None,
     subtile_weight: float,
 ) -> Tensor:
-    """Loss of the tile, its cells where both have them, and its attributes where known.
+    """Loss of the tile, its subtiles where both have them, and its attributes where known.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def training_loss(
     target : Tensor, shape (n, classes)
         Target distributions.
     subtiles : Tensor or None, shape (n, classes, k, k)
-        Target distributions of the cells.
+        Target distributions of the subtiles.
     attributes : Tensor or None, shape (n, attributes)
         1, 0, or NaN where not known.
     gamma, weights

@@ -139,7 +139,7 @@ def halves_markdown(check: HalvesCheck) -> str:
         f"Tiles outside, the limit set on one half of the groups and tested on the other (mean of "
         f"200 random halves): {100 * check.false_alarms:.1f} %.",
         "",
-        "| tested on | error rate | covered | not sure | wrong where sure |",
+        "| tested on | error rate | coverage | uncertain | error where certain |",
         "|---|---|---|---|---|",
     ]
     for name, found in check.coverage:
@@ -206,7 +206,12 @@ def _all_scores(
 
 def scores_markdown(model: LoadedModel, scores: Sequence[OodScore]) -> str:
     """The scores as a page of Markdown."""
-    lines = [f"# Domain check of {model.card.name}", "", model.card.ood.get("how", ""), ""]
+    lines = [
+        f"# Out-of-distribution check of {model.card.name}",
+        "",
+        model.card.ood.get("how", ""),
+        "",
+    ]
     lines += ["| data | tiles | outside | median score | statement |", "|---|---|---|---|---|"]
     lines += [
         f"| {s.data} | {s.assessment.tiles} | {100 * s.assessment.share:.0f} % | "

@@ -211,7 +211,7 @@ def recipe_split(recipe: Recipe, samples: TileDataset) -> Split:
 def _trains_subtiles(
     recipe: Recipe, samples: TileDataset, train: NDArray[np.intp], network: TileModel
 ) -> bool:
-    """Whether the cell scores of a model were taught; labels of whole tiles do not."""
+    """Whether the subtile scores of a model were taught; labels of whole tiles do not."""
     size = recipe.model_card().tile_size
     example = samples.eval_tiles(int(train[0]), size, network.subtiles)[0]
     return example.subtiles is not None and recipe.train.subtile_weight > 0
@@ -224,7 +224,7 @@ def _lineage(samples: TileDataset, split: Split, text: str) -> str:
     )
     groups = [len(np.unique(samples.groups[part])) for part in (split.train, split.val)]
     facts = (
-        f"Taught by {len(split.train)} pictures of {groups[0]} groups ({counts}); epoch and "
+        f"Trained on {len(split.train)} pictures of {groups[0]} groups ({counts}); epoch and "
         f"temperature chosen on {len(split.val)} pictures of {groups[1]} other groups."
     )
     return f"{facts} The recipe says of its data: {text}" if text else facts

@@ -29,7 +29,7 @@ class Preferences(BaseModel):
     results_folder : str
         Where results go; empty for a folder beside each slide.
     threshold : float
-        From which probability a cell counts at first.
+        Initial minimum probability for a map pixel to be counted.
     opacity : float
         Of probability layers.
     colormap : str

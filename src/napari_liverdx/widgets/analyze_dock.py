@@ -70,7 +70,7 @@ def _device(wanted: str) -> DeviceChoice:
 
 
 class LiverDxDock(ReleasableDock):
-    """Open a slide, analyse it, move thresholds, read areas.
+    """Open a slide, analyze it, move thresholds, read areas.
 
     Parameters
     ----------

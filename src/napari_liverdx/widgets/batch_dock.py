@@ -204,7 +204,7 @@ class BatchDock(ReleasableDock):
         item = self.model.items[row]
         path = item.step.result
         if path is None or item.step.state.is_active:
-            why = item.row.problem or "it is not analysed yet"
+            why = item.row.problem or "it is not analyzed yet"
             self._say(f"{item.name}: there is no result to open; {why}", "warning")
             return
         thresholds = self.settings.chosen_thresholds
@@ -223,7 +223,7 @@ class BatchDock(ReleasableDock):
         return self.controller.is_busy
 
     def run(self) -> None:
-        """Analyse all slides of the list; whole results are only measured again."""
+        """Analyze all slides of the list; whole results are only measured again."""
         self.bar.setValue(0)
         self.controller.run(self.settings.choices)
 

@@ -21,7 +21,7 @@ def _dock(viewer: Viewer) -> LiverDxDock:
     if layer is not None and is_slide_layer(layer):
         dock.controller.choose_layer(layer)
     elif not dock.controller.slide_layers():
-        show_info("Open a slide, or select an RGB image layer, to analyse it")
+        show_info("Open a slide, or select an RGB image layer, to analyze it")
     found: LiverDxDock = dock
     return found
 

@@ -118,7 +118,7 @@ class TrainController:
             return
         if isinstance(event, TrainingStarted):
             self.total = event.epochs
-            sizes = f"{event.train} samples to learn from, {event.val} to validate on"
+            sizes = f"{event.train} training samples, {event.val} validation samples"
             self.said.emit(f"{sizes}; {event.device}", "plain")
             findings = event.report.findings
             self.warnings = tuple(f.message for f in findings if f.severity != "note")
@@ -152,8 +152,8 @@ class TrainController:
         best = max((e for e in self.epochs if e.best), key=lambda e: e.epoch)
         self.said.emit(
             f"Saved {self.saved.path.name}: epoch {best.epoch}, balanced accuracy "
-            f"{best.val_balanced_accuracy:.3f} on the samples that chose the epoch. That is too "
-            "good by a little: evaluate on others before you believe it.",
+            f"{best.val_balanced_accuracy:.3f} on the validation samples. Slightly optimistic: "
+            f"evaluate on an independent test set.",
             "plain",
         )
         self.host.show_info(f"The model is saved as {self.saved.path}")

@@ -59,15 +59,15 @@ _ROWS: dict[str, dict[str, Any]] = {
         "tooltip": "Training stops earlier when it no longer gets better",
     },
     "allow_leaks": {
-        "label": "Train although the data leak",
-        "tooltip": "Pictures or patients on both sides of a split make every figure too good",
+        "label": "Train despite data leakage",
+        "tooltip": "Images or patients shared between training and test sets inflate all metrics",
     },
 }
 """How each setting is asked for."""
 
 
 class TrainDock(ReleasableDock):
-    """Choose a recipe and labelled data, train, watch the curves, keep the model.
+    """Choose a recipe and labeled data, train, watch the curves, keep the model.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ class TrainDock(ReleasableDock):
         busy = self.is_busy
         ready = self.form.is_filled()
         self.start_button.setEnabled(ready and not busy)
-        self.start_button.setToolTip("" if ready else "Choose labelled data first")
+        self.start_button.setToolTip("" if ready else "Choose labeled data first")
         self.cancel_button.setEnabled(busy)
         self.bar.setVisible(busy)
         for widget in (self.recipe, self.form.native):

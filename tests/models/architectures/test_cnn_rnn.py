@@ -27,7 +27,7 @@ def test_other_encoders_and_sizes_fit() -> None:
     assert network(torch.zeros(1, 3, 128, 128, dtype=torch.uint8)).scores.shape == (1, 2)
 
 
-def test_normalisation_is_inside(tiny: LoadedModel) -> None:
+def test_normalization_is_inside(tiny: LoadedModel) -> None:
     raw = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.allclose(

@@ -9,7 +9,7 @@ from tests.support.models import SMALL
 
 
 def test_transformer_sees_the_whole_tile() -> None:
-    """A change in one corner moves the score of the opposite cell."""
+    """A change in one corner moves the score of the opposite subtile."""
     torch.manual_seed(0)
     network = CnnTransformer(2, SMALL, 224, width=32).eval()
     tiles = torch.zeros(1, 3, 224, 224)

@@ -116,7 +116,7 @@ def test_absurd_resolution_is_not_believed(tmp_path: Path) -> None:
         (np.full((70, 80, 3), 25_700, np.uint16), 100),
         (np.dstack([np.full((70, 80, 3), 100, np.uint8), np.zeros((70, 80), np.uint8)]), 255),
     ],
-    ids=["grey", "16 bit", "transparent"],
+    ids=["gray", "16 bit", "transparent"],
 )
 def test_other_pixels_become_rgb(tmp_path: Path, array: np.ndarray, expected: int) -> None:
     path = tmp_path / "a.tif"

@@ -34,7 +34,7 @@ def test_a_clean_set_is_clean(clean_tiles: Path) -> None:
     report = audited(clean_tiles)
     assert report.findings == ()
     assert not report.is_leaky
-    assert [p.name for p in report.probes] == ["mean colour"]
+    assert [p.name for p in report.probes] == ["mean color"]
     refuse_leaks(report)
 
 

@@ -15,9 +15,9 @@ from tests.support.pictures import COLUMNS
 
 
 def test_a_table_with_its_own_names(pictures: Path) -> None:
-    config = DataConfig(kind="table", columns=COLUMNS, labels={"HCC": "tumour"})
-    samples = config.samples(pictures / "table.csv", ("healthy", "tumour"))
-    assert samples.classes == ("healthy", "tumour")
+    config = DataConfig(kind="table", columns=COLUMNS, labels={"HCC": "tumor"})
+    samples = config.samples(pictures / "table.csv", ("healthy", "tumor"))
+    assert samples.classes == ("healthy", "tumor")
     assert samples.labels.tolist() == [1, 0] * 6
     assert sorted(set(samples.groups)) == [f"p{i}" for i in range(6)]
     assert samples.splits.tolist() == ["train"] * 4 + ["val"] * 4 + ["test"] * 4

@@ -14,7 +14,7 @@ from napari_liverdx.training.data.folders import FolderDataset
 
 def test_folders_under_other_names(pictures: Path) -> None:
     samples = FolderDataset(
-        pictures / "tiles", ("healthy", "tumour"), r"^(p\d)", labels={"HCC": "tumour"}
+        pictures / "tiles", ("healthy", "tumor"), r"^(p\d)", labels={"HCC": "tumor"}
     )
     assert samples.labels.tolist() == [0] * 6 + [1] * 6
     (pictures / "tiles" / "other").mkdir()

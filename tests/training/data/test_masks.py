@@ -53,7 +53,7 @@ def test_masked_samples_follow_their_masks(masked_samples: FatMaskDataset) -> No
 
 
 def test_truth_does_not_depend_on_the_model(masked_samples: FatMaskDataset) -> None:
-    """Models with other cells are tested on the same labels."""
+    """Models with other subtiles are tested on the same labels."""
     for i in range(len(masked_samples)):
         targets = [
             [e.target for e in masked_samples.eval_tiles(i, 128, subtiles)]

@@ -56,8 +56,8 @@ def test_a_called_tile_counts_more_than_the_shape_around_it(painted: Path) -> No
 
 
 def test_a_class_of_another_model_is_told(painted: Path) -> None:
-    with open_slide(painted) as slide, pytest.raises(DataError, match="'tumour' is no class"):
-        AnnotationDataset([taught(slide, (("tumour", 0, 0, 2, 2),))], make_card())
+    with open_slide(painted) as slide, pytest.raises(DataError, match="'tumor' is not a class"):
+        AnnotationDataset([taught(slide, (("tumor", 0, 0, 2, 2),))], make_card())
 
 
 _HERE = Rect(0, 0, TILE, TILE)
@@ -85,7 +85,7 @@ def test_cells_learn_shapes_and_keep_what_was_not_taught() -> None:
 
 
 def test_a_shape_with_disease_is_not_diseased_in_every_cell() -> None:
-    """Half of its cells at least, those most like it so far, are; the others stay as they were."""
+    """Half of its subtiles, those most like it so far, are; the others stay as they were."""
     rng = np.random.default_rng(0)
     before = rng.dirichlet((4, 4, 1), (7, 7)).transpose(2, 0, 1).astype(np.float32)
     fat = SCHEME.index("fat")
@@ -98,7 +98,7 @@ def test_a_shape_with_disease_is_not_diseased_in_every_cell() -> None:
 
 
 def test_a_called_tile_teaches_cells_only_what_follows() -> None:
-    """Without disease no cell is diseased; with disease it is not said which cells are."""
+    """Without disease no subtile is diseased; with disease it is not said which subtiles are."""
     fat, liver = SCHEME.index("fat"), SCHEME.index("liver")
     before = np.full((3, 7, 7), 0.1, np.float32)
     before[liver] = 0.8

@@ -17,7 +17,7 @@ from tests.support.teaching import TILE, taught
 
 
 def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_path: Path) -> None:
-    """Random weights call everything one class; two painted colours are learned, cells too."""
+    """Random weights call everything one class; two painted colors are learned, subtiles too."""
     path = tmp_path / "taught.safetensors"
     with open_slide(painted) as slide:
         samples = AnnotationDataset(
@@ -44,7 +44,7 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
     assert card.parent["version"] == "1"
     assert "optimistic" in card.metrics["balanced accuracy"].how
     assert "is not known" in card.limitations
-    assert "Not taught: Background" in card.limitations
+    assert "Not annotated: Background" in card.limitations
     assert not card.ood
     assert not card.conformal
     assert card.temperature >= tiny.card.temperature

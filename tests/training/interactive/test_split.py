@@ -114,14 +114,14 @@ def test_a_further_lesson_is_tested_in_a_new_place(tiny: LoadedModel, tmp_path: 
     assert len(left) == 2
     message = blocking_reason(AnnotationDataset([taught(slide, (*left, *new))], second.card))
     assert "new place" in message
-    assert "what taught version 2 cannot test" in message
+    assert "training regions of version 2 cannot test" in message
     third = AnnotationDataset([taught(slide, (*left, *below))], second.card)
     split = split_annotations(third)
     assert {third.rects[i].y // TILE for i in split.held_out} == {10, 11}
     # The first version was not taught what the second was: for it nothing is used up.
     assert not AnnotationDataset([taught(slide, left)], tiny.card).seen.any()
     untold = second.card.model_copy(update={"trained_on": {}})
-    assert "does not say where" in blocking_reason(
+    assert "does not record where" in blocking_reason(
         AnnotationDataset([taught(slide, REGIONS)], untold)
     )
     path = tmp_path / "second.safetensors"
@@ -164,4 +164,4 @@ def test_what_is_missing_is_said(painted: Path) -> None:
         assert "separate" in problem(touching) or "parted" in problem(touching)
         assert problem(REGIONS) == ""
         none = np.array([], np.intp)
-        assert missing(none, none.astype(str), SCHEME, 112.0).startswith("Teach at least two")
+        assert missing(none, none.astype(str), SCHEME, 112.0).startswith("Annotate at least two")

@@ -22,6 +22,6 @@ def test_maps_follow_a_turned_layer(
     dock.state.run.out_folder = tmp_path / "results"
     analyze(dock)
     overlay = viewer.layers["Liver with fat · turned"]
-    # The first pixel of cell (3, 5) and the corner of that cell are the same place.
+    # The first pixel of map pixel (3, 5) and the corner of that map pixel are the same place.
     corner = overlay.data_to_world((3 - 0.5 + 1 / 64, 5 - 0.5 + 1 / 64))
     assert corner == pytest.approx(layer.data_to_world((96, 160)), abs=1e-6)

@@ -25,7 +25,7 @@ def test_current_view_and_drawn_shapes(
     assert 0 < dock.state.run.progress.total < whole
     click(dock.run_panel.draw_button)
     assert dock.state.run.analysis_region is AnalysisRegion.SHAPES
-    shapes = viewer.layers["Regions to analyse"]
+    shapes = viewer.layers["Regions to analyze"]
     analyze(dock)
     assert dock.state.run.status is RunStatus.FAILED
     assert "no closed shape" in dock.state.run.message

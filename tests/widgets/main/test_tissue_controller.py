@@ -1,4 +1,4 @@
-"""Tissue edited and analysed, without a napari window."""
+"""Tissue edited and analyzed, without a napari window."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_layer_lies_exactly_over_the_slide(dock: LiverDxDock, marked: Path) -> N
     assert layer.units == slide.units
 
 
-def test_the_edited_tissue_is_analysed(dock: LiverDxDock, marked: Path) -> None:
+def test_the_edited_tissue_is_analyzed(dock: LiverDxDock, marked: Path) -> None:
     open_in(dock, marked)
     analyze(dock)
     first = dock.controller.results.store

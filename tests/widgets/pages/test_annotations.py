@@ -57,15 +57,15 @@ def test_shapes_come_back_with_the_slide(
 ) -> None:
     draw(finetune_page)
     # Deleting the layer loses nothing: drawing on brings back what was there.
-    viewer.layers.remove("Teach · painted")
+    viewer.layers.remove("Annotations · painted")
     wait_paint()
     click(finetune_page.class_buttons["fat"])
-    assert len(viewer.layers["Teach · painted"].data) == 4
+    assert len(viewer.layers["Annotations · painted"].data) == 4
     viewer.layers.clear()
     wait_paint()
     assert finetune_page.control.material.current is None
     open_in(dock, painted)
-    layer = viewer.layers["Teach · painted"]
+    layer = viewer.layers["Annotations · painted"]
     assert list(layer.features["class"]) == ["liver", "liver", "fat", "fat"]
     assert not finetune_page.undo_button.isEnabled()
     counted(finetune_page)
@@ -83,7 +83,7 @@ def test_damaged_shapes_are_not_drawn_over(
     with notes() as told:
         click(finetune_page.class_buttons["fat"])
     assert own.name in told[0]
-    assert "Teach · painted" not in viewer.layers
+    assert "Annotations · painted" not in viewer.layers
     finetune_page.control.material.save()
     assert own.read_text() == "{"
     own.rename(folder.folder / "12345678.geojson")
@@ -103,7 +103,7 @@ def test_any_layer_that_is_drawn_on_is_saved(
     second = tmp_path / "second.tif"
     write_pyramid(second, np.full((4 * TILE, 4 * TILE, 3), 200, np.uint8))
     draw(finetune_page, REGIONS[:1])
-    first = viewer.layers["Teach · painted"]
+    first = viewer.layers["Annotations · painted"]
     dock.controller.open_path(second)
     wait(lambda: not dock.controller.is_busy)
     dock.controller.choose_layer(viewer.layers["second"])
@@ -122,7 +122,7 @@ def test_any_layer_that_is_drawn_on_is_saved(
 
 def test_shapes_of_a_foreign_class_are_left_out_and_told(finetune_page: FinetunePage) -> None:
     folder, slide = finetune_page.control.material.folder, finetune_page.controller.slide
-    foreign = rectangle("tumour", 0, 0, TILE, TILE)
+    foreign = rectangle("tumor", 0, 0, TILE, TILE)
     folder.keep(slide, (*drawn().shapes, foreign, foreign))
     counted(finetune_page)
     assert "4 regions and 0 tiles reviewed" in finetune_page.taught.text()

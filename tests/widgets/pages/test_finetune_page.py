@@ -85,7 +85,7 @@ def test_fine_tune_compare_and_keep(
     wait(lambda: dock.run_panel.analyze_button.isEnabled())
     click(dock.run_panel.analyze_button)
     wait(lambda: dock.state.run.status is RunStatus.FINISHED)
-    assert dock.state.run.progress.tiles_per_second == 0, "no tile was analysed again"
+    assert dock.state.run.progress.tiles_per_second == 0, "no tile was analyzed again"
 
 
 def test_another_model_ends_what_runs(

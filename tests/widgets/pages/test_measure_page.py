@@ -67,7 +67,7 @@ def test_histogram_regions_and_table(
     assert dock.state.settings.thresholds["fat"] == pytest.approx(threshold - 0.01)
     wait_paint()
 
-    # Two foci, the larger a square of four cells of 16 µm.
+    # Two foci, the larger a square of four map pixels of 16 µm.
     fat = rows(page)[3]
     assert fat[0] == "Liver with fat"
     assert fat[3] == "2"
@@ -166,7 +166,7 @@ def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     open_in(dock, small_slide)
     analyze(dock)
     page = measure_page(dock)
-    click(page.hide_name)
+    page.hide_name.click()
     assert page.hide_name.isChecked()
     # Both buttons keep the name out.
     dock.show_page("analyze")

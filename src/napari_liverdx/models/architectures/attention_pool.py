@@ -17,7 +17,7 @@ class AttentionPool(nn.Module):
         self.score = nn.Conv2d(hidden, 1, 1)
 
     def weights(self, grid: Tensor, mask: Tensor | None = None) -> Tensor:
-        """How much each cell counts, shape (n, rows, columns); sums to 1 over cells in ``mask``."""
+        """Return each subtile's weight, (n, rows, columns); they sum to 1 over ``mask``."""
         score: Tensor = self.score(self.value(grid).tanh() * self.gate(grid).sigmoid())[:, 0]
         if mask is not None:
             score = score.masked_fill(~mask, float("-inf"))

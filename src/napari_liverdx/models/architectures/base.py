@@ -24,7 +24,7 @@ class TileOutput(NamedTuple):
     embedding : Tensor, shape (n, features), float
         The vector from which ``scores`` follow.
     subtile_scores : Tensor or None, shape (n, classes, rows, columns), float
-        The same for a regular grid of cells within the tile, where the model has one.
+        The same for a regular grid of subtiles within the tile, where the model has one.
     attribute_scores : Tensor or None, shape (n, attributes), float
         Logits of yes-or-no properties beside the class, where the model predicts any.
     """
@@ -69,7 +69,7 @@ class TileModel(nn.Module, ABC):
     Attributes
     ----------
     subtiles : int
-        Side of the grid of cells within a tile; 1 for a model without dense output.
+        Side of the grid of subtiles within a tile; 1 for a model without dense output.
     output : {"logits", "probabilities"}
         What the scores are.
     channel_order : {"RGB", "BGR"}
@@ -132,13 +132,13 @@ class TileModel(nn.Module, ABC):
         return output if self._gives_subtiles else output._replace(subtile_scores=None)
 
     def disable_subtiles(self) -> None:
-        """Give no cell scores any more: nothing has taught them."""
+        """Give no subtile scores any more: nothing has taught them."""
         self._gives_subtiles = False
         self.subtiles = 1
 
     @abstractmethod
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w), float."""
+        """Classify normalized input, shape (n, 3, h, w), float."""
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters that come from pre-training; none by default."""
@@ -151,7 +151,7 @@ class TileModel(nn.Module, ABC):
         return own.features is not TileModel.features and own.heads is not TileModel.heads
 
     def features(self, x: Tensor) -> Tensor:
-        """Return what the encoder makes of normalised input, shape (n, ...)."""
+        """Return what the encoder makes of normalized input, shape (n, ...)."""
         raise NotImplementedError(f"{type(self).__name__} has no features apart from its heads")
 
     def heads(self, features: Tensor) -> TileOutput:

@@ -19,7 +19,7 @@ _WIDEST = 4096
 
 
 class CnnRnnClassifier(TileModel):
-    """Encoder → recurrent context over its feature map → cell logits and tile logits.
+    """Encoder → recurrent context over its feature map → subtile logits and tile logits.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class CnnRnnClassifier(TileModel):
     dropout : float
         Before the heads, in training.
     fine : bool
-        Add the encoder's next finer features, each cell's pixels stacked as channels, so that
+        Add the encoder's next finer features, each subtile's pixels stacked as channels, so that
         small structures keep their place.
     """
 
@@ -79,7 +79,7 @@ class CnnRnnClassifier(TileModel):
         self.set_normalization(config["mean"], config["std"])
 
     def features(self, x: Tensor) -> Tensor:
-        """Encoder features of normalised input, shape (n, channels, rows, columns)."""
+        """Encoder features of normalized input, shape (n, channels, rows, columns)."""
         *finer, features = self.encoder(x)
         for more in finer:
             factor = more.shape[-1] // features.shape[-1]
@@ -91,14 +91,14 @@ class CnnRnnClassifier(TileModel):
         """Scores from encoder features."""
         grid = self.project(features)
         if self.context is not None:
-            # The projection goes along unchanged: the sweeps add what lies around a cell.
+            # The projection goes along unchanged: the sweeps add what lies around a subtile.
             grid = torch.cat([grid, self.context(grid)], dim=1)
         grid = self.dropout(grid)
         embedding = self.pool(grid)
         return TileOutput(self.tile_head(embedding), embedding, self.cell_head(grid))
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are logits."""
+        """Classify normalized input, shape (n, 3, h, w); scores are logits."""
         return self.heads(self.features(x))
 
     def cam_targets(self) -> list[CamLayer]:

@@ -16,10 +16,10 @@ _WIDEST = 4096
 
 
 class CnnTransformer(TileModel):
-    """Encoder → self-attention among the cells of its feature map → cell and tile logits.
+    """Encoder → self-attention among the subtiles of its feature map → subtile and tile logits.
 
-    The hybrid of Dosovitskiy et al. 2021 (arXiv:2010.11929, section 3.1): the feature map's cells
-    are the tokens, a class token gathers the tile.
+    The hybrid of Dosovitskiy et al. 2021 (arXiv:2010.11929, section 3.1): the feature map's
+    subtiles are the tokens, a class token gathers the tile.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class CnnTransformer(TileModel):
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are logits."""
+        """Classify normalized input, shape (n, 3, h, w); scores are logits."""
         grid = self.project(self.encoder(x)[0])
         tokens = torch.cat([self.token.expand(len(grid), -1, -1), grid.flatten(2).mT], dim=1)
         tokens = self.norm(self.layers(tokens + self.positions))

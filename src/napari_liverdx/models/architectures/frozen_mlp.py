@@ -58,7 +58,7 @@ class FrozenEncoderMlp(TileModel):
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are logits."""
+        """Classify normalized input, shape (n, 3, h, w); scores are logits."""
         # Training leaves the encoder alone; who explains an answer needs its gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
             features = self.encoder(x)

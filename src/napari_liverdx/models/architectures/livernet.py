@@ -181,7 +181,7 @@ class LiverNet(TileModel):
         self.set_normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embedding of normalised input, shape (n, 256)."""
+        """Embedding of normalized input, shape (n, 256)."""
         maps = [self.downsample(self.stem(x))]
         for stage in self.stages:
             maps.append(self.downsample(stage(maps[-1])))
@@ -194,7 +194,7 @@ class LiverNet(TileModel):
         return embedding
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are probabilities."""
+        """Classify normalized input, shape (n, 3, h, w); scores are probabilities."""
         embedding = self.embed(x)
         return TileOutput(self.head(embedding).softmax(dim=1), embedding)
 
@@ -222,7 +222,7 @@ class LiverNetEnsemble(TileModel):
         self.set_normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are probabilities."""
+        """Classify normalized input, shape (n, 3, h, w); scores are probabilities."""
         outputs = [cast("LiverNet", member).classify(x) for member in self.members]
         scores = torch.stack([output.scores for output in outputs]).mean(dim=0)
         return TileOutput(scores, torch.cat([output.embedding for output in outputs], dim=1))

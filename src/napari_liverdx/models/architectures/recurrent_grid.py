@@ -1,4 +1,4 @@
-"""The recurrent operator that lets every cell of a grid see the whole grid."""
+"""The recurrent operator that lets every subtile of a grid see the whole grid."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["RecurrentContext"]
 class RecurrentContext(nn.Module):
     """A bidirectional recurrent network along the rows of a grid, then one along its columns.
 
-    After both sweeps every cell has received signal from every other (ReNet, Visin et al. 2015,
-    arXiv:1505.00393). Masked cells are set to zero before each sweep and in the output.
+    After both sweeps every subtile has received signal from every other (ReNet, Visin et al. 2015,
+    arXiv:1505.00393). Masked subtiles are set to zero before each sweep and in the output.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class RecurrentContext(nn.Module):
         super().__init__()
         subtiles = {"gru": nn.GRU, "lstm": nn.LSTM}
         if kind not in subtiles:
-            raise ValueError(f"recurrent cell {kind!r} is unknown; use one of {sorted(subtiles)}")
+            raise ValueError(f"recurrent unit {kind!r} is unknown; use one of {sorted(subtiles)}")
         self.out_channels = 2 * hidden
         self.rows = subtiles[kind](channels, hidden, batch_first=True, bidirectional=True)
         self.columns = subtiles[kind](2 * hidden, hidden, batch_first=True, bidirectional=True)
@@ -45,7 +45,7 @@ class RecurrentContext(nn.Module):
         grid : Tensor, shape (n, channels, rows, columns), float
             The grid.
         mask : Tensor, shape (n, rows, columns), bool, optional
-            True where a cell carries signal.
+            True where a subtile carries signal.
 
         Returns
         -------

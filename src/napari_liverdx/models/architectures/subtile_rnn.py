@@ -13,7 +13,7 @@ __all__ = ["SubtileRnn"]
 
 
 class SubtileRnn(TileModel):
-    """The pixels of each cell, flattened, stand on a grid that is swept by a recurrent network.
+    """The pixels of each subtile, flattened, stand on a grid that is swept by a recurrent network.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class SubtileRnn(TileModel):
         self.set_normalization((0.75, 0.6, 0.75), (0.2, 0.2, 0.2))
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are logits."""
+        """Classify normalized input, shape (n, 3, h, w); scores are logits."""
         side = self.side * self.pixels
         small = interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
         grid = self.project(pixel_unshuffle(small, self.pixels))

@@ -69,7 +69,7 @@ class TimmClassifier(TileModel):
         self.set_normalization(config["mean"], config["std"])
 
     def classify(self, x: Tensor) -> TileOutput:
-        """Classify normalised input, shape (n, 3, h, w); scores are logits."""
+        """Classify normalized input, shape (n, 3, h, w); scores are logits."""
         embedding = self.encoder(x)
         dropped = self.dropout(embedding)
         more = None if self.attribute_head is None else self.attribute_head(dropped)

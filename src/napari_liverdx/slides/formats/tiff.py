@@ -1,7 +1,7 @@
 """Tiled TIFF slides: Aperio SVS (JPEG, JPEG 2000), generic pyramids, OME-TIFF.
 
 Stored tiles are read with one positioned read each and decoded by imagecodecs through
-tifffile's page decoder, which honours the photometric tag and shared JPEG tables.
+tifffile's page decoder, which honors the photometric tag and shared JPEG tables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An audit of labelled pictures before anything is learned: leaks, conflicts, short cuts."""
+"""An audit of labeled pictures before anything is learned: leaks, conflicts, short cuts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def audit_steps(
     Parameters
     ----------
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     parts : mapping of str to ndarray of int, optional
         For example ``Split.parts``, or the folds of a cross-validation. Samples in no part are
         left out of everything.

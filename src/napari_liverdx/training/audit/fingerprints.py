@@ -19,7 +19,7 @@ __all__ = ["Fingerprints", "NearPair", "fingerprint", "near_pairs", "turned"]
 S = TypeVar("S", bound=np.generic)
 
 SIDE = 32
-"""Side of the small grey picture that is kept of each."""
+"""Side of the small gray picture that is kept of each."""
 
 HASH_DISTANCE = 8
 CORRELATION = 0.96
@@ -27,7 +27,7 @@ CORRELATION = 0.96
 their small pictures; docs/data.md shows the measurements that set them."""
 
 FLAT = 3.0
-"""Grey levels (standard deviation of the small picture) below which a picture shows nothing."""
+"""Gray levels (standard deviation of the small picture) below which a picture shows nothing."""
 
 MAX_PAIRS = 200_000
 
@@ -46,7 +46,7 @@ class Fingerprints:
     digests : ndarray of bytes, shape (n,)
         Of the pixels; equal for identical pictures.
     small : ndarray of uint8, shape (n, 32, 32)
-        The picture in grey, squeezed to a square.
+        The picture in gray, squeezed to a square.
     sizes : ndarray of int, shape (n, 2)
         Width and height in pixels.
     colors : ndarray of float64, shape (n, 6)
@@ -87,7 +87,7 @@ class NearPair:
 def fingerprint(
     picture: NDArray[np.uint8],
 ) -> tuple[bytes, NDArray[np.uint8], tuple[int, int], NDArray[np.float64]]:
-    """Digest, small grey picture, size and colours of one picture; see `Fingerprints`.
+    """Digest, small gray picture, size and colors of one picture; see `Fingerprints`.
 
     Parameters
     ----------

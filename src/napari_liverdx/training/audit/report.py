@@ -1,4 +1,4 @@
-"""What an audit of labelled pictures found."""
+"""What an audit of labeled pictures found."""
 
 from __future__ import annotations
 

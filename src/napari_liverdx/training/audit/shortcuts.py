@@ -25,11 +25,11 @@ _MEANS = {
     "picture size": "pictures of different classes come from different scanners or were cut "
     "differently; a model can learn the size, so cut and resize all classes alike and compare its "
     "figures with this one",
-    "mean colour": "brightness or stain tells the classes apart; where that is not what the class "
+    "mean color": "brightness or stain tells the classes apart; where that is not what the class "
     "is (as it is for empty glass), the classes come from different laboratories, stains or "
-    "scanners, and a model that only learned colour reaches this figure",
-    "source": "the classes come from different sources; a model that recognises the laboratory "
-    "or scanner reaches this figure, so balance the sources or test on one that was kept out",
+    "scanners, and a model that only learned color reaches this figure",
+    "source": "the classes come from different sources; a model that recognizes the laboratory "
+    "or scanner reaches this figure, so balance the sources or test on one that was left out",
 }
 
 
@@ -68,7 +68,7 @@ def probe_labels(
     groups: NDArray[np.str_],
     sources: NDArray[np.str_],
 ) -> list[Probe]:
-    """Try to predict the labels from size, colour and source, each alone.
+    """Try to predict the labels from size, color and source, each alone.
 
     Properties in which all pictures agree are left out, and so is everything where there is but
     one class or one group.
@@ -92,7 +92,7 @@ def probe_labels(
     _, source = np.unique(sources, return_inverse=True)
     features = {
         "picture size": np.log(np.column_stack([width, height, width / height, width * height])),
-        "mean colour": prints.colors,
+        "mean color": prints.colors,
         "source": np.eye(source.max() + 1)[source],
     }
     probes = []

@@ -1,4 +1,4 @@
-"""Labelled pictures to learn from and to test on: one module for each way to lay them out."""
+"""Labeled pictures to learn from and to test on: one module for each way to lay them out."""
 
 from __future__ import annotations
 

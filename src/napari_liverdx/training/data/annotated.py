@@ -291,5 +291,5 @@ def tiles_in_regions(slide: AnnotatedSlide, rule: TileRule) -> list[tuple[TileIn
             for row in range(first_row, last_row + 1)
             for col in range(first_col, last_col + 1)
         }
-    labelled = ((tile, slide.label_of(grid.rect(tile), rule)) for tile in sorted(candidates))
-    return [(tile, label) for tile, label in labelled if label is not None]
+    labeled = ((tile, slide.label_of(grid.rect(tile), rule)) for tile in sorted(candidates))
+    return [(tile, label) for tile, label in labeled if label is not None]

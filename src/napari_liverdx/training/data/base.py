@@ -1,4 +1,4 @@
-"""What samples are: labelled pictures to learn from and to test on."""
+"""What samples are: labeled pictures to learn from and to test on."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Example:
     target : ndarray of float32, shape (classes,)
         Target distribution of the tile.
     subtiles : ndarray of float32, shape (classes, k, k), or None
-        Target distributions of the cells; None where only the tile is labelled.
+        Target distributions of the subtiles; None where only the tile is labeled.
     attributes : ndarray of float32, shape (attributes,), or None
         1 or 0 for each yes-or-no property, NaN where it is not known.
     """
@@ -67,7 +67,7 @@ class Example:
 
 
 class TileDataset(ABC):
-    """A set of labelled pictures.
+    """A set of labeled pictures.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ class LabelRule:
     tile_low, tile_high : float
         Fat as a share of the tissue in a tile.
     subtile_low, subtile_high : float
-        Fat as a share of the tissue in a cell.
+        Fat as a share of the tissue in a subtile.
     blank_low, blank_high : float
         Share of glass or empty lumen; a half-blank tile is background.
     """
@@ -56,7 +56,7 @@ class LabelRule:
         blank, fat : ndarray of float32, any shape
             Fractions of the area; vacuoles of fat are not blank.
         subtile : bool
-            Use the limits for cells.
+            Use the limits for subtiles.
 
         Returns
         -------
@@ -78,7 +78,7 @@ def _ramp(value: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[
 
 
 def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Glass and the empty lumen of vessels: bright, colourless, wide, and not fat.
+    """Glass and the empty lumen of vessels: bright, colorless, wide, and not fat.
 
     Gaps narrower than `_NARROWEST_BLANK` pixels, such as sinusoids and the meshes of frayed
     connective tissue, belong to the tissue.

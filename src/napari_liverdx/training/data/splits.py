@@ -77,11 +77,11 @@ def assigned_split(
     Parameters
     ----------
     samples : TileDataset
-        The labelled pictures.
+        The labeled pictures.
     val_folds, test_folds : int
         One of so many parts validates, or tests where the data state nothing.
     seed : int
-        Of the random parts.
+        Random seed.
     chosen : ndarray of int, optional
         Samples to split; all by default.
 

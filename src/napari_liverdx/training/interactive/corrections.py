@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 SubtilePredictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""From a tile, shape (size, size, 3), to probabilities of its cells, shape (classes, k, k)."""
+"""From a tile, shape (size, size, 3), to probabilities of its subtiles, shape (classes, k, k)."""
 
 GAP = 1.0
 """Least distance, in tiles, between places that may stand on two sides of a split. A tile drawn
@@ -47,7 +47,7 @@ _TOLERANCE = 1 - 1e-6
 """Tiles on a grid lie exactly a whole tile apart."""
 
 _POINTS = 4
-"""Points along a cell's side at which regions are looked at."""
+"""Points along a subtile's side at which regions are looked at."""
 
 
 @torch.inference_mode()
@@ -57,12 +57,12 @@ def _answer(
     pixels = torch.from_numpy(np.array(tile)).permute(2, 0, 1)[None].to(device)
     subtiles = model.network_on(device)(pixels).subtile_scores
     if subtiles is None:
-        raise DataError(f"model {model.card.name} gives no cells")
+        raise DataError(f"model {model.card.name} gives no map pixels")
     return np.asarray(model.probabilities(subtiles)[0].float().cpu().numpy())
 
 
 def answer_of(model: LoadedModel, device: torch.device) -> SubtilePredictor | None:
-    """What a model says of the cells of a tile; None for a model without cells."""
+    """What a model says of the subtiles of a tile; None for a model without subtiles."""
     if model.network.subtiles == 1:
         return None
     return lambda tile: _answer(model, device, tile)
@@ -75,12 +75,12 @@ def subtile_targets(
     before: NDArray[np.float32],
     scheme: ClassScheme,
 ) -> NDArray[np.float32]:
-    """What the cells of a tile are to say.
+    """What the subtiles of a tile are to say.
 
-    In a drawn shape without disease every cell is of its class. Of a shape with disease at least
-    half of the cells are: those most like it so far, and all that were called so already; which of
-    the others are, nobody said. A tile that a person called is not drawn so finely: if it has no
-    disease, cells that were called diseased get its class; if it has, the cells that said so
+    In a drawn shape without disease every subtile is of its class. Of a shape with disease at least
+    half of the subtiles are: those most like it so far, and all that were called so already; which
+    of the others are, nobody said. A tile that a person called is not drawn so finely: if it has no
+    disease, subtiles that were called diseased get its class; if it has, the subtiles that said so
     already are confirmed and the others stay untaught. Everywhere else the model is asked to say
     what it said before, so that teaching one place does not unteach another (Li & Hoiem 2016,
     arXiv:1606.09282).
@@ -101,7 +101,7 @@ def subtile_targets(
     Returns
     -------
     ndarray of float32, shape (classes, k, k)
-        Distributions; all zero where the cell teaches nothing.
+        Distributions; all zero where the subtile teaches nothing.
     """
     k = before.shape[1]
     target, called = before.copy(), before.argmax(axis=0)
@@ -129,7 +129,7 @@ def _say(target: NDArray[np.float32], where: NDArray[np.bool_], label: int) -> N
 
 
 def _share(regions: Sequence[Region], rect: Rect, k: int) -> NDArray[np.float64]:
-    """Share of each of k × k cells of a rectangle that lies in any of the regions."""
+    """Share of each of k × k subtiles of a rectangle that lies in any of the regions."""
     n = k * _POINTS
     steps = (np.arange(n) + 0.5) / n
     xs, ys = rect.x + steps * rect.width, rect.y + steps * rect.height
@@ -170,7 +170,7 @@ class AnnotationDataset(RegionDataset):
     version : str
         Of the model.
     is_told : bool
-        False for a tuned version that does not say where it was taught.
+        False for a tuned version that does not record where it was trained.
 
     Raises
     ------
@@ -278,7 +278,8 @@ def _number(region: Region, card: ModelCard, path: Path) -> int:
     names = card.scheme.names
     if region.name not in names:
         raise DataError(
-            f"{path}: {region.name!r} is no class of this model, which knows {', '.join(names)}; "
+            f"{path}: {region.name!r} is not a class of this model, whose classes are "
+            f"{', '.join(names)}; "
             "draw the region anew with one of them"
         )
     return names.index(region.name)

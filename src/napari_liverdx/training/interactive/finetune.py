@@ -258,8 +258,8 @@ def _how(split: AnnotationSplit, groups: NDArray[np.str_]) -> str:
     where = (
         f"{n} tiles of {count} held-out slides"
         if split.by == "slide"
-        else f"{n} tiles of {count} held-out places on the slides that taught; a result "
-        "from the same slide is optimistic"
+        else f"{n} tiles of {count} test regions on the annotated slides; a result from the "
+        "same slide is optimistic"
     )
     units = "slides" if split.by == "slide" else "places"
     interval = (
@@ -289,18 +289,19 @@ def version_card(
     outcome = (
         f"Version {fields['version']} was tuned from version {old.version} ({old.name}, SHA-256 "
         f"{model.sha256[:12]}) on {len(taught)} tiles of {slides} "
-        f"{'slide' if slides == 1 else 'slides'} that one person taught ({counts}), the encoder "
+        f"{'slide' if slides == 1 else 'slides'} annotated by one person ({counts}), the encoder "
         "frozen."
     )
     doubts = (
         f"Version {fields['version']} was tuned on {slides} "
         f"{'slide' if slides == 1 else 'slides'}: whether it is better or worse than version "
         f"{old.version} elsewhere is not known, nor what it forgot of the data before. Figures, "
-        "domain statistics and promised error rates of the earlier version do not hold for it and "
+        "out-of-distribution statistics and error rates of the earlier version do not hold for it "
+        "and "
         "are left out."
     )
     if untaught:
-        doubts += f" Not taught: {', '.join(untaught)}."
+        doubts += f" Not annotated: {', '.join(untaught)}."
     return old.model_copy(
         update={
             **fields,
@@ -311,7 +312,7 @@ def version_card(
             "ood": {},
             "conformal": {},
             "trained_on": _trained_on(old, samples.places(taught)),
-            "command": "Fine-tune on the page Teach of the napari dock",
+            "command": "Fine-tune page of the napari dock",
             "versions": {
                 **old.versions,
                 "napari-liverdx": __version__,

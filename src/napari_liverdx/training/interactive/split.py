@@ -89,8 +89,8 @@ def blocking_reason(samples: AnnotationDataset) -> str:
     """`missing` for samples; also if nobody knows where the model was taught."""
     if not samples.is_told:
         return (
-            f"Version {samples.version} does not say where it was taught, so nothing could test "
-            "what comes after it. Choose an earlier version to teach."
+            f"Version {samples.version} does not record where it was trained, so nothing could "
+            f"test a later version. Choose an earlier version to fine-tune."
         )
     return missing(
         samples.labels,
@@ -131,8 +131,8 @@ def missing(
     found = np.unique(labels)
     seen = np.zeros(len(labels), np.bool_) if seen is None else seen
     if len(found) < 2:
-        taught = f" So far only {scheme[int(found[0])].title} is taught." if len(found) else ""
-        return f"Teach at least two classes, so that the model can tell them apart.{taught}"
+        taught = f" So far only {scheme[int(found[0])].title} is annotated." if len(found) else ""
+        return f"Annotate at least two classes.{taught}"
     least = LEAST_ANNOTATED + LEAST_HELD_OUT
     few = [
         f"{scheme[int(c)].title} has {n}"
@@ -154,18 +154,18 @@ def missing(
     ]
     if worn:
         return (
-            f"Draw {_listed(worn)} in a new place too, at least {GAP * side_um:.0f} µm from where "
-            f"it was taught before, {LEAST_HELD_OUT} tiles or more: what taught version {version} "
-            "cannot test what comes after it."
+            f"Draw {_listed(worn)} in a new place too, at least {GAP * side_um:.0f} µm from "
+            f"earlier training regions, {LEAST_HELD_OUT} tiles or more: training regions of "
+            f"version {version} cannot test a later version."
         )
     if single:
         return (
-            "Draw at least two separate regions of each class, one to learn from and one to test "
-            f"on, {apart}: {_listed(single)} has one."
+            "Draw at least two separate regions of each class, one for training and one for "
+            f"testing, {apart}: {_listed(single)} has one."
         )
     if _part(labels, places, seen) is None:
         return (
-            f"The regions cannot be parted into some to learn from and some to test on, {apart}, "
+            f"The regions cannot be parted into training and test regions, {apart}, "
             "with every class in both. Draw one more region of each class, away from the others."
         )
     return ""

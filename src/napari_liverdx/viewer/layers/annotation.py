@@ -48,8 +48,8 @@ class _Drawn:
 
 
 def annotation_layer_name(reference: Image) -> str:
-    """Name of the layer on which a slide is taught."""
-    return f"Teach · {reference.name}"
+    """Name of the layer on which a slide is annotated."""
+    return f"Annotations · {reference.name}"
 
 
 class AnnotationLayer:
@@ -163,7 +163,7 @@ class AnnotationLayer:
             if kind not in _CLOSED or not name:
                 continue
             outline = _ellipse(corners) if kind == "ellipse" else corners
-            # A data coordinate is a pixel's centre, a region's corner is a pixel's edge.
+            # A data coordinate is a pixel's center, a region's corner is a pixel's edge.
             found.append(Region(name, (np.asarray(outline[:, ::-1] + 0.5, np.float64),)))
         return tuple(found)
 
@@ -240,7 +240,7 @@ class AnnotationLayer:
             self._restoring = False
 
     def _paint(self) -> None:
-        """Colour every shape by its class."""
+        """Color every shape by its class."""
         colors = [self._color(str(c)) for c in self.layer.features[_CLASS]]
         if colors:
             self.layer.edge_color = colors

@@ -108,7 +108,7 @@ def place_slide_layer(layer: Image, mpp: Mpp) -> None:
 
 
 def class_colormap(tissue_class: TissueClass) -> Colormap:
-    """From faint to full colour of the class; nothing below the lower contrast limit."""
+    """From faint to full color of the class; nothing below the lower contrast limit."""
     r, g, b = tissue_class.rgb
     return Colormap(
         [[r, g, b, 0.25], [r, g, b, 1.0]],
@@ -124,7 +124,7 @@ def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
     Parameters
     ----------
     tissue_class : TissueClass
-        Whose colour an empty name takes.
+        Whose color an empty name takes.
     name : str
         One of `COLORMAPS`.
 
@@ -148,10 +148,10 @@ def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
 def placement(
     reference: Image, origin_px: tuple[float, float], subtile_px: tuple[float, float]
 ) -> dict[str, Any]:
-    """Scale and translate that lay a grid of cells exactly over the slide.
+    """Scale and translate that lay a grid of map pixels exactly over the slide.
 
-    napari's coordinates are pixel centres: the first cell's centre lies half a cell minus half a
-    slide pixel from the centre of the slide's first pixel.
+    napari's coordinates are pixel centers: the first map pixel's center lies half a map pixel
+    minus half a slide pixel from the center of the slide's first pixel.
     """
     subtile = np.array([subtile_px[1], subtile_px[0]])
     first = np.array([origin_px[1], origin_px[0]]) + (subtile - 1) / 2
@@ -221,7 +221,7 @@ def tile_layer(
     settings: MeasureSettings | None = None,
     quantiles: Quantiles | None = None,
 ) -> Labels:
-    """One label for each tile, coloured by its predicted class, with values on hover.
+    """One label for each tile, colored by its predicted class, with values on hover.
 
     The label of a tile is 1 plus its position in row-major order. Hidden at first, since it
     covers the tissue.

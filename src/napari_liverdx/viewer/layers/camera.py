@@ -29,7 +29,7 @@ def canvas_size(viewer: ViewerModel) -> tuple[float, float]:
 
 def place_of(layer: Image, rect: Rect) -> np.ndarray:
     """Corners of a rectangle of level-0 pixels in world coordinates, shape (4, 2), as (y, x)."""
-    # A data coordinate is a pixel's centre, a rectangle's corner is a pixel's edge.
+    # A data coordinate is a pixel's center, a rectangle's corner is a pixel's edge.
     above = ((rect.y, rect.x), (rect.y, rect.right))
     corners = (*above, (rect.bottom, rect.right), (rect.bottom, rect.x))
     return np.array([layer.data_to_world(np.subtract(c, 0.5))[-2:] for c in corners])

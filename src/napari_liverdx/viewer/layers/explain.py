@@ -65,7 +65,7 @@ class ExplainLayers:
         self._add(self.outline)
 
     def show_maps(self, explanation: Explanation, reference: Image) -> None:
-        """Lay Grad-CAM and the cells over the tile, exactly."""
+        """Lay Grad-CAM and the map pixels over the tile, exactly."""
         self.hide_maps()
         e = explanation
         maps = []
@@ -73,7 +73,7 @@ class ExplainLayers:
             maps.append(_map(f"Grad-CAM · {reference.name}", e.cam, e.rect, reference, INFERNO))
         if e.subtiles is not None:
             subtiles = e.subtiles[e.class_index]
-            name = f"Cells, {e.title} · {reference.name}"
+            name = f"Map pixels, {e.title} · {reference.name}"
             maps.append(_map(name, subtiles, e.rect, reference, CIVIDIS))
             # Both lie on the same place: the finer stands in view first.
             maps[-1].visible = len(maps) == 1

@@ -178,7 +178,7 @@ class ResultLayers:
 
 
 _WORDS = {
-    TileState.PENDING: "not analysed yet",
+    TileState.PENDING: "not analyzed yet",
     TileState.FAILED: "could not be read",
     TileState.NO_TISSUE: "no tissue",
 }

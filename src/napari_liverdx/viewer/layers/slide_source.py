@@ -37,7 +37,7 @@ _BLOCK = 1024
 
 
 def is_slide_layer(layer: Any) -> bool:
-    """Whether a layer can be analysed: a two-dimensional RGB image."""
+    """Whether a layer can be analyzed: a two-dimensional RGB image."""
     return isinstance(layer, Image) and layer.rgb and layer.ndim == 2
 
 
@@ -141,14 +141,14 @@ def visible_region(viewer: ViewerModel, layer: Image) -> list[NDArray[np.float64
     """The part of a slide that the canvas shows, as one polygon in level-0 pixels (x, y)."""
     camera = camera_of(viewer)
     half = np.asarray(canvas_size(viewer)) / camera.zoom / 2
-    centre = np.asarray(camera.center[-2:])
-    world = [centre + half * sign for sign in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    center = np.asarray(camera.center[-2:])
+    world = [center + half * sign for sign in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
     return [_level0_polygon(layer, world)]
 
 
 def _level0_polygon(layer: Image, world: Sequence[Any]) -> NDArray[np.float64]:
     data = np.array([layer.world_to_data(point)[-2:] for point in world])
-    # A data coordinate is a pixel centre, a region's corner is a pixel edge.
+    # A data coordinate is a pixel center, a region's corner is a pixel edge.
     return np.asarray(data[:, ::-1] + 0.5)
 
 

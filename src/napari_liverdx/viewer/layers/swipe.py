@@ -30,11 +30,11 @@ __all__ = [
 
 COMPARE_KEY = "liverdx_compare"
 A_COLOR, B_COLOR, BOTH_COLOR = "#e69f00", "#56b4e9", "#009e73"
-"""Okabe & Ito 2008: told apart with every kind of colour vision."""
+"""Okabe & Ito 2008: told apart with every kind of color vision."""
 
 
 def side_layer(side: Side, reference: Image, letter: str, color: str) -> Image:
-    """The map of one side in the side's colour, with pixels of its own."""
+    """The map of one side in the side's color, with pixels of its own."""
     index = side.store.manifest.scheme.index(side.class_name)
     layer = probability_layer(side.store, index, reference, side.threshold, ViewState(opacity=0.65))
     layer.data = layer.data.copy()
@@ -124,8 +124,8 @@ class Swipe:
         """Upper left and lower right of what the canvas shows, world coordinates (y, x)."""
         camera = camera_of(self._viewer)
         half = np.asarray(canvas_size(self._viewer)) / camera.zoom / 2
-        centre = np.asarray(camera.center[-2:])
-        return centre - half, centre + half
+        center = np.asarray(camera.center[-2:])
+        return center - half, center + half
 
     def _line(self) -> NDArray[np.float64]:
         (top, left), (bottom, right) = self._view()

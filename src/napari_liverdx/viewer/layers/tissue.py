@@ -35,7 +35,7 @@ _SCALE = "liverdx_tissue_scale"
 _BRUSH_ON_SCREEN = 36.0
 _FAINT = 0.25
 
-# Of the palette of Okabe & Ito, told apart by colour-blind people too.
+# Of the palette of Okabe & Ito, told apart by color-blind people too.
 TISSUE_COLORS = {
     TissueLabel.TISSUE: "#009e73",
     TissueLabel.PEN: "#e69f00",
@@ -115,7 +115,7 @@ def map_of_layer(layer: Labels, kept: AbstractSet[TissueLabel]) -> TissueMap:
     layer : Labels
         Made by `tissue_layer`.
     kept : set of TissueLabel
-        Artefacts that are analysed all the same.
+        Artifacts that are analyzed all the same.
     """
     labels = np.array(layer.data, dtype=np.uint8)
     scale_x, scale_y = layer.metadata[_SCALE]
@@ -123,12 +123,12 @@ def map_of_layer(layer: Labels, kept: AbstractSet[TissueLabel]) -> TissueMap:
 
 
 def color_kept(layer: Labels, kept: AbstractSet[TissueLabel]) -> None:
-    """Colour the layer so that what is analysed looks like tissue."""
+    """Color the layer so that what is analyzed looks like tissue."""
     tissue = _rgba(TISSUE_COLORS[TissueLabel.TISSUE], _FAINT)
     colors: dict[int | None, tuple[float, ...]] = {None: tissue, 0: (0.0, 0.0, 0.0, 0.0)}
     for label, color in TISSUE_COLORS.items():
-        analysed = label == TissueLabel.TISSUE or label in kept
-        colors[int(label)] = tissue if analysed else _rgba(color, 1.0)
+        analyzed = label == TissueLabel.TISSUE or label in kept
+        colors[int(label)] = tissue if analyzed else _rgba(color, 1.0)
     layer.colormap = DirectLabelColormap(color_dict=colors)
 
 

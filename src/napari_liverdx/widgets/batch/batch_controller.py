@@ -149,7 +149,7 @@ class BatchController:
         return self.stop.event.is_set()
 
     def run(self, choices: BatchChoices) -> None:
-        """Analyse all slides of the list; whole results are only measured again."""
+        """Analyze all slides of the list; whole results are only measured again."""
         if self.is_busy or choices.folder is None or not self.slides.files:
             return
         request = BatchRequest(

@@ -177,7 +177,7 @@ class BatchModel(QAbstractTableModel):
         return flags
 
     def setData(self, index: AnyIndex, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Take the resolution a person gives; the slide then waits to be analysed with it."""
+        """Take the resolution a person gives; the slide then waits to be analyzed with it."""
         if role != Qt.ItemDataRole.EditRole or index.column() != MPP_COLUMN:
             return False
         return self.slides.set_mpp(index.row(), str(value))
@@ -197,9 +197,11 @@ def _columns(scheme: ClassScheme | None) -> tuple[_Column, ...]:
         ),
         _Column("µm/px", lambda i: i.mpp_text, lambda i: i.mpp, "Level-0 resolution", True),
         *classes,
-        _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analysed"),
-        _text("Training data", lambda i: i.row.ood, "Whether it looks like the training data"),
-        _text("Slide call", lambda i: i.row.slide_prediction, "Of a slide context"),
+        _number("Tissue\nmm²", 2, lambda i: i.row.tissue_mm2, "Tissue that was analyzed"),
+        _text(
+            "Training data", lambda i: i.row.ood, "Whether the slide resembles the training data"
+        ),
+        _text("Slide prediction", lambda i: i.row.slide_prediction, "By a slide-level (MIL) model"),
         _number(
             "Failed\ntiles",
             0,
@@ -224,8 +226,8 @@ def _class_columns(name: str, title: str) -> list[_Column]:
 
     largest = of(lambda m: m.largest_focus_mm)
     return [
-        _number(f"{title}\n%", 1, of(lambda m: m.percent), "Share of the analysed tissue"),
-        _number(f"{title}\nmm²", 3, of(lambda m: m.area_mm2), "Area from the threshold on"),
+        _number(f"{title}\n%", 1, of(lambda m: m.percent), "Share of the analyzed tissue"),
+        _number(f"{title}\nmm²", 3, of(lambda m: m.area_mm2), "Area with probability ≥ threshold"),
         _number(f"{title}\nfoci", 0, of(lambda m: m.foci), "Connected areas"),
         _number(f"{title}\nlargest mm", 2, largest, "Longest diameter of the largest focus"),
     ]

@@ -74,9 +74,9 @@ class BatchSettings(Panel):
             "For slides that state no resolution, which fail otherwise: about 0.25 for a 40x "
             "scan, 0.5 for 20x. A single slide gets its own in the table"
         )
-        self.hide_names = QCheckBox("Write codes instead")
+        self.hide_names = QCheckBox("Replace file names by an 8-digit code")
         self.hide_names.setToolTip(
-            "In reports, their file names, the saved table and copied cells; results keep names"
+            "In reports, their file names, the saved table and copied rows; results keep names"
         )
         self.hide_names.setChecked(begin.hide_names)
         self._form = QFormLayout()
@@ -107,7 +107,10 @@ class BatchSettings(Panel):
             box.setSingleStep(0.05)
             box.setDecimals(2)
             box.setValue(self._threshold)
-            box.setToolTip("Probability from which a cell counts; Run again measures with it")
+            box.setToolTip(
+                "Minimum probability for a map pixel to be counted as this class; "
+                "Run again measures with it"
+            )
             title = QLabel(scheme[index].title)
             title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
             title.setToolTip(scheme[index].title)
@@ -128,7 +131,7 @@ class BatchSettings(Panel):
 
     @property
     def chosen_thresholds(self) -> dict[str, float]:
-        """Probability from which a cell counts, per pathological class."""
+        """Minimum probability for a map pixel to be counted, per pathological class."""
         return {name: box.value() for name, box in self.thresholds.items()}
 
     @property

@@ -127,7 +127,7 @@ class SlideList:
         self.listed.emit()
 
     def set_mpp(self, position: int, text: str) -> bool:
-        """Take the resolution a person gives; the slide then waits to be analysed with it.
+        """Take the resolution a person gives; the slide then waits to be analyzed with it.
 
         Parameters
         ----------

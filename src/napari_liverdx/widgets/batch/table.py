@@ -173,7 +173,7 @@ class BatchTable(QTableView):
             event.ignore()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Hand on what was dropped."""
+        """Report and export what was dropped."""
         self._judge(event)
         if event.isAccepted():
             self.paths_dropped.emit(paths_of(event.mimeData().urls()))

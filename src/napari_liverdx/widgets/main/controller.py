@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DockController"]
 
-REGIONS = "Regions to analyse"
+REGIONS = "Regions to analyze"
 _ANALYZE = "analyze"
 
 
@@ -89,7 +89,7 @@ class DockController:
     # -- slide --
 
     def slide_layers(self) -> list[Image]:
-        """Layers that can be analysed, newest first."""
+        """Layers that can be analyzed, newest first."""
         return [bare(layer) for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
 
     def open_path(self, path: Path) -> None:
@@ -109,7 +109,7 @@ class DockController:
         return self.reopener.open(path, slide)
 
     def choose_layer(self, layer: Image | None) -> None:
-        """Make a layer the slide to analyse and look for its tissue in the background."""
+        """Make a layer the slide to analyze and look for its tissue in the background."""
         layer = bare(layer)
         if layer is self.layer or self.state.run.status.is_active:
             return
@@ -283,7 +283,7 @@ class DockController:
         if progress is None:
             return ""
         done = f"{progress.done:,} of {progress.total:,} tiles"
-        text = f"Stopped after {done}; Analyze resumes" if stopped else f"Finished, {done} analysed"
+        text = f"Stopped after {done}; Analyze resumes" if stopped else f"Finished, {done} analyzed"
         if progress.failed:
             text += f". {progress.failed} tiles could not be read and are left out"
         return text

@@ -1,4 +1,4 @@
-"""How the probability layers look: shown or not, how strong, in which colours."""
+"""How the probability layers look: shown or not, how strong, in which colors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_liverdx.viewer.layers.base import COLORMAPS
 
 __all__ = ["DisplayPanel"]
 
-_TITLES = {"": "Class colour"}
+_TITLES = {"": "Class color"}
 
 
 class DisplayPanel(QWidget):
@@ -35,8 +35,8 @@ class DisplayPanel(QWidget):
         self.opacity.valueChanged.connect(lambda value: self.opacity_chosen.emit(value / 100))
         self.colormap = QComboBox()
         self.colormap.setToolTip(
-            "The class' colour, or a perceptually uniform map that is read the same with every "
-            "kind of colour vision"
+            "The class' color, or a perceptually uniform map that is read the same with every "
+            "kind of color vision"
         )
         for name in COLORMAPS:
             self.colormap.addItem(_TITLES.get(name, name.capitalize()), name)

@@ -57,7 +57,7 @@ class FindingsPanel(Panel):
         self.error_rate.setKeyboardTracking(False)
         self.error_rate.valueChanged.connect(self.error_rate_chosen)
         sure = QHBoxLayout()
-        sure.addWidget(QLabel("Not sure, at error rate"), 1)
+        sure.addWidget(QLabel("Uncertain at error rate α"), 1)
         sure.addWidget(self.error_rate)
         self.body.addLayout(sure)
         self.body.addWidget(self.look)
@@ -115,7 +115,7 @@ class FindingsPanel(Panel):
                 tissue_class = scheme[index]
                 slider = self._slider(tissue_class.name, thresholds)
                 title = QLabel(tissue_class.title)
-                title.setToolTip("Probability from which a cell counts")
+                title.setToolTip("Minimum probability for a map pixel to be counted as this class")
                 icon = QLabel()
                 icon.setPixmap(swatch(tissue_class.color).pixmap(12, 12))
                 line = QWidget()
@@ -139,8 +139,8 @@ class FindingsPanel(Panel):
         self.show_error_rate(None)
         self.error_rate.setEnabled(allowed)
         self.error_rate.setToolTip(
-            "Cells where more than one class, or none, is plausible at this error rate are "
-            "counted apart as 'Not sure'"
+            "Map pixels whose conformal prediction set holds no class or several are reported as "
+            "'Uncertain'"
             if allowed
             else "This model holds no calibration scores"
         )

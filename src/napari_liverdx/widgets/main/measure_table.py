@@ -16,9 +16,9 @@ __all__ = ["MeasureTable", "class_color"]
 _COLUMNS = ("Class", "mm²", "%", "Foci", "Ø mm")
 _TIPS = (
     "",
-    "Area that counts at the threshold",
-    "Share of the analysed tissue, in a region of the tissue in it",
-    "Connected foci; cells that touch at a corner belong together",
+    "Area with probability ≥ threshold",
+    "Share of the analyzed tissue, in a region of the tissue in it",
+    "Foci (connected regions); map pixels that touch at a corner belong together",
     "Longest diameter of the largest focus",
 )
 
@@ -63,7 +63,7 @@ class MeasureTable(PlainTable):
 
 
 def class_color(m: ClassMeasure, scheme: ClassScheme) -> str:
-    """The colour of a row: that of its class, or that of "not sure"."""
+    """The color of a row: that of its class, or that of "not sure"."""
     return UNCERTAIN_COLOR if m.name == UNCERTAIN_ID else scheme[scheme.index(m.name)].color
 
 

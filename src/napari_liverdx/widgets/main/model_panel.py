@@ -42,9 +42,7 @@ class ModelPanel(Panel):
             lambda index: self.model_chosen.emit(str(self.choice.itemData(index)))
         )
         self.card_button = QPushButton("Card")
-        self.card_button.setToolTip(
-            "What the model was trained on, how good it is, what it cannot do"
-        )
+        self.card_button.setToolTip("Training data, performance, limitations")
         self.card_button.clicked.connect(self.card_requested)
         self.file_button = QPushButton("File…")
         self.file_button.setToolTip("Use a model file (.safetensors)")
@@ -104,12 +102,12 @@ def card_html(card: ModelCard) -> str:
         f"<h3>Classes</h3><ul>{classes}</ul>",
     ]
     for title, text in (
-        ("Tuned from", _lineage(card)),
+        ("Fine-tuned from", _lineage(card)),
         ("Intended use", card.intended_use),
-        ("What it cannot do", card.limitations),
-        ("Trained on", card.training_data),
-        ("Licence of the data", card.data_license),
-        ("Licence of the weights", card.license),
+        ("Limitations", card.limitations),
+        ("Training data", card.training_data),
+        ("License of the data", card.data_license),
+        ("License of the weights", card.license),
         ("Made by", card.command),
     ):
         if text:

@@ -47,7 +47,7 @@ class OodNotice(QFrame):
         elif self.is_alarming:
             text = f"<b>{_sentence(state.sentence)}.</b> {reading.numbers}."
             if state is OodState.OUT_OF_DISTRIBUTION:
-                text += " What the model says of it may not mean anything."
+                text += " Predictions on this slide may be unreliable."
         else:
             text = f"{_sentence(state.sentence)}: {reading.numbers}"
         self.text.setText(text)

@@ -1,4 +1,4 @@
-"""What to analyse, the start, and the progress."""
+"""What to analyze, the start, and the progress."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RunPanel(Panel):
         self.analysis_region = ChoiceBox(AnalysisRegion)
         self.analysis_region.chosen.connect(self.analysis_region_chosen)
         self.draw_button = QPushButton("Draw")
-        self.draw_button.setToolTip("Add a Shapes layer and draw the regions to analyse")
+        self.draw_button.setToolTip("Add a Shapes layer and draw the regions to analyze")
         self.draw_button.clicked.connect(self.draw_requested)
         area = QHBoxLayout()
         area.addWidget(self.analysis_region, 1)
@@ -79,8 +79,8 @@ class RunPanel(Panel):
         form.setVerticalSpacing(4)
         form.addRow("Area", area)
         form.addRow("Tiles", self.overlap)
-        form.addRow("Save in", place)
-        form.addRow("Runs on", self.device)
+        form.addRow("Output folder", place)
+        form.addRow("Device", self.device)
         self.body.addLayout(form)
 
         self.analyze_button = QPushButton("Analyze")
@@ -115,7 +115,7 @@ class RunPanel(Panel):
     def show_device(self, device: DeviceChoice | None) -> None:
         """Name the device and why it is that one."""
         self.device.setText("–" if device is None else f"{device.name} ({device.reason})")
-        slow = device is not None and device.device == "cpu" and device.reason != "asked for"
+        slow = device is not None and device.device == "cpu" and device.reason != "selected by user"
         set_tone(self.device, "warning" if slow else "plain")
 
     def show_folder(self, folder: Path | None) -> None:

@@ -92,7 +92,7 @@ class SlidePanel(Panel):
         self.question.setVisible(True)
 
     def set_choices(self, names: list[str], current: str | None) -> None:
-        """List the layers that can be analysed."""
+        """List the layers that can be analyzed."""
         self.choice.blockSignals(True)
         self.choice.clear()
         self.choice.addItems(names)
@@ -124,7 +124,7 @@ class SlidePanel(Panel):
         steps = ", ".join(f"{level.downsample:.3g}×" for level in facts.levels)
         self.levels.setText(f"{len(facts.levels)} ({steps})")
         if facts.mpp is None:
-            self.mpp.setText(f"Not known: {facts.mpp_note}. What is it?")
+            self.mpp.setText(f"Pixel size unknown ({facts.mpp_note}). Enter µm/px:")
         else:
             self.mpp.setText(str(facts.mpp))
             self.mpp_box.setValue(facts.mpp.mean)
@@ -134,7 +134,7 @@ class SlidePanel(Panel):
 
 def _tissue_text(facts: SlideFacts) -> str:
     if facts.tissue is None:
-        return "being sought…"
+        return "detecting tissue…"
     area = facts.tissue_mm2
     if area is None:
         share = 100 * float(facts.tissue.mask.mean())

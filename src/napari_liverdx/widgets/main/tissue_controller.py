@@ -27,9 +27,9 @@ __all__ = ["TissueController"]
 class TissueController:
     """The tissue of the chosen slide: found, shown, edited, and read when a run starts.
 
-    Each slide keeps a layer of its own; without one, what was found is analysed.
+    Each slide keeps a layer of its own; without one, what was found is analyzed.
 
-    Signals: ``read_anew(TissueMap | None, float | None)`` with what is analysed and the area of a
+    Signals: ``read_anew(TissueMap | None, float | None)`` with what is analyzed and the area of a
     level-0 pixel in µm², where it is known; ``layer_changed(bool, TissueLabel | None)`` with
     whether the layer is seen and what its brush paints, if anything.
 
@@ -92,7 +92,7 @@ class TissueController:
         self.read()
 
     def keep(self, labels: frozenset[TissueLabel]) -> None:
-        """Analyse these artefacts like tissue, on every slide."""
+        """Analyze these artifacts like tissue, on every slide."""
         self.kept = labels
         if self.layer is not None:
             color_kept(self.layer, labels)

@@ -13,13 +13,13 @@ __all__ = ["TissuePanel"]
 
 _TIPS = {
     TissueLabel.PEN: "Ink of a marker: blue, green, black or red",
-    TissueLabel.FOLD: "Bands where tissue lies on itself",
+    TissueLabel.FOLD: "Tissue folds",
     TissueLabel.BLUR: "Regions out of focus on a slide that is sharp elsewhere",
 }
 
 
 class TissuePanel(Panel):
-    """Areas of tissue and artefacts, which of them count, and editing.
+    """Areas of tissue and artifacts, which of them count, and editing.
 
     Signals: ``shown(bool)``, ``edit_toggled(bool)``, ``brush_chosen(TissueLabel)``,
     ``reset_requested()``, ``kept(frozenset of TissueLabel)``.
@@ -51,7 +51,7 @@ class TissuePanel(Panel):
         icon = QLabel()
         icon.setPixmap(swatch(TISSUE_COLORS[label]).pixmap(12, 12))
         title = QLabel(label.title)
-        title.setToolTip(_TIPS.get(label, "What is analysed"))
+        title.setToolTip(_TIPS.get(label, "What is analyzed"))
         area = self.areas[label] = QLabel("–")
         area.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         for col, widget in enumerate((icon, title, area)):
@@ -59,7 +59,7 @@ class TissuePanel(Panel):
         if label in ARTIFACTS:
             box = self.excluded[label] = QCheckBox("exclude")
             box.setChecked(True)
-            box.setToolTip(f"Leave out: {title.toolTip().lower()}")
+            box.setToolTip(f"Exclude: {title.toolTip().lower()}")
             box.toggled.connect(self._say_kept)
             grid.addWidget(box, row, 3)
 
@@ -68,7 +68,7 @@ class TissuePanel(Panel):
         self.show_box.setToolTip("Show on the slide what is tissue and what is left out")
         self.edit_button = _button("Edit", "Paint on the tissue layer; Ctrl+Z takes back")
         self.brush_button = _button("Brush in", "Paint tissue that was missed or left out")
-        self.erase_button = _button("Erase", "Paint out what is not to be analysed")
+        self.erase_button = _button("Erase", "Paint out what is not to be analyzed")
         self.reset_button = _button("Reset", "Back to what was found")
         for button in (self.edit_button, self.brush_button, self.erase_button):
             button.setCheckable(True)

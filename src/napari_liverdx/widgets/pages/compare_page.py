@@ -125,7 +125,7 @@ class ComparePage(Tab):
             ("only_a", "Only A", A_COLOR),
             ("only_b", "Only B", B_COLOR),
             ("dice", "Overlap (Dice)", None),
-            ("tiles", "Tiles called otherwise", None),
+            ("tiles", "Tiles predicted differently", None),
         )
         for row, (key, title, color) in enumerate(rows):
             if color is not None:
@@ -205,7 +205,7 @@ class ComparePage(Tab):
                 self._list_classes(side, chosen)
             self.control.take(side, chosen, str(box.name.currentData() or ""))
         self.control.update()
-        few = "Analyse a slide first" if not found else ""
+        few = "Analyze a slide first" if not found else ""
         if len(found) == 1:
             few = "One result: A and B can have two thresholds. Run another model to compare models"
         self.hint.setText(few)

@@ -82,11 +82,11 @@ class ExplainController:
         except LiverDxError as error:
             self.failed.emit(_as_sentence(str(error)))
             return False
-        # A data coordinate is a pixel's centre.
+        # A data coordinate is a pixel's center.
         y, x = np.asarray(layer.world_to_data(world)[-2:]) + 0.5
         tile = tile_at(grid, float(x), float(y))
         if tile is None:
-            where = "slide" if store is None else "analysed area"
+            where = "slide" if store is None else "analyzed area"
             self.failed.emit(f"This place is outside the {where}; choose one within it.")
             return False
         self._of_layer = layer

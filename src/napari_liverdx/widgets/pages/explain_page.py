@@ -40,11 +40,11 @@ _HINT = "Press Pick a tile and click on the slide, or point at a tile and press 
 
 
 class ExplainPage(Tab):
-    """Pick a tile; see where the answer comes from and what its neighbours do to it."""
+    """Pick a tile; see where the answer comes from and what its neighbors do to it."""
 
     key = "explain"
     title = "Explain"
-    tip = "Where in a tile the answer comes from, and what its neighbours do to it"
+    tip = "Evidence within a tile, and the influence of neighboring map pixels"
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
@@ -74,13 +74,13 @@ class ExplainPage(Tab):
         return panel
 
     def _build_answer(self) -> Panel:
-        self.answer = Panel("Why this answer")
+        self.answer = Panel("Explanation")
         self.view = TileView()
         self.meaning = quiet_label()
         self.table = PlainTable("Class", "Probability")
         self.notes = quiet_label()
         self.on_slide = QCheckBox("Show on the slide")
-        self.on_slide.setToolTip("Grad-CAM and cells as layers, exactly over the tile")
+        self.on_slide.setToolTip("Grad-CAM and map pixels as layers, exactly over the tile")
         self.copy = QPushButton("Copy picture")
         self.save = QPushButton("Save picture…")
         self.save.setToolTip("All pictures with captions and scales as PNG")
@@ -179,7 +179,7 @@ class ExplainPage(Tab):
     def _on_card(self) -> None:
         card = self.controller.state.model.card
         self.choice.clear()
-        self.choice.addItem("Called class", "")
+        self.choice.addItem("Predicted class", "")
         for tissue_class in () if card is None else card.classes:
             icon = swatch(tissue_class.color)
             self.choice.addItem(icon, tissue_class.title, tissue_class.name)
@@ -201,13 +201,16 @@ class ExplainPage(Tab):
             return
         e = answer.explanation
         set_tone(self.status, "warning" if answer.warning else "plain")
-        place = f"Tile {e.tile.row}, {e.tile.col} is called {e.classes[e.called].title}"
+        place = f"Tile {e.tile.row}, {e.tile.col} is predicted as {e.classes[e.called].title}"
         other = "" if e.class_index == e.called else f"; this explains {e.title}"
         self.status.setText(answer.warning or f"{place}{other}.")
         self.view.show_pictures(explanation_pictures(e))
         self.meaning.setText("\n".join(sentences(e)))
         self._fill_table(e)
-        cam = f"Grad-CAM says where in this tile, not how much; {e.cam_note}."
+        cam = (
+            "Grad-CAM shows relative importance within this tile; values cannot be compared "
+            f"between tiles; {e.cam_note}."
+        )
         self.notes.setText(f"{cam if e.cam is not None else e.cam_note} {e.alone_note}.")
 
     def _fill_table(self, e: Explanation) -> None:

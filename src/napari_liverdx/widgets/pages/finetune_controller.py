@@ -171,7 +171,7 @@ class FinetuneController:
         model = str(find_model(self.control.state.model.name))
         obsolete = trial_results(card, self.control.state.run.out_folder, self._shown())
         request = FinetuneRequest(model, material, trial_path(card), self.n_epochs, obsolete)
-        self._begin("tune", "Finding the tiles …")
+        self._begin("tune", "Finding tiles…")
         work = run_finetuning(request, self.stop.renew())
         self._start(work, self._on_taught, self._on_tuned)
 
@@ -214,12 +214,10 @@ class FinetuneController:
 
     def _on_taught(self, event: Any) -> None:
         if isinstance(event, FinetuneStarted):
-            self._say(
-                f"{event.train} tiles to learn from, {event.held_out} held out; {event.device}"
-            )
+            self._say(f"{event.train} training tiles, {event.held_out} test tiles; {event.device}")
         elif isinstance(event, EncodingProgress):
             self.share = 0.6 * event.done / event.total
-            self._say(f"The encoder looks at the tiles: {event.done} of {event.total}")
+            self._say(f"Computing tile features: {event.done} of {event.total}")
         elif isinstance(event, EpochResult):
             self.epochs.append(event)
             self.share = max(self.share, 0.6 + 0.4 * event.epoch / self.n_epochs)
@@ -236,8 +234,8 @@ class FinetuneController:
         else:
             test = self.outcome.test
             self._say(
-                f"Held out: balanced accuracy {test.before.value:.3f} before, "
-                f"{test.after.value:.3f} after. See both on the slide, then keep or discard."
+                f"Test: balanced accuracy {test.before.value:.3f} before, "
+                f"{test.after.value:.3f} after. Compare on the slide, then accept or discard."
             )
         self.changed.emit()
 
@@ -262,7 +260,7 @@ class FinetuneController:
             return
         if self.control.state.run.status.is_active:
             # Both could write into the same result.
-            self.control.host.show_warning("An analysis is running; see both when it has ended")
+            self.control.host.show_warning("An analysis is running; compare when it has finished")
             return
         results = self.control.findings.results
         store = None if results is None else results.store
@@ -299,7 +297,7 @@ class FinetuneController:
 
     def _on_comparison_ended(self) -> None:
         self._work = ""
-        self._say("Stopped; finished tiles are kept." if self.maps is None else "")
+        self._say("Stopped; finished tiles are saved." if self.maps is None else "")
         self.changed.emit()
 
     def measure(self) -> None:
@@ -345,8 +343,8 @@ class FinetuneController:
         if made is not None and made.path.exists() and reference is not None:
             self.control.findings.show(made, reference)
             self.control.findings.refresh(force=True)
-        self.control.host.show_info(f"Kept as {path.name}")
-        self._say(f"Kept as {read_card(path).title}, which is used from now on.")
+        self.control.host.show_info(f"Accepted as {path.name}")
+        self._say(f"Accepted as {read_card(path).title}, which is used from now on.")
         self.changed.emit()
 
     def discard(self) -> None:

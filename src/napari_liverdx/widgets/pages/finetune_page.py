@@ -34,9 +34,9 @@ __all__ = ["FinetunePage"]
 _TICK_MS = 200
 _VIEWS = (("before", "Before"), ("after", "After"), ("both", "Both"))
 _HOW = (
-    "Choose a class and draw around what it is with the mouse held down; keys 1 to 9 change the "
-    "class, Ctrl+Z undoes. A shape without disease must hold none, of one with disease at least "
-    "half. Tiles whose class you gave in the review count too."
+    "Choose a class, hold the left button and outline regions of it; keys 1 to 9 change the "
+    "class, Ctrl+Z undoes. Regions of a normal class must contain no lesion; regions of a "
+    "pathological class must be at least half lesion. Tiles corrected in the review are used too."
 )
 
 
@@ -44,8 +44,8 @@ class FinetunePage(Tab):
     """Draw, fine-tune, compare, keep or discard, and the versions so far."""
 
     key = "fine_tune"
-    title = "Teach"
-    tip = "Draw what is what, tune the model with it, compare, keep or discard"
+    title = "Fine-tune"
+    tip = "Annotate regions, fine-tune the model, compare versions, accept or discard"
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
@@ -67,7 +67,7 @@ class FinetunePage(Tab):
     # -- the look --
 
     def _build_material(self) -> Panel:
-        panel = Panel("Teach")
+        panel = Panel("Annotations")
         panel.body.addWidget(quiet_label(_HOW))
         self._classes = QVBoxLayout()
         self._classes.setSpacing(4)
@@ -83,8 +83,8 @@ class FinetunePage(Tab):
         row.addWidget(self.redo_button)
         panel.body.addLayout(row)
         self.taught = quiet_label()
-        self.with_kept = QCheckBox("Learn from slides taught before too")
-        self.with_kept.setToolTip("Shapes and corrections are kept when napari closes")
+        self.with_kept = QCheckBox("Also use annotations of other slides")
+        self.with_kept.setToolTip("Annotations and corrections are saved when napari closes")
         self.with_kept.setChecked(True)
         panel.body.addWidget(self.taught)
         panel.body.addWidget(self.with_kept)
@@ -103,11 +103,11 @@ class FinetunePage(Tab):
         self.message = quiet_label()
         self.loss = CurvePlot("Loss", [("train_loss", "teaching"), ("val_loss", "choosing")])
         self.accuracy = CurvePlot(
-            "Balanced accuracy, tiles that choose the epoch",
+            "Validation balanced accuracy",
             [("val_balanced_accuracy", "choosing")],
             (0, 1),
         )
-        self.test_table = PlainTable("Held out", "Tiles", "Right before", "Right after")
+        self.test_table = PlainTable("Test", "Tiles", "Correct (before)", "Correct (after)")
         self.test_note = quiet_label()
         panel.body.addLayout(row)
         for widget in (self.bar, self.message, self.loss, self.accuracy):
@@ -119,7 +119,7 @@ class FinetunePage(Tab):
     def _build_comparison(self) -> Panel:
         self.comparison = Panel("The new version")
         self.trial_note = quiet_label()
-        self.both_button = QPushButton("See both")
+        self.both_button = QPushButton("Compare on slide")
         self.both_button.setToolTip("Runs both versions on the same tiles; their layers are linked")
         self.views: dict[str, QPushButton] = {}
         row = QHBoxLayout()
@@ -133,8 +133,8 @@ class FinetunePage(Tab):
             row.addWidget(button)
             self.views[key] = button
         self.changes_table = PlainTable("Class", "mm² before", "mm² after", "Change", "Tiles")
-        self.changes_table.explain(4, "Tiles whose call changed")
-        self.keep_button = QPushButton("Keep")
+        self.changes_table.explain(4, "Tiles with a different predicted class")
+        self.keep_button = QPushButton("Accept")
         self.keep_button.setToolTip("Becomes the next version and is used from now on")
         self.discard_button = QPushButton("Discard")
         self.discard_button.setToolTip("Removes the new version and its maps; the shapes stay")
@@ -322,8 +322,8 @@ class FinetunePage(Tab):
             after = trial.metrics.get("balanced accuracy")
             figure = "" if after is None else f", held-out balanced accuracy {after}"
             self.trial_note.setText(
-                f"<b>{trial.title}</b> is not decided on yet{figure}. Nothing is known of other "
-                "slides."
+                f"<b>{trial.title}</b> has not been accepted yet{figure}. Performance on other "
+                f"slides is unknown."
             )
         self._show_changes()
 
@@ -379,7 +379,7 @@ def _summary_text(card: ModelCard, summary: AnnotationSummary) -> str:
     slides = f"{summary.slides} {'slide' if summary.slides == 1 else 'slides'}"
     lines.append(f"{regions} and {corrected} on {slides}")
     if summary.slides == 1:
-        lines.append("From one slide the held-out result is optimistic: teach on more slides.")
+        lines.append("From one slide the test result is optimistic: annotate more slides.")
     if summary.left_out:
-        lines.append(f"Not found any more: {', '.join(summary.left_out)}")
+        lines.append(f"No longer found: {', '.join(summary.left_out)}")
     return "\n".join(lines)

@@ -170,7 +170,7 @@ def _pixmap(rgb: NDArray[np.uint8]) -> QPixmap:
 
 
 class _CardDelegate(QStyledItemDelegate):
-    """Draws a thumbnail: picture, caption, class colour, and a mark for the decision."""
+    """Draws a thumbnail: picture, caption, class color, and a mark for the decision."""
 
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

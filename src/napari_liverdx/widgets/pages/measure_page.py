@@ -85,7 +85,8 @@ class MeasurePage(Tab):
         panel = Panel("Measurements")
         self.map_kind = ChoiceBox(MapKind)
         self.map_kind.setToolTip(
-            "Cells: the fine map. Tiles: each tile's own probabilities. Averaged: the mean of all "
+            "Map pixels: the fine map. Tiles: each tile's own probabilities. Averaged: the mean "
+            "of all "
             "tiles over a place, where tiles overlap"
         )
         self.regions = QComboBox()
@@ -113,7 +114,7 @@ class MeasurePage(Tab):
         return panel
 
     def _build_export(self) -> Panel:
-        panel = Panel("Hand on")
+        panel = Panel("Report and export")
         self.report = QPushButton("Save report")
         self.report.setToolTip("An HTML page, a PDF and tables beside the result")
         self.export = QPushButton("Export")
@@ -126,9 +127,9 @@ class MeasurePage(Tab):
         row = QHBoxLayout()
         row.addWidget(self.report)
         row.addWidget(self.export)
-        self.hide_name = QCheckBox("Code instead of the slide's name")
+        self.hide_name = QCheckBox("Pseudonymize slide name")
         self.hide_name.setToolTip(
-            "File names can hold names of patients; a code made from the slide stands instead"
+            "File names can contain patient names; they are replaced by an 8-digit code"
         )
         self.said = quiet_label()
         panel.body.addLayout(row)

@@ -13,7 +13,7 @@ THUMBNAIL = 96
 """Side of a thumbnail in pixels."""
 
 VERDICT_COLORS = {Verdict.ACCEPTED: "#009e73", Verdict.REJECTED: "#d55e00"}
-"""Okabe & Ito 2008: told apart with every kind of colour vision."""
+"""Okabe & Ito 2008: told apart with every kind of color vision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ class ReviewController:
         decision = store.decisions.get(tile)
         lines = [f"{c.title}: {v:.2f}" for c, v in zip(scheme, values, strict=True)]
         if decision is not None:
-            lines.append(f"{decision.verdict.value}, called {_title(scheme, decision.called)}")
+            lines.append(f"{decision.verdict.value}, predicted {_title(scheme, decision.called)}")
             if decision.correct and decision.correct != decision.called:
                 lines[-1] += f", is {_title(scheme, decision.correct)}"
         return Card(

@@ -46,7 +46,7 @@ class ReviewPage(Tab):
 
     key = "review"
     title = "Review"
-    tip = "Look at the most suspicious tiles, accept or reject each"
+    tip = "Review the highest-probability tiles; accept or reject each"
 
     def __init__(self, controller: DockController) -> None:
         super().__init__(controller)
@@ -77,7 +77,7 @@ class ReviewPage(Tab):
         panel.body.addWidget(self.about)
         panel.body.addLayout(self._build_buttons())
         self.counts = QLabel()
-        self.pick = QPushButton("Pick on slide")
+        self.pick = QPushButton("Select on slide")
         self.pick.setCheckable(True)
         self.pick.setToolTip("Click on the slide to review the tile under the cursor")
         self.save = QPushButton("Save CSV…")
@@ -90,14 +90,14 @@ class ReviewPage(Tab):
         return panel
 
     def _build_buttons(self) -> QGridLayout:
-        self.accept = _button("Accept  (A)", "The call is right; key A")
-        self.reject = _button("Reject  (R)", "The call is wrong; key R")
+        self.accept = _button("Accept  (A)", "The predicted class is correct; key A")
+        self.reject = _button("Reject  (R)", "The predicted class is wrong; key R")
         self.previous = _button("Previous", "The tile before; key P")
         self.next = _button("Next", "The next tile; key N")
         self.undo = _button("Undo", "Take the last decision back; Ctrl+Z")
         self.redo = _button("Redo", "Make the decision again; Ctrl+Shift+Z")
         self.correct = QComboBox()
-        self.correct.setToolTip("Say which class the tile is of; this teaches")
+        self.correct.setToolTip("Set the correct class (also used for fine-tuning)")
         self.correct.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         grid = QGridLayout()
         grid.setSpacing(4)
@@ -106,7 +106,7 @@ class ReviewPage(Tab):
         for column, button in enumerate((self.previous, self.next, self.undo, self.redo)):
             grid.addWidget(button, 1, column)
         line = QHBoxLayout()
-        line.addWidget(QLabel("It is"))
+        line.addWidget(QLabel("Correct class:"))
         line.addWidget(self.correct, 1)
         grid.addLayout(line, 2, 0, 1, 4)
         return grid
@@ -289,7 +289,7 @@ class ReviewPage(Tab):
 
     def _text(self) -> str:
         if self.control.review is None:
-            return "Analyse a slide, or open a result, to review its tiles"
+            return "Analyze a slide, or open a result, to review its tiles"
         tile = self.control.current
         if tile is None:
             return "Click a tile to look at it" if self.control.tiles else "No tile to show"

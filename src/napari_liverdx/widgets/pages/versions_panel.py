@@ -27,7 +27,7 @@ class VersionsPanel(Panel):
         super().__init__("Versions", parent)
         self._versions: list[Version] = []
         self._current = ""
-        self.table = PlainTable("Version", "Date", "Held out")
+        self.table = PlainTable("Version", "Date", "Test")
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -37,7 +37,7 @@ class VersionsPanel(Panel):
         self.use_button.setToolTip("Make it the model of the dock")
         self.use_button.clicked.connect(self._use)
         self.card_button = QPushButton("Card")
-        self.card_button.setToolTip("What it was taught, how good it is, what is not known")
+        self.card_button.setToolTip("Training data, performance, limitations")
         self.card_button.clicked.connect(self._show_card)
         row = QHBoxLayout()
         row.addWidget(self.use_button, 1)

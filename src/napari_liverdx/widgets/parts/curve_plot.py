@@ -19,7 +19,7 @@ _TRAIN, _VAL = QColor("#4aa3df"), QColor("#e8804a")
 
 
 class CurvePlot(QWidget):
-    """One or two quantities by epoch, drawn in the colours of the window.
+    """One or two quantities by epoch, drawn in the colors of the window.
 
     Parameters
     ----------

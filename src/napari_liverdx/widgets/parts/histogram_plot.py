@@ -19,7 +19,8 @@ _STEPS = {Qt.Key.Key_Left: -0.01, Qt.Key.Key_Right: 0.01}
 class HistogramPlot(QWidget):
     """Bars by probability; the line is the threshold, moved by mouse or arrow keys.
 
-    Heights are square roots of the counts, so that the few cells between two peaks stay visible.
+    Heights are square roots of the counts, so that the few map pixels between two peaks stay
+    visible.
 
     Signals: ``threshold_moved(float)``.
     """
@@ -43,7 +44,7 @@ class HistogramPlot(QWidget):
         return QSize(320, 130)
 
     def show_histogram(self, histogram: Histogram | None, color: str, threshold: float) -> None:
-        """Draw a class's probabilities in its colour, and its threshold."""
+        """Draw a class's probabilities in its color, and its threshold."""
         self._histogram, self._color, self.threshold = histogram, QColor(color), threshold
         self.setCursor(
             Qt.CursorShape.ArrowCursor if histogram is None else Qt.CursorShape.SplitHCursor
@@ -54,10 +55,10 @@ class HistogramPlot(QWidget):
     def describe(self) -> str:
         """The histogram in words."""
         if self._histogram is None or not self._histogram.total:
-            return "Nothing was analysed yet"
+            return "Nothing was analyzed yet"
         above = self._histogram.counts[self._histogram.edges[:-1] >= self.threshold - 1e-9].sum()
         share = 100 * above / self._histogram.total
-        return f"About {share:.0f} % of the cells reach the threshold {self.threshold:.2f}"
+        return f"About {share:.0f} % of the map pixels reach the threshold {self.threshold:.2f}"
 
     @property
     def area(self) -> QRectF:
@@ -81,7 +82,7 @@ class HistogramPlot(QWidget):
         self._draw_axis(painter, area, ink)
         if self._histogram is None or not self._histogram.total:
             painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "Nothing analysed yet")
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "Nothing analyzed yet")
             painter.end()
             return
         self._draw_bars(painter, area, self._histogram)
@@ -109,7 +110,7 @@ class HistogramPlot(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         edges = histogram.edges
         for height, low, high in zip(heights, edges[:-1], edges[1:], strict=True):
-            # A bar that the threshold cuts is drawn in both colours.
+            # A bar that the threshold cuts is drawn in both colors.
             for start, end, color in (
                 (low, min(high, self.threshold), faint),
                 (max(low, self.threshold), high, self._color),

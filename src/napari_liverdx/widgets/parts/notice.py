@@ -20,8 +20,8 @@ class NoticeBar(QFrame):
         super().__init__(parent)
         self._settings = QSettings("napari-liverdx", "napari-liverdx")
         text = quiet_label(
-            f"<b>{NOTICE}</b> Results depend on stain, scanner and tissue; look at the tissue "
-            "before you believe a number."
+            f"<b>{NOTICE}</b> Results depend on stain, scanner and tissue; verify results against "
+            f"the tissue."
         )
         self.accept_button = QPushButton("I understand")
         self.accept_button.clicked.connect(self._accept)

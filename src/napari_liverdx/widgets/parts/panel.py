@@ -110,13 +110,13 @@ def quiet_label(text: str = "") -> QLabel:
 
 
 def set_tone(label: QLabel, tone: str) -> None:
-    """Colour a label: ``"plain"``, ``"warning"`` or ``"error"``; readable in both themes."""
+    """Color a label: ``"plain"``, ``"warning"`` or ``"error"``; readable in both themes."""
     colors = {"plain": "", "warning": "color: #d98e04;", "error": "color: #e5484d;"}
     label.setStyleSheet(colors[tone])
 
 
 def swatch(color: str, size: int = 12) -> QIcon:
-    """A rounded square of one colour."""
+    """A rounded square of one color."""
     pixmap = QPixmap(size, size)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)

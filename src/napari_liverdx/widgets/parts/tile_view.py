@@ -26,7 +26,7 @@ def qimage(pixels: NDArray[np.uint8]) -> QImage:
 
 
 class TileView(QWidget):
-    """Pictures in two columns; what their colours mean stands after the last one."""
+    """Pictures in two columns; what their colors mean stands after the last one."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -81,7 +81,7 @@ class TileView(QWidget):
         return bool(super().event(event))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw pictures, captions and scales in the colours of the window."""
+        """Draw pictures, captions and scales in the colors of the window."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         ink = self.palette().color(QPalette.ColorRole.WindowText)
