@@ -26,7 +26,7 @@ from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.viewer.layers.camera import fly_to, place_of
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
 
-_LESSON = (
+_ANNOTATIONS = (
     ("fat", 1120, 291, 448, 269),
     ("fat", 1120, 896, 448, 224),
     ("background", 0, 0, 672, 224),
@@ -83,9 +83,9 @@ class Stage:
         self.dock.run_panel.analyze_button.click()
         wait(lambda: self.dock.state.run.status is RunStatus.FINISHED)
 
-    def page(self, title: str) -> Any:
+    def page(self, key: str) -> Any:
         """Bring a page to the front."""
-        self.dock.show_page(title)
+        self.dock.show_page(key)
         settle()
         return self.dock.tabs.currentWidget()
 
@@ -113,7 +113,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     analyzing(folder)
     reviewing(folder)
-    teaching(folder)
+    finetuning(folder)
     small_screen(folder)
     batch(folder)
     training(folder)
@@ -147,7 +147,7 @@ def reviewing(folder: Path) -> None:
     dock, viewer = stage.dock, stage.viewer
     dock.notice.hide()
     stage.analyze()
-    review = stage.page("Review")
+    review = stage.page("review")
     wait(lambda: review.gallery.count() > 0)
     wait(lambda: review.gallery.has_picture(review.gallery.tiles[-1]))
     review.gallery.setCurrentRow(1)
@@ -170,7 +170,7 @@ def reviewing(folder: Path) -> None:
 
 def measuring(stage: Stage) -> None:
     """Drawn regions with their own figures."""
-    page = stage.page("Measure")
+    page = stage.page("measure")
     page.draw.click()
     layer = stage.viewer.layers["Regions to measure · liver-sample"]
     layer.add_polygons([np.array([[400, 950], [500, 1300], [800, 1350], [850, 1000]])])
@@ -186,7 +186,7 @@ def measuring(stage: Stage) -> None:
 
 def explaining(stage: Stage) -> None:
     """Why a tile was called what it was."""
-    page = stage.page("Explain")
+    page = stage.page("explain")
     results = stage.dock.controller.results
     fat = results.store.tile_probabilities[2]
     row, col = np.unravel_index(np.abs(fat - 0.75).argmin(), fat.shape)
@@ -202,7 +202,7 @@ def explaining(stage: Stage) -> None:
 
 def comparing(stage: Stage) -> None:
     """Two thresholds, shown in three ways."""
-    page = stage.page("Compare")
+    page = stage.page("compare")
     page.boxes[1].threshold.setValue(0.9)
     for mode, name in ((1, "swipe"), (2, "differences"), (3, "second-canvas"), (0, "")):
         list(page.buttons.values())[mode].click()
@@ -213,31 +213,31 @@ def comparing(stage: Stage) -> None:
         settle()
 
 
-def teaching(folder: Path) -> None:
+def finetuning(folder: Path) -> None:
     """Shapes with classes, a fine-tuning, both versions on the slide."""
     stage = Stage(folder)
     stage.dock.notice.hide()
     stage.analyze()
-    page = stage.page("Fine-tune")
-    for name, x, y, width, height in _LESSON:
+    page = stage.page("fine_tune")
+    for name, x, y, width, height in _ANNOTATIONS:
         page.class_buttons[name].click()
         corners = [(y, x), (y, x + width), (y + height, x + width), (y + height, x)]
         layer = page.control.material.current.layer
         layer.add_polygons([np.array(corners) / 0.5 - 0.5])
     page.control.material.count()
     stage.quiet()
-    stage.picture("teach")
+    stage.picture("finetune")
     page.tune_button.click()
     wait(lambda: page.control.trial is not None and not page.control.work, 900)
     stage.quiet()
     page.reveal(page.accuracy)
-    stage.picture("teach-tuned")
+    stage.picture("finetuned")
     page.both_button.click()
     settle()
     wait(lambda: bool(page.control.pairs) and not page.control.work, 600)
     stage.quiet()
     page.reveal(page.discard_button)
-    stage.picture("teach-compared")
+    stage.picture("finetune-compared")
     page.discard_button.click()
     settle()
     stage.close()
@@ -249,7 +249,7 @@ def small_screen(folder: Path) -> None:
     stage.viewer.theme = "light"
     stage.dock.notice.hide()
     stage.analyze()
-    review = stage.page("Review")
+    review = stage.page("review")
     wait(lambda: review.gallery.count() > 0)
     wait(lambda: review.gallery.has_picture(review.gallery.tiles[-1]))
     review.gallery.setCurrentRow(0)
@@ -304,15 +304,15 @@ def training(folder: Path) -> None:
     viewer.window.resize(1440, 900)
     _, dock = viewer.window.add_plugin_dock_widget("napari-liverdx", "Train model")
     dock.use_recipe(str(recipe))
-    dock.data.setText(str(place / "tiles"))
-    dock.out.setText(str(place / "two-stains.safetensors"))
+    dock.form["data"].value = place / "tiles"
+    dock.form["out"].value = place / "two-stains.safetensors"
     dock.start_button.click()
-    wait(lambda: len(dock.epochs) >= 8, 600)
+    wait(lambda: len(dock.controller.epochs) >= 8, 600)
     settle()
     viewer.screenshot(str(folder / "training.png"), canvas_only=False, flash=False)
     shrink(folder / "training.png")
     dock.release()
-    wait(lambda: not dock.is_busy)
+    wait(lambda: not dock.controller.is_busy)
     viewer.close()
 
 
@@ -325,7 +325,7 @@ summary = "Pieces of one slide, half of them with two colors exchanged: to show 
 architecture = "rnn-subtiles"
 mpp = 0.5
 tile_size = 64
-arguments = { map pixels = 4, hidden = 16, projection = 32 }
+arguments = { subtiles = 4, hidden = 16, projection = 32 }
 [[card.classes]]
 name = "stain-a"
 title = "Stain A"

@@ -74,7 +74,7 @@ class BatchSettings(Panel):
             "For slides that state no resolution, which fail otherwise: about 0.25 for a 40x "
             "scan, 0.5 for 20x. A single slide gets its own in the table"
         )
-        self.hide_names = QCheckBox("Replace file names by an 8-digit code")
+        self.hide_names = QCheckBox("Pseudonymize")
         self.hide_names.setToolTip(
             "In reports, their file names, the saved table and copied rows; results keep names"
         )
