@@ -1,7 +1,8 @@
-"""No test takes long: each has 20 seconds of processor time, more only with a reason.
+"""Name tests that take long: more than 20 seconds of processor time without a reason.
 
 Processor time, as a busy machine makes every test last longer. Set ``LIVERDX_BUDGET`` to the
-seconds that a test may take, and the session fails where one takes more.
+seconds that a test may take; what takes more is listed at the end. It fails nothing: how fast a
+machine is says nothing of the code.
 """
 
 from __future__ import annotations
@@ -44,13 +45,8 @@ class Budget:
             if key == _KEY and value[0] > value[1]:
                 self.beyond.append(f"{report.nodeid}: {value[0]:.0f} s of {value[1]:.0f} s")
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.beyond and not hasattr(session.config, "workerinput") and not session.exitstatus:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.beyond:
-            terminalreporter.section("tests that take too long", red=True)
+            terminalreporter.section("tests that take too long", yellow=True)
             for line in self.beyond:
                 terminalreporter.line(line)
