@@ -154,7 +154,7 @@ def _samples(
     mpp: float,
     tile_size: int,
 ) -> tuple[TileDataset, NDArray[np.intp]]:
-    """The data, and which of them a recipe only tests on."""
+    """Return the data, and which of them a recipe only tests on."""
     from pydantic import ValidationError
 
     from napari_liverdx.training.data.config import DataConfig, guess_kind

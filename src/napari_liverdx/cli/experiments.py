@@ -316,7 +316,7 @@ def evaluate(
 def _chosen(
     samples: TileDataset, data: Path, sources: tuple[str, ...], split: str | None
 ) -> NDArray[np.intp]:
-    """Samples of the sources and the split."""
+    """Return the indices of the samples of the sources and the split."""
     from napari_liverdx.core.errors import DataError
     from napari_liverdx.training.data.splits import of_sources
 

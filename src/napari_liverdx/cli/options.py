@@ -86,7 +86,7 @@ out = Console()
 
 
 def public_command(data: Path) -> str:
-    """The command line as it goes into tables and cards: without folders of this computer."""
+    """Return the command line for tables and cards, without folders of this computer."""
     words = [data.name if word == str(data) else word for word in sys.argv[1:]]
     kept: list[str] = []
     skip = False

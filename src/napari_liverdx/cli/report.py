@@ -42,7 +42,7 @@ SUBTILES = "subtiles"
 
 
 def _map_kind(value: str) -> str:
-    """The id of what is measured; the words of the first version are understood too."""
+    """Return the id of a map kind; the words of the first version are understood too."""
     from napari_liverdx.results.measurement_map import MapKind
 
     try:

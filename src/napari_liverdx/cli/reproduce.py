@@ -100,7 +100,7 @@ def reproduce(
 def _start(
     comparison: Comparison, names: tuple[str, ...], data: Path, epochs: int | None
 ) -> Recipe:
-    """The recipe that the search starts from; the data must fit the protocol."""
+    """Return the recipe that the search starts from; the data must fit the protocol."""
     recipes = comparison.recipes()
     if len(names) < 2 or "cnn-rnn" not in recipes:
         raise DataError(
@@ -119,7 +119,7 @@ def _start(
 
 
 def _model_key(recipe: Path, samples: TileDataset) -> Key:
-    """What the final model is made of."""
+    """Return the key of what the final model is made of."""
     from napari_liverdx.experiments.keys import reproduction_key
 
     return reproduction_key(recipe.read_text(encoding="utf-8"), samples)

@@ -81,7 +81,7 @@ class StorageFullError(ResultError):
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first objection as ``place: message``."""
+    """Return the first objection as ``place: message``."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 

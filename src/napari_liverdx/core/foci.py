@@ -105,7 +105,7 @@ def _find_runs(counted: NDArray[np.bool_]) -> _Runs:
 
 
 def _longest(runs: _Runs, subtile_um: tuple[float, float]) -> tuple[float, int]:
-    """The longest diameter in µm and the focus that has it.
+    """Return the longest diameter in µm and the focus that has it.
 
     A diameter lies between the longer side and the diagonal of the bounding box, so that only
     few foci have to be measured.
@@ -157,7 +157,7 @@ def _outlines(
 
 
 def _diameter(points: NDArray[np.float64]) -> float:
-    """The greatest distance between any two points, shape (n, 2)."""
+    """Return the greatest distance between any two points, shape (n, 2)."""
     if len(points) > _FEW_POINTS:
         points = points[ConvexHull(points).vertices]
     return float(pdist(points).max())

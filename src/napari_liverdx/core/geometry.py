@@ -60,13 +60,13 @@ class Rect:
         return self.width <= 0 or self.height <= 0
 
     def intersection(self, other: Rect) -> Rect:
-        """The part both rectangles share; empty (zero area) if they do not meet."""
+        """Return the part both rectangles share; empty (zero area) if they do not meet."""
         x, y = max(self.x, other.x), max(self.y, other.y)
         right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
         return Rect(x, y, max(0.0, right - x), max(0.0, bottom - y))
 
     def scaled(self, factor_x: float, factor_y: float) -> Rect:
-        """The rectangle with every x multiplied by ``factor_x`` and every y by ``factor_y``."""
+        """Return the rectangle with x multiplied by ``factor_x`` and y by ``factor_y``."""
         return Rect(
             self.x * factor_x, self.y * factor_y, self.width * factor_x, self.height * factor_y
         )

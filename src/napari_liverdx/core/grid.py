@@ -104,7 +104,7 @@ class TileGrid:
         )
 
     def rect(self, tile: TileIndex) -> Rect:
-        """The place of a tile in level-0 pixels."""
+        """Return the place of a tile in level-0 pixels."""
         x, y, width, height = self.level_rect(tile)
         return Rect(x, y, width, height).scaled(self.scale_x, self.scale_y)
 
@@ -123,7 +123,7 @@ def plan_grid(
     region: Rect | None = None,
     overlap: float = 0.0,
 ) -> TileGrid:
-    """The grid on which a model of ``model_mpp`` and ``tile_size`` reads a slide.
+    """Plan the grid on which a model of ``model_mpp`` and ``tile_size`` reads a slide.
 
     The nearest level that is not coarser than the model's resolution is read and resampled;
     within 2 % it is used as it is.

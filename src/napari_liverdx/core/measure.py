@@ -203,7 +203,7 @@ def _measured(
 
 
 def _window(subtiles: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest window that holds all map pixels; an empty one without any."""
+    """Return the smallest window that holds all map pixels; an empty one without any."""
     spans = []
     for axis in (1, 0):
         (used,) = np.nonzero(subtiles.any(axis=axis))
@@ -285,7 +285,7 @@ def probability_histogram(
     tissue: NDArray[np.bool_] | None = None,
     region: NDArray[np.bool_] | None = None,
 ) -> Histogram:
-    """The histogram of one class's probabilities.
+    """Count one class's probabilities in a histogram.
 
     Parameters
     ----------

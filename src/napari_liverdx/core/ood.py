@@ -85,7 +85,7 @@ class OodRule:
         return int(np.argmax(np.cumsum(mass) >= min(confidence, mass.sum() * (1 - 1e-9))))
 
     def judge(self, outside: int, tiles: int) -> OodState:
-        """The state of a slide of which ``outside`` of ``tiles`` tiles lie outside."""
+        """Return the state of a slide of which ``outside`` of ``tiles`` tiles lie outside."""
         if not tiles:
             return OodState.UNKNOWN
         far, odd = (0.9, 0.8) if self.overlap is None else (0.99, 0.95)
@@ -157,7 +157,7 @@ class OodCount:
 
 
 def assess_ood(scores: NDArray[np.floating], rule: OodRule) -> OodAssessment:
-    """The statement about a slide.
+    """Assess whether a slide resembles the training data.
 
     Parameters
     ----------

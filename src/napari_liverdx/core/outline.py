@@ -36,7 +36,7 @@ class Focus:
 
 
 def label_foci(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """Number the connected foci of a map; map pixels that touch at a corner belong together.
+    """Label the connected foci of a map; map pixels that touch at a corner belong together.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def label_foci(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
 
 
 def outline(labels: NDArray[np.int32]) -> Iterator[Focus]:
-    """The outlines of numbered foci, in the order of their numbers.
+    """Yield the outlines of numbered foci, in the order of their numbers.
 
     The corners of a map pair up along each row and along each column, so that rings are
     found by walking these pairs in turn; the work grows with the length of the outlines.

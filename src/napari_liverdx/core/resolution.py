@@ -63,7 +63,7 @@ class Mpp:
 
     @classmethod
     def square(cls, value: float, source: str = "given by user") -> Mpp:
-        """An `Mpp` with the same value on both axes."""
+        """Return an `Mpp` with the same value on both axes."""
         return cls(value, value, source)
 
     @property

@@ -50,7 +50,7 @@ class SubtileMap:
         target += (values - target) / self.weights[place]
 
     def block(self, row: int, col: int, side: int) -> tuple[slice, slice, slice]:
-        """What a block of ``side`` × ``side`` tiles touches, as slices of `values`."""
+        """Return what a block of ``side`` × ``side`` tiles touches, as slices of `values`."""
         first = TileIndex(row * side, col * side)
         last = TileIndex((row + 1) * side - 1, (col + 1) * side - 1)
         top, left = _corner(self._grid, self._subtiles, first)

@@ -158,7 +158,7 @@ class TissueMap:
         return TissueMask(mask, self.scale_x, self.scale_y)
 
     def keeping(self, labels: AbstractSet[TissueLabel]) -> TissueMap:
-        """The same with these artifacts kept, and no others."""
+        """Return the same map with these artifacts kept, and no others."""
         return replace(self, kept=frozenset(labels) & ARTIFACTS)
 
     def area_px(self, label: TissueLabel) -> float:
@@ -235,7 +235,7 @@ def drop_small(mask: NDArray[np.bool_], pixels: float, connectivity: int = 1) ->
 
 
 def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> TissueMask:
-    """The part of the tissue that lies in any of the polygons.
+    """Restrict the tissue to what lies in any of the polygons.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> Tis
 
 
 def bounding_rect(polygons: Sequence[NDArray[np.float64]]) -> Rect:
-    """The smallest rectangle around all polygons, level-0 pixels.
+    """Return the smallest rectangle around all polygons, level-0 pixels.
 
     Raises
     ------

@@ -83,7 +83,7 @@ class Comparison(BaseModel):
     note: str = ""
 
     def recipes(self) -> dict[str, Recipe]:
-        """The recipe of each model, by the model's name.
+        """Return the recipe of each model, by the model's name.
 
         Raises
         ------

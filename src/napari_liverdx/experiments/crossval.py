@@ -52,7 +52,7 @@ class Fold:
 def fold_parts(
     recipe: Recipe, samples: TileDataset, n_folds: int
 ) -> tuple[list[tuple[NDArray[np.intp], NDArray[np.intp]]], NDArray[np.intp]]:
-    """The grouped folds of a recipe, and the samples that stand in none and test all models.
+    """Return the grouped folds of a recipe, and the samples in no fold that test all models.
 
     Returns
     -------
@@ -162,6 +162,6 @@ def _load_fold(path: Path, number: int, groups: NDArray[np.str_]) -> Fold:
 
 
 def _fold_name(work: Path, number: int, key: Key) -> str:
-    """What the files of a fold begin with: as 0.1.0 named them where it left some."""
+    """Return what the files of a fold begin with; the name of 0.1.0 where it left some."""
     former = f"fold{number}-{key.former}"
     return former if any(work.glob(f"{former}.*")) else f"fold{number}-{key.id}"

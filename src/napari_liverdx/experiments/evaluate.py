@@ -262,7 +262,7 @@ def evaluation_notices(
 
 
 def evaluation_json(result: Evaluation, model: LoadedModel, command: str) -> dict[str, Any]:
-    """The evaluation as plain data."""
+    """Return the evaluation as plain data."""
     p = result.predictions
 
     def plain(rows: dict[str, Interval]) -> dict[str, Any]:

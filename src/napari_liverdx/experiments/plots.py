@@ -36,7 +36,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure with plain axes side by side; sizes in inches.
+    """Create an empty figure with plain axes side by side; sizes in inches.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def forest_figure(
 
 
 def speed_figure(result: ComparisonResult, title: str, metric: str = "balanced accuracy") -> Figure:
-    """A metric against tiles per second, each model a numbered point."""
+    """Plot a metric against tiles per second, each model a numbered point."""
     from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     figure, (axis,) = new_figure(8.5, 4.2)
@@ -144,7 +144,7 @@ def roc_figure(
 
 
 def confusion_figure(table: NDArray[np.intp], names: Sequence[str]) -> Figure:
-    """Counts by true and predicted class; color is the share of the true class."""
+    """Plot counts by true and predicted class; color is the share of the true class."""
     side = 1.6 + 0.9 * len(names)
     figure, (axis,) = new_figure(side + 0.6, side)
     axis.grid(visible=False)
@@ -175,7 +175,7 @@ __all__ = ["reliability_figure"]
 def reliability_figure(
     probabilities: NDArray[np.floating], labels: NDArray[np.intp], bins: int = 15
 ) -> Figure:
-    """A reliability diagram (Guo et al. 2017): accuracy against confidence, and how many samples.
+    """Plot a reliability diagram (Guo et al. 2017): accuracy and counts by confidence.
 
     Parameters
     ----------

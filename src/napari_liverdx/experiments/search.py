@@ -170,7 +170,7 @@ def search(
 
 
 def _study(folder: Path, key: Key) -> optuna.Study:
-    """The study of a search, as 0.1.0 named it where it began it."""
+    """Create or load the study of a search, under 0.1.0's name where that version began it."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -187,7 +187,7 @@ def _study(folder: Path, key: Key) -> optuna.Study:
 
 
 def search_split(recipe: Recipe, samples: TileDataset, test_folds: int) -> Split:
-    """Samples to train on, to judge a trial by, and set aside for the end.
+    """Return the samples to train on, to judge a trial by, and set aside for the end.
 
     Raises
     ------

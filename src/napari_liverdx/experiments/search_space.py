@@ -49,7 +49,7 @@ class Range(BaseModel):
         return self
 
     def suggest(self, trial: optuna.Trial, name: str) -> bool | int | float | str:
-        """A value for this trial."""
+        """Suggest a value for this trial."""
         if self.low is None or self.high is None:
             value = trial.suggest_categorical(name, self.choices)
             assert value is not None
@@ -98,7 +98,7 @@ def load_space(path: Path) -> dict[str, Range]:
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with dotted settings such as ``train.head_lr`` replaced.
+    """Replace dotted settings of the recipe such as ``train.head_lr``.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class ExportOptions:
 
 
 def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
-    """What an export calls the slide."""
+    """Return what an export calls the slide."""
     return manifest.pseudonym if options.hide_name else manifest.slide_name
 
 
@@ -125,7 +125,7 @@ def slide_uuid(manifest: RunManifest, what: str) -> uuid.UUID:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write; it takes its place once all went well.
+    """Yield a file beside ``path`` to write; it takes its place once all went well.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
-    """`writing` for a folder; one that is there already is replaced only if it ``is_ours``.
+    """Yield a folder to write like `writing`; replace one that is there only if it ``is_ours``.
 
     Raises
     ------

@@ -32,12 +32,12 @@ _THICKNESS_MM = 0.004
 
 
 def derived_uid(store: ResultStore, what: str) -> str:
-    """A UID under 2.25 (ISO/IEC 9834-8) of something in a result, the same each time."""
+    """Derive a UID under 2.25 (ISO/IEC 9834-8) for something in a result, the same each time."""
     return f"2.25.{uuid.uuid5(result_uuid(store.manifest), what).int}"
 
 
 def _slide_uid(store: ResultStore, what: str) -> str:
-    """A UID that all results of a slide share, so that their images lie in one study."""
+    """Derive a UID that all results of a slide share, so that their images lie in one study."""
     return f"2.25.{slide_uuid(store.manifest, what).int}"
 
 
@@ -52,7 +52,7 @@ def moment(store: ResultStore) -> datetime:
 
 
 def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
-    """A VL Whole Slide Microscopy Image whose pixels are the map pixels of the map.
+    """Build a VL Whole Slide Microscopy Image with one pixel for each map pixel.
 
     Its pixels are the slide's overview at the map's resolution, or, without an overview, a
     drawing of where tissue is. The slide coordinate system is the slide file's own: x runs along

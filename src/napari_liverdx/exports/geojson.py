@@ -67,7 +67,7 @@ def write_geojson(store: ResultStore, path: Path, options: ExportOptions) -> Non
 
 
 def features(store: ResultStore, options: ExportOptions) -> Iterator[str]:
-    """The features as JSON, regions first."""
+    """Yield the features as JSON, regions first."""
     assigned = options.assign_map(store)
     for index in store.manifest.scheme.pathological:
         yield from _regions(store, index, assigned, options)

@@ -84,7 +84,7 @@ EXPORTS: Registry[Export] = Registry(
 
 
 def export_path(store: ResultStore, name: str, folder: Path, *, hide_name: bool = False) -> Path:
-    """A fitting path within ``folder``, named like the result or, on wish, by a code."""
+    """Return a path within ``folder``, named like the result or, on wish, by a code."""
     base = output_stem(store.path, store.manifest, pseudonymize=hide_name)
     return folder / (base + EXPORTS[name].suffix)
 

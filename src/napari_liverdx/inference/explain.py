@@ -307,7 +307,7 @@ def _answer(
 
 
 def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
-    """The tile over a place; of several that overlap, the one whose center is nearest.
+    """Return the tile over a place; of several that overlap, the one with the nearest center.
 
     Parameters
     ----------
@@ -330,7 +330,7 @@ def tile_at(grid: TileGrid, x: float, y: float) -> TileIndex | None:
 
 
 def around_tile(store: ResultStore, tile: TileIndex) -> AroundTile | None:
-    """What a stored slide-level model made of a tile; None where there is none."""
+    """Return what a stored slide-level model made of a tile; None where there is none."""
     call = store.slide_prediction
     if call is None or store.state[tile.row, tile.col] != TileState.DONE:
         return None
@@ -343,7 +343,7 @@ def around_tile(store: ResultStore, tile: TileIndex) -> AroundTile | None:
 
 
 def sentences(explanation: Explanation) -> list[str]:
-    """What context does, in plain words: that within the tile, then that of the slide."""
+    """Describe what context does in plain words: that within the tile, then that of the slide."""
     e, index = explanation, explanation.class_index
     said = []
     if e.alone is None:

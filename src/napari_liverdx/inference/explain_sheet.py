@@ -58,7 +58,7 @@ class Scale:
     high: str
 
     def bar(self, steps: int = 256) -> NDArray[np.uint8]:
-        """The colors from low to high, shape (1, steps, 3)."""
+        """Return the colors from low to high, shape (1, steps, 3)."""
         return color_values(np.linspace(0, 1, steps)[None], self.table, 0, 1)
 
 
@@ -85,7 +85,7 @@ class Picture:
 
 
 def difference_limit(difference: NDArray[np.floating]) -> float:
-    """The least of a few round numbers that no difference exceeds; both ends of its scale."""
+    """Return the least of a few round numbers that no difference exceeds; the scale's two ends."""
     most = float(np.abs(difference).max())
     return next((limit for limit in _LIMITS if most <= limit), 1.0)
 
@@ -129,7 +129,7 @@ def explanation_pictures(explanation: Explanation) -> list[Picture]:
 
 
 def scales_of(pictures: Sequence[Picture]) -> list[Scale]:
-    """The scales of pictures, each once."""
+    """Return the scales of pictures, each once."""
     return list(dict.fromkeys(p.scale for p in pictures if p.scale is not None))
 
 

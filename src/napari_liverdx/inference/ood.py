@@ -64,7 +64,7 @@ def probe_ood(
 
 
 def read_result(store: ResultStore, card: ModelCard) -> OodAssessment | None:
-    """What the tiles that are done say; None where the model holds no domain statistics."""
+    """Assess the tiles that are done; None where the model holds no domain statistics."""
     rule = ood_rule(card)
     if rule is None:
         return None
@@ -72,7 +72,7 @@ def read_result(store: ResultStore, card: ModelCard) -> OodAssessment | None:
 
 
 def ood_record(reading: OodAssessment | None) -> dict[str, Any]:
-    """A reading as it is kept in a manifest; empty without one."""
+    """Return a reading as it is kept in a manifest; empty without one."""
     if reading is None:
         return {}
     return {

@@ -115,7 +115,7 @@ def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedMode
 
 
 def _variant(plan: RunPlan, slide: Slide, mask: str) -> str:
-    """What tells a run from the plain one, so that results of a slide stand side by side.
+    """Return what tells a run from the plain one, so that a slide's results stand side by side.
 
     The whole slide as it is is the plain one; other regions, overlaps, resolutions and tissue that
     a person chose have a mark of their own.

@@ -90,7 +90,7 @@ def tile_logits(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def bag_of_result(store: ResultStore, *, group: str = "", slide_label: int = UNKNOWN) -> Bag:
-    """The bag of a result whose embeddings were kept; its tiles have no labels.
+    """Return the bag of a result whose embeddings were kept; its tiles have no labels.
 
     Raises
     ------

@@ -76,7 +76,7 @@ class BagBatch:
 
     @classmethod
     def of(cls, bags: Sequence[Bag], device: torch.device) -> BagBatch:
-        """The batch of these bags on a device."""
+        """Batch these bags on a device."""
         rows = max(b.mask.shape[0] for b in bags)
         cols = max(b.mask.shape[1] for b in bags)
 
@@ -117,7 +117,7 @@ class MilLoss:
     pathological: tuple[int, ...]
 
     def __call__(self, output: SlideOutput, batch: BagBatch) -> Tensor:
-        """The loss; zero where no label counts."""
+        """Compute the loss; zero where no label counts."""
         loss = output.slide_logits.sum() * 0
         tiles = batch.mask & (batch.tile_labels != UNKNOWN)
         if self.config.learn_from != "slides" and tiles.any():

@@ -22,7 +22,7 @@ _WIDEST = 4096
 
 
 def slide_classes(scheme: ClassScheme) -> tuple[str, ...]:
-    """What a slide as a whole can be called: normal, or one of the pathological classes.
+    """Return the classes of a slide as a whole: normal, or one of the pathological ones.
 
     Raises
     ------

@@ -151,7 +151,7 @@ def train_mil(
 def score_bags(
     network: SlideContext, bags: Sequence[Bag], device: torch.device | None = None
 ) -> list[BagScores]:
-    """What the network says of each bag."""
+    """Return what the network predicts for each bag."""
     device = device or torch.device("cpu")
     network.to(device).eval()
     scores = []
@@ -298,7 +298,7 @@ class _BagTask(TrainTask[SlideContext, BagBatch]):
 
 
 def _varied(bag: Bag, rng: np.random.Generator, drop: float) -> Bag:
-    """The bag turned and mirrored at random, some tiles hidden: a section lies as it lies."""
+    """Return the bag turned and mirrored at random, some tiles hidden; sections have no upright."""
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     kept = bag.mask & (rng.random(bag.mask.shape) >= drop)
     kept = kept if kept.any() else bag.mask

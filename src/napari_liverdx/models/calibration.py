@@ -37,7 +37,7 @@ class ReliabilityBin:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature that minimizes the negative log-likelihood (Guo et al. 2017).
+    """Fit the temperature that minimizes the negative log-likelihood (Guo et al. 2017).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 def expected_calibration_error(
     probabilities: NDArray[np.floating[Any]], labels: NDArray[np.intp], bins: int = 15
 ) -> float:
-    """Expected calibration error of the top class (Naeini et al. 2015), equal-width bins.
+    """Compute the expected calibration error (Naeini et al. 2015) of the top class.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class ConformalScores(BaseModel):
     quantiles: tuple[float | None, ...]
 
     def quantile(self, error_rate: float) -> float:
-        """The score for an error rate, infinity where so few groups promise nothing.
+        """Return the score for an error rate; infinity where too few groups guarantee it.
 
         Raises
         ------

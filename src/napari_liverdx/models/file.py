@@ -147,7 +147,7 @@ def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
 
 
 def read_card(path: Path) -> ModelCard:
-    """The card alone, without the weights.
+    """Read the card alone, without the weights.
 
     Raises
     ------

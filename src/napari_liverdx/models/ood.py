@@ -50,7 +50,7 @@ class OodScorer(Protocol):
     """Runs a network and scores its tiles on the way."""
 
     def __call__(self, network: TileModel, tiles: Tensor) -> tuple[TileOutput, Tensor]:
-        """The network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
+        """Return the network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
         ...
 
 
@@ -112,18 +112,18 @@ class EmbeddingStatistics:
         return distance
 
     def __call__(self, network: TileModel, tiles: Tensor) -> tuple[TileOutput, Tensor]:
-        """The network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
+        """Return the network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
         output: TileOutput = network(tiles)
         # Single precision also under autocast: differences of large numbers are small here.
         with torch.autocast(tiles.device.type, enabled=False):
             return output, self.distances(output.embedding.float()) / self.limit
 
     def fields(self) -> dict[str, Any]:
-        """What the card holds."""
+        """Return what the card holds."""
         return {"kind": "embedding", "residual": self.residual, "limit": self.limit}
 
     def tensors(self) -> dict[str, Tensor]:
-        """What stands beside the weights in the model file."""
+        """Return what stands beside the weights in the model file."""
         return {f"{_PREFIX}mean": self.mean, f"{_PREFIX}components": self.components}
 
 
@@ -151,7 +151,7 @@ class BatchNormStatistics:
         self.limit = limit
 
     def __call__(self, network: TileModel, tiles: Tensor) -> tuple[TileOutput, Tensor]:
-        """The network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
+        """Return the network's output for tiles, shape (n, 3, h, w), and scores, shape (n,)."""
         pooled: list[Tensor] = []
         spatial: list[Tensor] = []
 
@@ -182,7 +182,7 @@ class BatchNormStatistics:
 
 
 def ood_scorer(card: ModelCard, tensors: Mapping[str, Tensor]) -> OodScorer | None:
-    """What scores tiles for a model; None if its card holds no statistics.
+    """Return what scores tiles for a model; None if its card holds no statistics.
 
     Parameters
     ----------

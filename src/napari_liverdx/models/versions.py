@@ -86,7 +86,7 @@ def versions_of(card: ModelCard, also: Iterable[str | Path] = ()) -> list[Versio
 
 
 def next_version(card: ModelCard) -> int:
-    """Number of the version that a model taught from ``card`` becomes."""
+    """Return the number of the version that a model fine-tuned from ``card`` becomes."""
     return 1 + max([_number(card), *(v.number for v in versions_of(card))])
 
 

@@ -67,7 +67,7 @@ def find_model(name_or_path: str | Path) -> Path:
 def find_by_hash(
     name: str, version: str, sha256: str, also: str = ""
 ) -> tuple[str, ModelCard] | None:
-    """The very model that made a result: its name in `available_models` and its card.
+    """Find the very model that made a result: its name in `available_models` and its card.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class CohortRow:
     code: str = ""
 
     def measure_of(self, name: str) -> ClassMeasure | None:
-        """What was measured of a class; None without a result."""
+        """Return what was measured of a class; None without a result."""
         return next((m for m in self.measures if m.name == name), None)
 
 
@@ -105,7 +105,7 @@ def cohort_columns(scheme: ClassScheme) -> tuple[str, ...]:
 
 
 def hidden_row(row: CohortRow, number: int) -> CohortRow:
-    """A row without the names of the slide and of its folder.
+    """Return a row without the names of the slide and of its folder.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def hidden_row(row: CohortRow, number: int) -> CohortRow:
 
 
 def cohort_text(rows: Sequence[CohortRow], scheme: ClassScheme, separator: str = ",") -> str:
-    """The table as text.
+    """Return the table as text.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ _BASIS_NOTES = {
 
 
 def shown_name(manifest: RunManifest, hide_name: bool) -> str:
-    """The slide's file name, or eight digits of its fingerprint in its place."""
+    """Return the slide's file name, or eight digits of its fingerprint in its place."""
     return manifest.pseudonym if hide_name else manifest.slide_name
 
 
@@ -41,7 +41,7 @@ def _hidden(text: str, manifest: RunManifest, hide_name: bool) -> str:
 
 
 def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
-    """What a reader must know before the numbers."""
+    """Return what a reader must know before the numbers."""
     manifest = store.manifest
     found = [_sentence(_hidden(w, manifest, hide_name)) for w in manifest.warnings]
     ood = manifest.ood
@@ -85,7 +85,7 @@ def measuring_note(store: ResultStore, map_kind: MapKind, *, foci: bool, regions
 
 
 def manifest_json(manifest: RunManifest, hide_name: bool) -> str:
-    """The manifest, with or without the slide's file name."""
+    """Return the manifest as JSON, with or without the slide's file name."""
     shown = manifest.model_copy(
         update={
             "slide_name": shown_name(manifest, hide_name),

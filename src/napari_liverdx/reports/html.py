@@ -52,7 +52,7 @@ _LONGEST_SIDE = 1400
 def overlay_picture(
     overview: Overview, on: MeasurementMap, assignment: Assignment, *, opacity: float = 0.6
 ) -> NDArray[np.uint8]:
-    """The slide with each pathological class drawn over it where it counts.
+    """Draw each pathological class over the slide where it counts.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def overlay_picture(
 
 
 def small_picture(picture: NDArray[np.uint8], longest: int = _LONGEST_SIDE) -> Image.Image:
-    """A picture no larger than ``longest`` pixels on a side; it carries no metadata."""
+    """Shrink a picture to at most ``longest`` pixels on a side, without metadata."""
     image = Image.fromarray(picture)
     image.thumbnail((longest, longest))
     return image

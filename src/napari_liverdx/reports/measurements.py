@@ -40,7 +40,7 @@ WHOLE = "all analyzed tissue"
 
 
 def measurement_values(measure: ClassMeasure, map_kind: MapKind = MapKind.SUBTILES) -> list[str]:
-    """What was found of one class as text, in the order of `COLUMNS` without the region.
+    """Return the findings of one class as text, in the order of `COLUMNS` without the region.
 
     What does not apply, or cannot be told without tissue, is empty.
     """
@@ -61,14 +61,14 @@ def _number(value: float, digits: int) -> str:
 
 
 def measurement_table(findings: Findings) -> list[list[str]]:
-    """The rows of the table, without `COLUMNS`: all analyzed tissue first, then each region."""
+    """Return the rows of the table, without `COLUMNS`: all tissue first, then each region."""
     parts = [(WHOLE, findings.measures), *((r.name, r.measures) for r in findings.regions)]
     kind = findings.settings.map_kind
     return [[name, *measurement_values(m, kind)] for name, found in parts for m in found]
 
 
 def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> str:
-    """A table as text with its heading; by default as spreadsheets take it from the clipboard.
+    """Return a table as text with its heading; by default as spreadsheets paste it.
 
     Parameters
     ----------

@@ -213,7 +213,7 @@ _FOCI = ("Foci", "Largest, mm")
 def findings_table(
     measures: Sequence[ClassMeasure], manifest: RunManifest, error_rate: float | None
 ) -> ReportTable:
-    """The table of findings; without columns for foci where none were counted."""
+    """Return the table of findings; without columns for foci where none were counted."""
     foci = any(m.foci is not None for m in measures)
     rows = tuple(
         Row((m.title, *_numbers(m, error_rate, foci)), _colors(manifest).get(m.name, ""))
@@ -225,7 +225,7 @@ def findings_table(
 def regions_table(
     regions: Sequence[RegionMeasure], manifest: RunManifest, error_rate: float | None
 ) -> ReportTable | None:
-    """The table of findings in each region; None without regions."""
+    """Return the table of findings in each region; None without regions."""
     if not regions:
         return None
     foci = any(m.foci is not None for r in regions for m in r.measures)
@@ -276,7 +276,7 @@ def histogram_parts(
 
 
 def metrics_table(card: Mapping[str, object]) -> ReportTable | None:
-    """What the card says of the model's performance; None where it says nothing."""
+    """Return the table of the model's performance from its card; None where it holds none."""
     metrics = card.get("metrics")
     if not isinstance(metrics, Mapping) or not metrics:
         return None

@@ -131,7 +131,7 @@ def render_pdf(path: Path, report: Report) -> None:
 
 
 def _known(text: str) -> str:
-    """The text with a question mark for each character that the font does not hold."""
+    """Replace each character that the font does not hold by a question mark."""
     held = pdfmetrics.getFont(_FONT).face.charToGlyph
     return "".join(c if ord(c) in held or c == "\n" else "?" for c in text)
 
@@ -141,7 +141,7 @@ def _words(text: str) -> str:
 
 
 def _heading(text: str) -> list[Flowable]:
-    """A heading that never stands alone at the foot of a page."""
+    """Return a heading that never stands alone at the foot of a page."""
     return [CondPageBreak(35 * mm), Paragraph(_words(text), _HEADING)]
 
 
@@ -240,7 +240,7 @@ def _grid(cells: Sequence[Any], across: int) -> Table:
 
 
 def _image(rgb: NDArray[np.uint8], width: float, height: float, kind: str) -> Image:
-    """A picture fitted into a box."""
+    """Fit a picture into a box."""
     picture, buffer = small_picture(rgb), io.BytesIO()
     options = {"quality": 90} if kind == "JPEG" else {}
     picture.save(buffer, format=kind, **options)

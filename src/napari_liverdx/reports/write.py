@@ -156,7 +156,7 @@ def _tissue_picture(store: ResultStore) -> Overview:
 def top_tiles(
     store: ResultStore, index: int, threshold: float, limit: int
 ) -> tuple[tuple[TileIndex, ...], int]:
-    """The tiles most suspicious of one class.
+    """Return the tiles with the highest probability of one class.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def fitting_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int
 
 
 def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """The array called ``name``.
+    """Return the array called ``name``.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def read_array(group: zarr.Group, name: str, path: Path) -> NDArray[Any]:
-    """The whole array called ``name`` of the result at ``path``.
+    """Read the whole array called ``name`` of the result at ``path``.
 
     Raises
     ------

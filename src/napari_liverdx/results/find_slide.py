@@ -21,7 +21,7 @@ _NEAR = 2
 
 
 def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
-    """The slide of a result, opened at the result's resolution; None if it is not found.
+    """Find the slide of a result and open it at the result's resolution; None if not found.
 
     It is looked for where it lay when the result was last looked at, beside the result and in
     the folder above, and taken only if it is the very file that was analyzed.

@@ -78,7 +78,7 @@ def stored_manifest(path: Path) -> RunManifest | None:
 
 @lru_cache(maxsize=_MANY)
 def _stored(path: Path, changed: int) -> RunManifest | None:
-    """The manifest of a result as it was at a time; None where it cannot be read."""
+    """Read the manifest of a result as it was at a time; None where it cannot be read."""
     try:
         attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return read_manifest(attributes["liverdx"], path)

@@ -117,7 +117,7 @@ class RunManifest(BaseModel):
         return self.model_copy(update={"uid": str(named_uuid({"result": facts}))})
 
     def differences(self, other: RunManifest) -> list[str]:
-        """What of the identity differs, in words."""
+        """Describe in words what differs in the identity."""
         checks = {
             "slide": self.slide_fingerprint == other.slide_fingerprint,
             "model": self.model_sha256 == other.model_sha256,
@@ -195,7 +195,7 @@ def read_manifest(stored: Mapping[str, Any], path: Path) -> RunManifest:
 
 
 def _with_facts(manifest: RunManifest, path: Path) -> RunManifest:
-    """The manifest of a result of 0.1.0, which told some facts by the result's name alone."""
+    """Complete the manifest of a result of 0.1.0, which held some facts in its name alone."""
     stem = path.name.removesuffix(SUFFIX)
     variant = _v010.variant_in_name(stem, manifest.model_name)
     grid, tissue = manifest.grid, manifest.tissue

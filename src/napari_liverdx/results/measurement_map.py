@@ -42,7 +42,7 @@ class MapKind(Choice):
 
 
 def measurement_map(store: ResultStore, map_kind: MapKind = MapKind.SUBTILES) -> MeasurementMap:
-    """The map to measure a result on.
+    """Build the map to measure a result on.
 
     Tiles are painted on the map, so that tissue keeps the outline it has there and an
     area is that of the tissue in a tile, not of the tile.
@@ -144,7 +144,7 @@ def _boxes(
     shape: tuple[int, int],
     reach: tuple[int, int],
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The mean in each box of its own tile and those up to ``reach - 1`` before it.
+    """Average in each box its own tile and those up to ``reach - 1`` before it.
 
     Returns
     -------

@@ -12,7 +12,7 @@ _FOLDERS = re.compile(r"""(?<![\w.:/\\])(?:[A-Za-z]:)?[/\\]{1,2}(?:[^\s/\\'",;:(
 
 
 def redact(text: str, name: str, code: str) -> str:
-    """A text with a code wherever it tells a slide's file name, with or without its ending.
+    """Replace a slide's file name in a text by a code, with or without its ending.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def redact(text: str, name: str, code: str) -> str:
 
 
 def without_folders(text: str, *known: Path) -> str:
-    """A text that names files without their folders.
+    """Return a text that names files without their folders.
 
     Parameters
     ----------

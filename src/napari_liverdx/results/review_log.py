@@ -55,12 +55,12 @@ class Decision(BaseModel):
 
     @classmethod
     def accept(cls, called: str) -> Decision:
-        """The model is right."""
+        """Return the decision that the model is right."""
         return cls(verdict=Verdict.ACCEPTED, called=called, correct=called, at=_now())
 
     @classmethod
     def reject(cls, called: str, correct: str = "") -> Decision:
-        """The model is wrong; ``correct`` if the right class is known."""
+        """Return the decision that the model is wrong; ``correct`` if the right class is known."""
         return cls(verdict=Verdict.REJECTED, called=called, correct=correct, at=_now())
 
 

@@ -80,7 +80,7 @@ class SlidePrediction(BaseModel):
         return self.classes[max(range(len(self.classes)), key=self.probabilities.__getitem__)]
 
     def lines(self) -> list[tuple[str, str]]:
-        """The call as rows of name and value, for a table."""
+        """Return the prediction as rows of name and value, for a table."""
         rows = [("slide-level model", f"{self.context_name}, version {self.context_version}")]
         if self.classes:
             rows.append(("slide-level prediction", self.called))
@@ -119,7 +119,7 @@ def write_slide_prediction(
 
 
 def read_slide_prediction(group: zarr.Group, path: Path) -> SlidePrediction | None:
-    """The call in a result's group, None if there is none.
+    """Read the slide-level prediction in a result's group; None if there is none.
 
     Raises
     ------

@@ -320,7 +320,7 @@ class ResultStore(ResultGeometry, Reviewed):
             write_slide_prediction(self._group, call, refined, attention)
 
     def count(self, state: TileState) -> int:
-        """Number of tiles in ``state``."""
+        """Count the tiles in ``state``."""
         return int(np.count_nonzero(self.state == state))
 
     @property

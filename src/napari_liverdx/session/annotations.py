@@ -133,7 +133,7 @@ def collect(
 
 
 def _fitting(found: SlideAnnotations, card: ModelCard) -> tuple[SlideAnnotations, int]:
-    """What is of the model's classes, and how much is not."""
+    """Keep what is of the model's classes, and count what is not."""
     shapes, tiles = (
         tuple(r for r in part if r.name in card.scheme.names)
         for part in (found.shapes, found.tiles)

@@ -146,7 +146,7 @@ class SlideStep:
     result: Path | None = None
 
     def to(self, state: SlideState, message: str, **row: Any) -> SlideStep:
-        """The next step; ``row`` holds what is newly known."""
+        """Return the next step; ``row`` holds what is newly known."""
         known = replace(self.row, state=state.value, **row)
         return replace(self, state=state, message=message, row=known)
 
@@ -237,7 +237,7 @@ def _steps(
 
 
 def _opened(request: BatchRequest, listed: SlideEntry) -> Slide:
-    """The slide with its resolution: what a person said of it, of the file, or of all slides."""
+    """Open the slide at its resolution: as a person set it, of the file, or of all slides."""
     given = None if listed.mpp is None else Mpp.square(listed.mpp, "given by user")
     slide = open_slide(listed.path, mpp=given)
     if slide.mpp is None and request.mpp is not None:

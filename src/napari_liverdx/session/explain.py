@@ -65,7 +65,7 @@ class Explained:
 
 
 def grid_to_explain(state: SessionState, store: ResultStore | None) -> TileGrid:
-    """The grid whose tiles can be explained: the result's, or that of a run of the whole slide.
+    """Return the grid whose tiles can be explained: the result's, or that of a whole-slide run.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def grid_to_explain(state: SessionState, store: ResultStore | None) -> TileGrid:
 
 
 def model_to_explain(name: str, store: ResultStore | None) -> tuple[LoadedModel, str]:
-    """The model that made the result, or the chosen one with a warning.
+    """Return the model that made the result, or the chosen one with a warning.
 
     Parameters
     ----------

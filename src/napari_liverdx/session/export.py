@@ -13,7 +13,7 @@ __all__ = ["export_picture", "write_export"]
 
 
 def export_picture(store: ResultStore, slide: Slide) -> Overview | None:
-    """The picture of the slide that an export may carry, about one pixel for each map pixel.
+    """Read the picture of the slide for an export, about one pixel for each map pixel.
 
     Parameters
     ----------

@@ -253,7 +253,7 @@ def compare_on_slide(
 
 
 def changes(maps: BothMaps, settings: MeasureSettings) -> tuple[ClassChange, ...]:
-    """What the taught version sees otherwise, class by class, where both have looked.
+    """Compare the fine-tuned version with the earlier one, class by class, where both have run.
 
     The new version has no calibration scores of its own, so that no error rate is applied.
     """

@@ -34,11 +34,11 @@ class Measurer:
         self._map_kind = MapKind.SUBTILES
 
     def forget(self) -> None:
-        """The result holds more than before."""
+        """Discard the kept map, as the result holds more than before."""
         self._map = None
 
     def map(self, map_kind: MapKind) -> MeasurementMap:
-        """The map to measure on."""
+        """Return the map to measure on."""
         if self._map is None or map_kind is not self._map_kind:
             self._map, self._map_kind = measurement_map(self._store, map_kind), map_kind
         return self._map

@@ -15,12 +15,12 @@ _SIDE = 700
 
 
 def read_overview(slide: Slide) -> Overview:
-    """A picture of the slide, about 700 px on its longer side."""
+    """Read a picture of the slide, about 700 px on its longer side."""
     return slide.overview(max(1.0, max(slide.size) / _SIDE))
 
 
 def draw_overview(overview: Overview, findings: Findings | None) -> NDArray[np.uint8]:
-    """The picture with the findings on it, RGB, shape (rows, columns, 3).
+    """Draw the findings on the picture, RGB, shape (rows, columns, 3).
 
     Parameters
     ----------

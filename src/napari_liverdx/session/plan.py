@@ -20,7 +20,7 @@ __all__ = ["blocking_reason", "plan_slide", "resolve"]
 
 
 def blocking_reason(state: SessionState) -> str:
-    """What the user must do before a run can start; empty if nothing stands in the way."""
+    """Return what the user must do before a run can start; empty if nothing stands in the way."""
     if state.slide.facts is None:
         return "Open a slide first"
     if state.model.card is None:
@@ -33,7 +33,7 @@ def blocking_reason(state: SessionState) -> str:
 
 
 def resolve(state: SessionState, regions: Sequence[NDArray[np.float64]] | None = None) -> RunPlan:
-    """The run that the state describes; changes nothing and reads nothing.
+    """Resolve the run that the state describes; changes nothing and reads nothing.
 
     Parameters
     ----------

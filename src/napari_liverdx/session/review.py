@@ -38,7 +38,7 @@ def predicted_class(store: ResultStore, tile: TileIndex, settings: MeasureSettin
 def rank_tiles(
     store: ResultStore, order: Order, limit: int, *, undecided_only: bool = False
 ) -> tuple[TileIndex, ...]:
-    """The tiles to look at first.
+    """Rank the tiles to review first.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ class Review:
         self._undone: list[tuple[TileIndex, Decision | None, Decision | None]] = []
 
     def accept(self, tile: TileIndex) -> None:
-        """The call is right."""
+        """Accept the predicted class of a tile."""
         self._decide(tile, Decision.accept(self._called(tile)))
 
     def reject(self, tile: TileIndex, correct: str = "") -> None:
-        """The call is wrong; ``correct`` is the right class if it is known.
+        """Reject the predicted class of a tile; ``correct`` is the right one if it is known.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class Review:
         return bool(self._undone)
 
     def count(self, verdict: Verdict) -> int:
-        """Number of decisions of one kind."""
+        """Count the decisions of one kind."""
         return sum(d.verdict is verdict for d in self.store.decisions.values())
 
     def _called(self, tile: TileIndex) -> str:

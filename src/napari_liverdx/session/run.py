@@ -51,12 +51,12 @@ class Progressed:
 
 
 def slide_facts(slide: Slide) -> SlideFacts:
-    """What is known of a slide without reading pixels."""
+    """Return what is known of a slide without reading pixels."""
     return SlideFacts(slide.name, slide.info.format, slide.levels, slide.mpp, slide.info.mpp_note)
 
 
 def inspect_slide(slide: Slide) -> SlideFacts:
-    """The facts with tissue and artifacts; reads small levels, and fine ones where tissue is."""
+    """Return the facts with tissue and artifacts; reads small levels, and fine ones over tissue."""
     overview = slide_overview(slide)
     found = slide_tissue_map(slide, overview)
     return SlideFacts(
@@ -77,7 +77,7 @@ def _loaded(path: Path, changed: float) -> LoadedModel:
 
 
 def loaded_model(model: str) -> LoadedModel:
-    """A model by name or path; the last two stay in memory until their file changes.
+    """Load a model by name or path; the last two stay in memory until their file changes.
 
     Raises
     ------

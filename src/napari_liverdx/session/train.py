@@ -167,7 +167,7 @@ def run_training(
 
 
 def _command(request: TrainingRequest) -> str:
-    """The same training on the command line, without folders of this computer."""
+    """Return the same training as a command line, without folders of this computer."""
     words = ["liverdx train", Path(request.recipe).name, request.data.name]
     words += ["--out", request.out.name]
     if request.epochs is not None:

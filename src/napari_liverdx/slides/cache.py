@@ -33,7 +33,7 @@ class TileCache:
         return self._bytes
 
     def get(self, key: Hashable, load: Callable[[], NDArray[np.uint8]]) -> NDArray[np.uint8]:
-        """The array under ``key``, made by ``load`` if it is not held.
+        """Return the array under ``key``, made by ``load`` if it is not held.
 
         ``load`` runs outside the lock, so two threads may both load the same key; both results
         are equal and one is kept.

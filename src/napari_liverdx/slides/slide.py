@@ -246,7 +246,7 @@ class Slide:
         return out
 
     def overview(self, downsample: float) -> Overview:
-        """A picture reduced by about ``downsample``, read strip by strip in bounded memory.
+        """Read a picture reduced by about ``downsample``, strip by strip in bounded memory.
 
         Undecodable stored tiles are left white and counted, so that a slide with one damaged
         tile can still be looked at.

@@ -39,19 +39,19 @@ _MARGIN_PX = 8
 
 
 def slide_overview(slide: Slide) -> Overview:
-    """The picture in which tissue is sought; without an mpp as if at 0.5 µm/px."""
+    """Read the picture in which tissue is detected; without an mpp as if at 0.5 µm/px."""
     return slide.overview(max(1.0, OVERVIEW_MPP / _mpp(slide)))
 
 
 def slide_picture(slide: Slide) -> Overview:
-    """A picture to look at, about 1400 px on its longer side."""
+    """Read a picture to look at, about 1400 px on its longer side."""
     return slide.overview(max(1.0, max(slide.size) / _PICTURE_SIDE))
 
 
 def slide_tissue(
     slide: Slide, overview: Overview | None = None, *, keep_artifacts: bool = False
 ) -> TissueMask:
-    """The tissue of a slide that is worth analyzing; without an mpp as if at 0.5 µm/px.
+    """Detect the tissue of a slide worth analyzing; without an mpp as if at 0.5 µm/px.
 
     Parameters
     ----------

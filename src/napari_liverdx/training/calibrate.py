@@ -97,7 +97,7 @@ def calibration_predictions(
 def weighted_quantile(
     values: NDArray[np.floating], groups: NDArray[np.str_], level: float
 ) -> float:
-    """The smallest value that a share ``level`` of the groups' weight does not exceed.
+    """Return the smallest value that a share ``level`` of the groups' weight does not exceed.
 
     Every group weighs the same, shared by its samples, and a new group counts as exceeding it, as
     in `calibrate_conformal`; the largest value where so few groups allow no other.

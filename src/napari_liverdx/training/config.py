@@ -137,7 +137,7 @@ class EpochResult:
 
 
 def history_csv(epochs: Sequence[EpochResult]) -> str:
-    """The course of a training as CSV, a line for each epoch."""
+    """Return the course of a training as CSV, a line for each epoch."""
     lines = ["epoch,train_loss,val_loss,val_balanced_accuracy,best,temperature"]
     lines += [
         f"{e.epoch},{e.train_loss:.6f},{e.val_loss:.6f},{e.val_balanced_accuracy:.6f},"

@@ -95,7 +95,7 @@ def average_buffers(*networks: nn.Module) -> None:
 
 
 def from_first(values: list[float]) -> list[float]:
-    """The first process's values, so that all decide alike."""
+    """Return the first process's values, so that all decide alike."""
     _, size = world()
     if size == 1:
         return values

@@ -214,7 +214,7 @@ def _with_truth(
 def _batches(
     samples: TileDataset, chosen: NDArray[np.intp], size: int, subtiles: int, batch_size: int
 ) -> Iterator[tuple[list[int], list[Example]]]:
-    """Evaluation tiles of samples in whole batches, each tile with its sample."""
+    """Yield evaluation tiles of samples in whole batches, each tile with its sample."""
     owners: list[int] = []
     examples: list[Example] = []
     for i in chosen:

@@ -65,7 +65,7 @@ class HalvesCheck:
     coverage: tuple[tuple[str, Coverage], ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as they are stored."""
+        """Return the figures as they are stored."""
         rows = [{"tested_on": name, **asdict(found)} for name, found in self.coverage]
         alarms = round(self.false_alarms, 4)
         return {"model": self.model, "false_alarms": alarms, "coverage": rows}
@@ -89,7 +89,7 @@ class OodScore:
     median_score: float
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as they are stored."""
+        """Return the figures as they are stored."""
         a = self.assessment
         return {
             "data": self.data,
@@ -132,7 +132,7 @@ def check_halves(model: LoadedModel, recipe: Recipe, samples: TileDataset) -> Ha
 
 
 def halves_markdown(check: HalvesCheck) -> str:
-    """The figures as a page of Markdown."""
+    """Return the figures as a page of Markdown."""
     lines = [
         f"# Held-out halves of {check.model}",
         "",
@@ -205,7 +205,7 @@ def _all_scores(
 
 
 def scores_markdown(model: LoadedModel, scores: Sequence[OodScore]) -> str:
-    """The scores as a page of Markdown."""
+    """Return the scores as a page of Markdown."""
     lines = [
         f"# Out-of-distribution check of {model.card.name}",
         "",
@@ -272,7 +272,7 @@ def _scores(model: LoadedModel, name: str, mpp: float, most: int) -> NDArray[np.
 
 
 def _picture(path: Path, size: int) -> NDArray[np.uint8]:
-    """The middle of a picture, or all of it where it is smaller than a tile."""
+    """Return the middle of a picture, or all of it where it is smaller than a tile."""
     try:
         with Image.open(path) as image:
             rgb = image.convert("RGB")

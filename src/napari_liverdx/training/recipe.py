@@ -61,16 +61,16 @@ class Recipe(BaseModel):
     start: str = "imagenet"
 
     def model_card(self, **more: Any) -> ModelCard:
-        """The card with ``more`` filled in."""
+        """Return the card with ``more`` filled in."""
         return ModelCard.model_validate({**self.card, **more})
 
     def as_yaml(self) -> str:
-        """The recipe as a file for 'liverdx train'."""
+        """Return the recipe as a file for 'liverdx train'."""
         fields = self.model_dump(mode="json", exclude_defaults=True)
         return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
     def network(self) -> tuple[TileModel, str]:
-        """A network to start from and where its weights came from.
+        """Return a network to start from and where its weights came from.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Recipe(BaseModel):
         return network, load_imagenet_encoder(encoder, network.encoder_name)
 
     def samples(self, folder: Path) -> TileDataset:
-        """The data in ``folder``.
+        """Open the data in ``folder``.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Recipe(BaseModel):
 
 
 def read_settings(name_or_path: str, kind: str) -> tuple[Path, dict[str, Any]]:
-    """A TOML or YAML file, packaged under its name or anywhere under its path.
+    """Read a TOML or YAML file, packaged under its name or anywhere under its path.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ Reader = Callable[[str | Sequence[str]], "list[LayerData]"]
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """A reader for one slide or a list of them, or None if a file is no slide.
+    """Return a reader for one slide or a list of them; None if a file is no slide.
 
     A slide that is damaged still gets a reader, so that the user is told what is wrong with it.
     """

@@ -31,7 +31,7 @@ __all__ = [
 
 
 def get_result_reader(path: str | list[str]) -> Callable[..., list[LayerData]] | None:
-    """A reader for stored results, or None if it is none."""
+    """Return a reader for stored results; None if a path is none."""
     paths = [path] if isinstance(path, str) else path
     if all(p.rstrip("/\\").endswith(SUFFIX) and Path(p).is_dir() for p in paths):
         return read_results
@@ -69,7 +69,7 @@ def read_results(path: str | list[str]) -> list[LayerData]:
 
 
 def find_layer(layers: Iterable[Image], store: ResultStore) -> Image | None:
-    """The layer among slide layers that shows the slide of a result; None if there is none."""
+    """Find the layer among slide layers that shows the slide of a result; None if there is none."""
     for layer in layers:
         try:
             slide = slide_of_layer(layer)
@@ -83,7 +83,7 @@ def find_layer(layers: Iterable[Image], store: ResultStore) -> Image | None:
 def open_slide_layer(
     viewer: ViewerModel, store: ResultStore, place: Path | None = None
 ) -> Image | None:
-    """The layer of a result's slide: one that is there, or a new one; None if it is not found.
+    """Return the layer of a result's slide, opened if need be; None if the slide is not found.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def open_slide_layer(
 
 
 def placeholder_layer(store: ResultStore) -> Image:
-    """An empty layer that lies where the slide would, for a result whose slide is not there."""
+    """Build an empty layer where the slide would lie, for a result whose slide is not there."""
     x, y = store.manifest.mpp
     return Image(
         np.zeros((2, 2), np.uint8),

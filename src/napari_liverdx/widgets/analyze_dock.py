@@ -51,7 +51,7 @@ _MODELS = "Models (*.safetensors);;All files (*)"
 
 
 def _over(column: QWidget, foot: QWidget) -> QWidget:
-    """A page that scrolls but for its foot."""
+    """Build a page that scrolls but for its foot."""
     page = QWidget()
     layout = QVBoxLayout(page)
     layout.setContentsMargins(0, 0, 0, 0)

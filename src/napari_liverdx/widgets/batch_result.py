@@ -24,13 +24,13 @@ __all__ = ["main_dock", "open_result", "share_place"]
 
 
 def main_dock(widget: QWidget) -> LiverDxDock | None:
-    """The dock that analyses single slides in the same window; None if it is not open."""
+    """Return the dock that analyzes single slides in the same window; None if it is not open."""
     docks = _above(widget)[-1].findChildren(LiverDxDock)
     return next((d for d in docks if not d.controller.closed), None)
 
 
 def _above(widget: QWidget) -> list[QWidget]:
-    """A widget and all that hold it, up to its window."""
+    """Return a widget and all that hold it, up to its window."""
     chain = [widget]
     while (above := chain[-1].parentWidget()) is not None:
         chain.append(above)

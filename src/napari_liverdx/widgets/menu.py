@@ -14,7 +14,7 @@ _PLUGIN, _WIDGET = "napari-liverdx", "Analyze slide"
 
 
 def _dock(viewer: Viewer) -> LiverDxDock:
-    """The dock, opened if need be, with the selected slide chosen."""
+    """Return the dock, opened if need be, with the selected slide chosen."""
     # Before the dock opens: it selects the slide that it chooses.
     layer = bare(viewer.layers.selection.active)
     _, dock = viewer.window.add_plugin_dock_widget(_PLUGIN, _WIDGET)

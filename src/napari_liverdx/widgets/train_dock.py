@@ -187,7 +187,7 @@ class TrainDock(ReleasableDock):
         self.cancel_button.setEnabled(False)
 
     def _on_changed(self) -> None:
-        """A training began or ended."""
+        """Update the clock and the buttons when a training began or ended."""
         if self.is_busy:
             self._clock.start()
         else:

@@ -79,7 +79,7 @@ class CnnRnnClassifier(TileModel):
         self.set_normalization(config["mean"], config["std"])
 
     def features(self, x: Tensor) -> Tensor:
-        """Encoder features of normalized input, shape (n, channels, rows, columns)."""
+        """Compute the features of normalized input, shape (n, channels, rows, columns)."""
         *finer, features = self.encoder(x)
         for more in finer:
             factor = more.shape[-1] // features.shape[-1]

@@ -42,7 +42,7 @@ _STORED_ARGUMENTS = {"cells": "subtiles"}
 def build_model(
     architecture: str, n_classes: int, arguments: dict[str, Any], tile_size: int | None = None
 ) -> TileModel:
-    """A model with fresh weights.
+    """Build a model with fresh weights.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class ArrayBackend:
         return self._info
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """A view of the array, shape (h, w, 3), cut at the edge."""
+        """Return a view of the array, shape (h, w, 3), cut at the edge."""
         return self._array[row * _TILE : (row + 1) * _TILE, col * _TILE : (col + 1) * _TILE]
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ def _read_whole(path: Path, image: Image.Image) -> ArrayBackend | None:
 
 
 def _read_tiff(path: Path) -> ArrayBackend:
-    """A TIFF that is not stored in tiles, whole."""
+    """Read a TIFF that is not stored in tiles, whole."""
     try:
         with tifffile.TiffFile(path) as tif:
             page = tif.pages.first

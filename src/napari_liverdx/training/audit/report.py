@@ -90,7 +90,7 @@ class AuditReport:
         return np.concatenate([self.identical, self.near])
 
     def as_json(self) -> dict[str, Any]:
-        """The report in plain types."""
+        """Return the report in plain types."""
         return {
             "samples": self.samples,
             "leaky": self.is_leaky,

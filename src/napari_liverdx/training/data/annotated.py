@@ -142,7 +142,7 @@ def _exists(path: Path) -> bool:
 
 
 def _stems(slide: Path) -> tuple[str, ...]:
-    """What the name of a slide's annotation may begin with, longest first."""
+    """Return what the name of a slide's annotation may begin with, longest first."""
     return tuple(dict.fromkeys((slide.name, slide.stem, slide.stem.removesuffix(".ome"))))
 
 
@@ -277,7 +277,7 @@ def _read(path: Path, units: Units, mpp: Mpp) -> Annotations:
 
 
 def tiles_in_regions(slide: AnnotatedSlide, rule: TileRule) -> list[tuple[TileIndex, int]]:
-    """The tiles of a slide that are of a class, row by row, each with its class."""
+    """Return the tiles of a slide that are of a class, row by row, each with its class."""
     grid = slide.grid
     candidates: set[TileIndex] = set()
     for region in (r for regions in slide.regions for r in regions):

@@ -112,11 +112,11 @@ class TileDataset(ABC):
     def sample_train(
         self, index: int, size: int, subtiles: int, rng: np.random.Generator
     ) -> Example:
-        """A random tile of ``size`` pixels from picture ``index``."""
+        """Return a random tile of ``size`` pixels from picture ``index``."""
 
     @abstractmethod
     def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
-        """The tiles on which picture ``index`` is tested, always the same."""
+        """Return the tiles on which picture ``index`` is tested, always the same."""
 
 
 def split_name(text: str, where: str) -> str:
@@ -136,7 +136,7 @@ def split_name(text: str, where: str) -> str:
 def class_order(
     found: Iterable[str], classes: Sequence[str], labels: Mapping[str, str] | None, where: Path
 ) -> tuple[tuple[str, ...], dict[str, int | None]]:
-    """The classes in order, and the class number of every name found in the data.
+    """Return the classes in order, and the class number of every name found in the data.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def column_names(columns: Mapping[str, str] | None, allowed: Sequence[str]) -> d
 
 
 def matched(name: str, pattern: str | None, what: str, where: Path | str) -> tuple[str, ...]:
-    """The groups of ``pattern`` in ``name``, or the whole match; nothing without a pattern.
+    """Match ``pattern`` in ``name``: its groups, or the whole match; nothing without a pattern.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def matched(name: str, pattern: str | None, what: str, where: Path | str) -> tup
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A whole picture, RGB, shape (h, w, 3).
+    """Read a whole picture, RGB, shape (h, w, 3).
 
     Raises
     ------

@@ -145,7 +145,7 @@ class DataConfig(BaseModel):
         tile_size: int | None = None,
         attributes: Sequence[str] = (),
     ) -> TileDataset:
-        """The data in ``source``.
+        """Open the data in ``source``.
 
         Parameters
         ----------

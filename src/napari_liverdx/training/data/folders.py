@@ -61,7 +61,7 @@ class ImageDataset(TileDataset):
     def sample_train(
         self, index: int, size: int, subtiles: int, rng: np.random.Generator
     ) -> Example:
-        """The picture, cropped at random to 70 to 100 % of its side."""
+        """Return the picture, cropped at random to 70 to 100 % of its side."""
         width, height = self._size(index)
         share = rng.uniform(0.7, 1)
         w, h = width * share, height * share
@@ -69,7 +69,7 @@ class ImageDataset(TileDataset):
         return self._example(index, size, (left, top, left + w, top + h))
 
     def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
-        """The whole picture."""
+        """Return the whole picture."""
         return [self._example(index, size, None)]
 
 
@@ -163,7 +163,7 @@ class FolderDataset(ImageDataset):
 
 
 def _stated_parts(folder: Path) -> dict[str, Path]:
-    """The folders train, val and test within ``folder``, if it holds no others."""
+    """Find the folders train, val and test within ``folder``, if it holds no others."""
     parts: dict[str, Path] = {}
     for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
         try:

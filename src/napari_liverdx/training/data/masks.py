@@ -167,7 +167,7 @@ class FatMaskDataset(TileDataset):
     def example(
         self, index: int, box: tuple[float, float, float, float], size: int, subtiles: int
     ) -> Example:
-        """The tile of ``size`` px that shows ``box`` (left, top, right, bottom) of a picture."""
+        """Return the tile of ``size`` px over ``box`` (left, top, right, bottom) of a picture."""
         image = Image.fromarray(self._images[index]).resize(
             (size, size), Image.Resampling.BILINEAR, box=box
         )
@@ -198,7 +198,7 @@ class FatMaskDataset(TileDataset):
     def sample_train(
         self, index: int, size: int, subtiles: int, rng: np.random.Generator
     ) -> Example:
-        """A random tile at 0.8 to 1.25 times the scale."""
+        """Return a random tile at 0.8 to 1.25 times the scale."""
         height, width = self._images[index].shape[:2]
         side = min(size * np.exp(rng.uniform(np.log(0.8), np.log(1.25))), height, width)
         left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)

@@ -174,7 +174,7 @@ class RegionDataset(TileDataset):
         return x, y, width, height
 
     def look(self, index: int, where: LevelPlace, size: int) -> NDArray[np.uint8]:
-        """What stands at a place on the slide of tile ``index``, RGB, shape (size, size, 3)."""
+        """Read the place on the slide of tile ``index``, RGB, shape (size, size, 3)."""
         number = self.tiles[index].slide
         pixels = self.slide(number).read_region(self.slides[number].grid.level, *where)
         resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)

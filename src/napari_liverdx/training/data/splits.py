@@ -45,7 +45,7 @@ class Split:
 
 
 def of_sources(samples: TileDataset, sources: Sequence[str]) -> NDArray[np.intp]:
-    """Indices of the samples of some sources; of all if none is named.
+    """Return indices of the samples of some sources; of all if none is named.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def assigned_split(
     test_folds: int = 5,
     chosen: NDArray[np.intp] | None = None,
 ) -> Split:
-    """The split that the data state, or else a grouped and stratified one.
+    """Return the split that the data state, or else a grouped and stratified one.
 
     Where the data state training and test but no validation, one of ``val_folds`` grouped parts
     of the training samples validates. A stated split is taken as it is, even if a group stands on
@@ -110,7 +110,7 @@ def assigned_split(
 
 
 def joined_groups(groups: NDArray[np.str_], pairs: NDArray[np.intp]) -> NDArray[np.str_]:
-    """Groups in which both samples of every pair stand together.
+    """Join groups so that both samples of every pair stand together.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def shares_of(
     shares: Mapping[str, float],
     seed: int,
 ) -> dict[str, NDArray[np.intp]]:
-    """Grouped and stratified parts of about the given shares of all samples.
+    """Split all samples into grouped and stratified parts of about the given shares.
 
     Each part is made of the folds of a grouped cross-validation of what is left, so shares are
     met to about a twentieth and only if groups are small.
@@ -172,7 +172,7 @@ def shares_of(
 
 
 def _folds_for(share: float, n_groups: int) -> tuple[int, int]:
-    """Number of folds, and how many of them make about ``share``."""
+    """Return the number of folds, and how many of them make about ``share``."""
     if share <= 0:
         return 2, 0
     n = max(2, min(n_groups, round(1 / max(share, 0.05)) if share < 0.4 else 20))

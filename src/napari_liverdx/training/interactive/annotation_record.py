@@ -144,7 +144,7 @@ def read_record(file: Path) -> AnnotationRecord:
 
 
 def damaged(file: Path, why: object) -> str:
-    """What to say of an annotation file that cannot be read."""
+    """Return the message about an annotation file that cannot be read."""
     return (
         f"{file}: does not say of which slide it is ({why}); it is damaged or was not written by "
         "this program, move it away"
@@ -164,6 +164,6 @@ def _closed(ring: NDArray[np.float64]) -> list[list[float]]:
 
 
 def rectangle(name: str, x: float, y: float, width: float, height: float) -> Region:
-    """A rectangle of a class, level-0 pixels."""
+    """Return a rectangle of a class, level-0 pixels."""
     corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
     return Region(name, (np.array(corners, np.float64),))

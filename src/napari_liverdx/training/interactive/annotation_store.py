@@ -102,7 +102,7 @@ class AnnotationFolder:
         return self.folder / f"{short_fingerprint(slide)}{_ENDING}"
 
     def find(self, slide: Slide) -> SlideAnnotations | None:
-        """What was annotated on a slide, under whatever name; None if nothing is kept of it.
+        """Find what was annotated on a slide, under whatever name; None if nothing is kept of it.
 
         Corrections that cannot be read are left out; `all` tells of them.
 
@@ -122,7 +122,7 @@ class AnnotationFolder:
         return None if record is None else replace(_annotations(record, []), path=slide.path)
 
     def all(self, problems: list[str] | None = None) -> list[SlideAnnotations]:
-        """What was annotated on any slide, whether it is still there or not.
+        """Return what was annotated on any slide, whether it is still there or not.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class AnnotationFolder:
         return read_v010([*shapes, *tiles], []).get(fingerprint)
 
     def _current(self, slide: Slide) -> AnnotationRecord:
-        """The record of a slide as it is to be written, with where the slide is now."""
+        """Return the record of a slide as it is to be written, with where the slide is now."""
         path = slide.path.absolute()
         mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
         record = self._record(slide)

@@ -62,7 +62,7 @@ def _answer(
 
 
 def answer_of(model: LoadedModel, device: torch.device) -> SubtilePredictor | None:
-    """What a model says of the subtiles of a tile; None for a model without subtiles."""
+    """Return a predictor of a tile's subtiles; None for a model without subtiles."""
     if model.network.subtiles == 1:
         return None
     return lambda tile: _answer(model, device, tile)
@@ -75,7 +75,7 @@ def subtile_targets(
     before: NDArray[np.float32],
     scheme: ClassScheme,
 ) -> NDArray[np.float32]:
-    """What the subtiles of a tile are to say.
+    """Return the training targets of a tile's subtiles.
 
     In a drawn shape without disease every subtile is of its class. Of a shape with disease at least
     half of the subtiles are: those most like it so far, and all that were called so already; which

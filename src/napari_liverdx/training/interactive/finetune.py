@@ -107,7 +107,7 @@ class FinetuneResult:
 
 
 def finetune_config(epochs: int = 20) -> TrainConfig:
-    """Settings that take less than a minute or two on two processor cores.
+    """Return settings that take no more than a minute or two on two processor cores.
 
     The encoder stays as it is: few tiles cannot improve it, and nearly all the time goes into it.
 

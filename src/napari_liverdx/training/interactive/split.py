@@ -111,7 +111,7 @@ def missing(
     seen: NDArray[np.bool_] | None = None,
     version: str = "",
 ) -> str:
-    """What must still be taught before a model can be tuned and tested; empty if nothing.
+    """Return what must be annotated before a model can be tuned and tested; empty if nothing.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def _listed(words: Sequence[str]) -> str:
 def _part(
     labels: NDArray[np.intp], units: NDArray[np.str_], seen: NDArray[np.bool_]
 ) -> NDArray[np.intp] | None:
-    """Samples of whole unseen units, about a third of each class; None if there are none."""
+    """Return samples of whole unseen units, about a third of each class; None if there are none."""
     names, unit = np.unique(units, return_inverse=True)
     _, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), label.max(initial=0) + 1), np.intp)

@@ -126,7 +126,7 @@ class AnnotationLayer:
     # -- drawing --
 
     def choose(self, name: str) -> None:
-        """The class of the next shape, and of those selected while shapes are being selected."""
+        """Set the class of the next shape, and of the selected ones while selecting."""
         self.current = name
         selected = sorted(self.layer.selected_data) if self.layer.mode == "select" else []
         # A shape just drawn stays selected and must not take the next one's class.
@@ -155,7 +155,7 @@ class AnnotationLayer:
     # -- what is there --
 
     def regions(self) -> tuple[Region, ...]:
-        """The closed shapes, level-0 pixels."""
+        """Return the closed shapes, level-0 pixels."""
         found = []
         for corners, kind, name in zip(
             self._now.corners, self._now.kinds, self._now.classes, strict=True

@@ -80,7 +80,7 @@ def name_events(viewer: ViewerModel) -> list[Any]:
 
 
 def slide_layer_data(slide: Slide) -> LayerData:
-    """An RGB layer of a slide, in µm where the resolution is known.
+    """Build an RGB layer of a slide, in µm where the resolution is known.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def class_colormap(tissue_class: TissueClass) -> Colormap:
 
 
 def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
-    """The colormap called ``name`` for a class, transparent below the lower contrast limit.
+    """Return the colormap called ``name`` for a class, transparent below the lower limit.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def probability_layer(
     threshold: float,
     view: ViewState | None = None,
 ) -> Image:
-    """The map of one class over its slide; it shares memory with the store.
+    """Build the map of one class over its slide; it shares memory with the store.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ __all__ = ["camera_of", "canvas_size", "fly_to", "look_at", "place_of"]
 
 
 def camera_of(viewer: ViewerModel) -> Any:
-    """The camera; it moved to the scene in napari 0.9."""
+    """Return the camera; it moved to the scene in napari 0.9."""
     return getattr(viewer, "scene", viewer).camera
 
 

@@ -152,18 +152,18 @@ class ResultLayers:
             self._tiles_behind = True
 
     def tile_at(self, world: tuple[float, ...]) -> TileIndex | None:
-        """The tile under a place in world coordinates; None outside the grid."""
+        """Return the tile under a place in world coordinates; None outside the grid."""
         position = np.asarray(self.tiles.world_to_data(world[-2:])) + 0.5
         row, col = (int(np.floor(v)) for v in position)
         rows, cols = self.store.state.shape
         return TileIndex(row, col) if 0 <= row < rows and 0 <= col < cols else None
 
     def rect(self, tile: TileIndex) -> Rect:
-        """The place of a tile in level-0 pixels."""
+        """Return the place of a tile in level-0 pixels."""
         return self.store.manifest.grid.rect(tile)
 
     def describe(self, world: tuple[float, ...]) -> str:
-        """The tile under a place in world coordinates, with its probabilities; empty outside."""
+        """Describe the tile under a place in world coordinates in words; empty outside."""
         tile = self.tile_at(world)
         if tile is None:
             return ""

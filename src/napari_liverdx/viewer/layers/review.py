@@ -113,14 +113,14 @@ class ReviewLayer:
         return layer
 
     def _width(self) -> float:
-        """A frame is a fiftieth of a tile wide, in world units."""
+        """Return a frame's width, a fiftieth of a tile, in world units."""
         tile = TileIndex(0, 0)
         corners = place_of(self._reference, self._store.manifest.grid.rect(tile))
         return float(abs(corners[2] - corners[0]).max()) / 50
 
 
 def _nothing() -> None:
-    """What drawing keys do."""
+    """Do nothing, in place of what drawing keys do."""
 
 
 def _pressed(action: Callable[[], object]) -> Callable[[Shapes], None]:

@@ -42,12 +42,12 @@ def is_slide_layer(layer: Any) -> bool:
 
 
 def bare(layer: Any) -> Any:
-    """The layer itself, where napari handed out a proxy that shows plugins its public names."""
+    """Return the layer itself, where napari gave a proxy that shows plugins its public names."""
     return getattr(layer, "__wrapped__", layer)
 
 
 def slide_of_layer(layer: Image) -> Slide:
-    """The slide a layer shows, opened if need be and kept with the layer.
+    """Return the slide a layer shows, opened if need be and kept with the layer.
 
     A layer of this plugin carries its slide. For a layer of another reader the file is opened
     directly where this plugin reads it and finds the same size, since that is faster; else the
@@ -138,7 +138,7 @@ def _layer_mpp(layer: Image) -> tuple[Mpp | None, str]:
 
 
 def visible_region(viewer: ViewerModel, layer: Image) -> list[NDArray[np.float64]]:
-    """The part of a slide that the canvas shows, as one polygon in level-0 pixels (x, y)."""
+    """Return the part of a slide on the canvas, as one polygon in level-0 pixels (x, y)."""
     camera = camera_of(viewer)
     half = np.asarray(canvas_size(viewer)) / camera.zoom / 2
     center = np.asarray(camera.center[-2:])
@@ -153,7 +153,7 @@ def _level0_polygon(layer: Image, world: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def named_regions(shapes: Shapes, slide_layer: Image) -> list[tuple[str, NDArray[np.float64]]]:
-    """Closed shapes with their names, as polygons in level-0 pixels (x, y) of a slide.
+    """Return closed shapes with their names, as polygons in level-0 pixels (x, y) of a slide.
 
     A shape is called by its ``name`` or ``class`` feature, else by its number.
     """
@@ -175,7 +175,7 @@ def named_regions(shapes: Shapes, slide_layer: Image) -> list[tuple[str, NDArray
 
 
 def regions_from_shapes(shapes: Shapes, slide_layer: Image) -> list[NDArray[np.float64]]:
-    """Closed shapes as polygons in level-0 pixels (x, y) of a slide.
+    """Return closed shapes as polygons in level-0 pixels (x, y) of a slide.
 
     Raises
     ------

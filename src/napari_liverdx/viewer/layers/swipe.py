@@ -34,7 +34,7 @@ A_COLOR, B_COLOR, BOTH_COLOR = "#e69f00", "#56b4e9", "#009e73"
 
 
 def side_layer(side: Side, reference: Image, letter: str, color: str) -> Image:
-    """The map of one side in the side's color, with pixels of its own."""
+    """Build the map of one side in the side's color, with pixels of its own."""
     index = side.store.manifest.scheme.index(side.class_name)
     layer = probability_layer(side.store, index, reference, side.threshold, ViewState(opacity=0.65))
     layer.data = layer.data.copy()

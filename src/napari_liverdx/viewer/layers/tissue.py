@@ -45,7 +45,7 @@ TISSUE_COLORS = {
 
 
 def tissue_layer(found: TissueMap, reference: Image) -> Labels:
-    """An editable layer of the found labels over their slide, with exact placement.
+    """Build an editable layer of the found labels over their slide, with exact placement.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def reset_tissue_layer(
 
 
 def find_tissue_layer(viewer: ViewerModel, reference: Image | None) -> Labels | None:
-    """The tissue layer of a slide's layer, if there is one."""
+    """Find the tissue layer of a slide's layer, if there is one."""
     if reference is None:
         return None
     wanted = str(reference.unique_id)
@@ -108,7 +108,7 @@ def was_edited(layer: Labels) -> bool:
 
 
 def map_of_layer(layer: Labels, kept: AbstractSet[TissueLabel]) -> TissueMap:
-    """What the layer shows now; later painting does not change it.
+    """Return what the layer shows now; later painting does not change it.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def color_kept(layer: Labels, kept: AbstractSet[TissueLabel]) -> None:
 
 
 def brush_size(viewer: ViewerModel, layer: Labels) -> int:
-    """A brush that is easy to see at the present zoom, in pixels of the layer."""
+    """Return a brush that is easy to see at the present zoom, in pixels of the layer."""
     pixel = float(np.mean(np.abs(layer.scale)))
     return int(np.clip(_BRUSH_ON_SCREEN / camera_of(viewer).zoom / pixel, 2, 200))
 

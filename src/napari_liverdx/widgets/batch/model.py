@@ -107,11 +107,11 @@ class BatchModel(QAbstractTableModel):
     # -- for the view --
 
     def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
-        """Number of slides."""
+        """Return the number of slides."""
         return 0 if parent.isValid() else len(self.items)
 
     def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
-        """Number of columns."""
+        """Return the number of columns."""
         return 0 if parent.isValid() else len(self._columns)
 
     def headerData(

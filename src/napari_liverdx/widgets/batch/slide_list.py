@@ -176,7 +176,7 @@ class SlideList:
         self._tell_all()
 
     def take(self, position: int, step: SlideStep) -> None:
-        """A slide stands elsewhere."""
+        """Take over the step that a slide has reached."""
         item = self.items[position]
         item.step = step if step.result is not None else replace(step, result=item.step.result)
         self.changed.emit(position, position)

@@ -129,7 +129,7 @@ class BatchTable(QTableView):
         self.scrollTo(index)
 
     def copied(self) -> str:
-        """The selected cells, separated by tabs; with the titles where whole columns are."""
+        """Return the selected fields, separated by tabs; with titles where whole columns are."""
         chosen = self.selectionModel().selectedIndexes()
         rows = sorted({i.row() for i in chosen})
         columns = sorted({i.column() for i in chosen})

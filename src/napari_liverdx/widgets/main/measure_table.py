@@ -63,7 +63,7 @@ class MeasureTable(PlainTable):
 
 
 def class_color(m: ClassMeasure, scheme: ClassScheme) -> str:
-    """The color of a row: that of its class, or that of "not sure"."""
+    """Return the color of a row: that of its class, or that of uncertain map pixels."""
     return UNCERTAIN_COLOR if m.name == UNCERTAIN_ID else scheme[scheme.index(m.name)].color
 
 

@@ -87,7 +87,7 @@ class CardDialog(QDialog):
 
 
 def card_html(card: ModelCard) -> str:
-    """A model card as simple HTML."""
+    """Return a model card as simple HTML."""
     classes = "".join(
         f'<li><span style="color:{c.color}">■</span> {escape(c.title)} ({c.kind})</li>'
         for c in card.classes
@@ -118,7 +118,7 @@ def card_html(card: ModelCard) -> str:
 
 
 def _lineage(card: ModelCard) -> str:
-    """What a taught version came from and when; empty for a model that was not tuned."""
+    """Return what a version was fine-tuned from and when; empty for a model that was not tuned."""
     if not card.parent:
         return ""
     name, version = card.parent.get("name", ""), card.parent.get("version", "")

@@ -120,7 +120,7 @@ class FindingsController:
         return [r for r in self.open_results if r.reference is reference]
 
     def at(self, path: str) -> ResultLayers | None:
-        """The result at a path, if it is on the shelf."""
+        """Return the result at a path, if it is on the shelf."""
         return next((r for r in self.open_results if str(r.store.path) == path), None)
 
     def drop(self) -> None:

@@ -146,7 +146,7 @@ class RunPanel(Panel):
 
 
 def progress_text(progress: RunProgress) -> str:
-    """A line like ``412 of 1,203 tiles · 38 tiles/s · 21 s left``."""
+    """Return a line like ``412 of 1,203 tiles · 38 tiles/s · 21 s left``."""
     parts = [f"{progress.done + progress.failed:,} of {progress.total:,} tiles"]
     if progress.tiles_per_second:
         parts.append(f"{progress.tiles_per_second:.0f} tiles/s")

@@ -187,7 +187,7 @@ class AnnotationManager:
         return found
 
     def _open_layers(self) -> list[Image]:
-        """The chosen slide's layer and all others that are taught on."""
+        """Return the chosen slide's layer and all others with annotations."""
         chosen = [] if self._control.layer is None else [self._control.layer]
         return [*chosen, *(t.reference for t in self._layers if t.reference not in chosen)]
 

@@ -87,7 +87,7 @@ class CompareController:
         self.show(self.mode)
 
     def take(self, side: int, results: ResultLayers | None, class_name: str) -> None:
-        """The same without comparing, for when both sides change."""
+        """Choose the result of a side without comparing, for when both sides change."""
         self.chosen[side], self.classes[side] = results, class_name
 
     def set_threshold(self, side: int, value: float) -> None:
@@ -102,7 +102,7 @@ class CompareController:
         self._later.start()
 
     def sides(self) -> tuple[Side, Side] | None:
-        """A and B; None while one of them is missing."""
+        """Return A and B; None while one of them is missing."""
         found = []
         for results, name, threshold in zip(
             self.chosen, self.classes, self.thresholds, strict=True

@@ -359,7 +359,7 @@ class FinetuneController:
         self.changed.emit()
 
     def _shown(self) -> tuple[Path, ...]:
-        """The results that are open."""
+        """Return the results that are open."""
         return tuple(r.store.path for r in self.control.findings.open_results)
 
     def use(self, name: str) -> None:

@@ -97,7 +97,7 @@ class Gallery(QListWidget):
         return None if item is None else self._card(self.row(item)).tile
 
     def card(self, tile: TileIndex) -> Card | None:
-        """What stands on the thumbnail of a tile."""
+        """Return what stands on the thumbnail of a tile."""
         item = self.item_of(tile)
         return None if item is None else item.data(_CARD)
 
@@ -107,7 +107,7 @@ class Gallery(QListWidget):
         return item is not None and item.data(_PICTURE) is not None
 
     def item_of(self, tile: TileIndex) -> QListWidgetItem | None:
-        """The item of a tile; None if it is not shown."""
+        """Return the item of a tile; None if it is not shown."""
         for i in range(self.count()):
             if self._card(i).tile == tile:
                 return self.item(i)
@@ -175,7 +175,7 @@ class _CardDelegate(QStyledItemDelegate):
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> QSize:
-        """The same for all."""
+        """Return the same size for all."""
         return _cell()
 
     def paint(
@@ -224,7 +224,7 @@ class _CardDelegate(QStyledItemDelegate):
 
 
 def _mark(painter: QPainter, verdict: Verdict, box: QRectF) -> None:
-    """A round badge: a tick for accepted, a cross for rejected, told apart by shape too."""
+    """Draw a round badge: a tick for accepted, a cross for rejected, distinct by shape too."""
     badge = QRectF(box.right() - 23, box.top() + 3, 20, 20)
     painter.setPen(QPen(QColor("white"), 1.5))
     painter.setBrush(QColor(VERDICT_COLORS[verdict]))

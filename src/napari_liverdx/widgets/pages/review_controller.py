@@ -148,7 +148,7 @@ class ReviewController:
         self._control.workers.start(work, received, self._control.host.show_error)
 
     def card(self, tile: TileIndex) -> Card:
-        """What stands on a tile's thumbnail."""
+        """Return what stands on a tile's thumbnail."""
         assert self.review is not None
         store = self.review.store
         scheme = store.manifest.scheme
@@ -198,15 +198,15 @@ class ReviewController:
     # -- decisions --
 
     def accept(self) -> None:
-        """The current tile's call is right."""
+        """Accept the current tile's predicted class."""
         self._decide(lambda review, tile: review.accept(tile))
 
     def reject(self) -> None:
-        """The current tile's call is wrong."""
+        """Reject the current tile's predicted class."""
         self._decide(lambda review, tile: review.reject(tile))
 
     def correct(self, name: str) -> None:
-        """The current tile is of a class."""
+        """Set the class of the current tile."""
         self._decide(lambda review, tile: review.correct(tile, name))
 
     def forget(self) -> None:

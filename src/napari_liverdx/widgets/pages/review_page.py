@@ -154,7 +154,7 @@ class ReviewPage(Tab):
     # -- intentions --
 
     def _if_shown(self, action: Callable[[], object]) -> None:
-        """A key pressed over the canvas must not decide on what the person does not see."""
+        """Act only while shown: keys over the canvas must not decide on what nobody sees."""
         if self.isVisible():
             action()
 

@@ -56,7 +56,7 @@ class CurvePlot(QWidget):
         self.update()
 
     def describe(self) -> str:
-        """The last epoch in words."""
+        """Describe the last epoch in words."""
         if not self.epochs:
             return f"{self.title}: no epoch yet"
         last = self.epochs[-1]

@@ -53,7 +53,7 @@ class HistogramPlot(QWidget):
         self.update()
 
     def describe(self) -> str:
-        """The histogram in words."""
+        """Describe the histogram in words."""
         if self._histogram is None or not self._histogram.total:
             return "Nothing was analyzed yet"
         above = self._histogram.counts[self._histogram.edges[:-1] >= self.threshold - 1e-9].sum()

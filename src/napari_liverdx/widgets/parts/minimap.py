@@ -78,7 +78,7 @@ class Minimap(QWidget):
         return QRectF((self.width() - w) / 2, (self.height() - h) / 2, w, h)
 
     def point_of(self, x: float, y: float) -> QPointF:
-        """The place in the widget of a place on the slide (level-0 pixels)."""
+        """Return the place in the widget of a place on the slide (level-0 pixels)."""
         area = self.area
         across, down = x / self._size[0], y / self._size[1]
         return QPointF(area.left() + across * area.width(), area.top() + down * area.height())

@@ -101,7 +101,7 @@ def halt(timer: QTimer) -> None:
 
 
 def quiet_label(text: str = "") -> QLabel:
-    """A label that wraps and can be copied from."""
+    """Build a label that wraps and can be copied from."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -116,7 +116,7 @@ def set_tone(label: QLabel, tone: str) -> None:
 
 
 def swatch(color: str, size: int = 12) -> QIcon:
-    """A rounded square of one color."""
+    """Draw a rounded square of one color."""
     pixmap = QPixmap(size, size)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)

@@ -19,7 +19,7 @@ _WIDEST = 260
 
 
 def qimage(pixels: NDArray[np.uint8]) -> QImage:
-    """A picture of its own for Qt; ``pixels`` are RGB, shape (h, w, 3)."""
+    """Copy a picture for Qt; ``pixels`` are RGB, shape (h, w, 3)."""
     kept = np.ascontiguousarray(pixels)
     height, width = kept.shape[:2]
     return QImage(kept.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()

@@ -25,7 +25,7 @@ class CancelToken:
         self.event = threading.Event()
 
     def renew(self) -> threading.Event:
-        """A fresh event for a new run."""
+        """Create a fresh event for a new run."""
         self.event = threading.Event()
         return self.event
 
