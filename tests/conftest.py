@@ -31,7 +31,7 @@ from napari_liverdx.training.data.masks import FatMaskDataset
 from tests.support.budget import Budget
 from tests.support.folders import RECIPE, write_folders
 from tests.support.golden import GOLDEN
-from tests.support.leaks import open_slides, own_threads
+from tests.support.leaks import Imports, open_slides, own_threads
 from tests.support.models import make_card
 from tests.support.paths import CMU, REPOSITORY
 from tests.support.results import square_result
@@ -39,6 +39,7 @@ from tests.support.screen import end_screen, prepare_screen
 from tests.support.slides import write_pyramid
 from tests.support.teaching import TILE
 
+IMPORTS = Imports()
 SCREEN = pytest.StashKey[subprocess.Popen[bytes] | None]()
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def no_leaked_threads_or_files(request: pytest.FixtureRequest) -> Iterator[None]
     What stands in a circle of references is closed when it is collected; a collection with torch
     and napari loaded takes long, so it is made only where something may be left.
     """
+    IMPORTS.set_aside()
     before = open_slides()
     yield
     if request.node.get_closest_marker("gui") or own_threads() or open_slides() - before:
@@ -115,12 +117,19 @@ def sample() -> Iterator[Slide]:
         yield slide
 
 
-@pytest.fixture
-def small_slide(tmp_path: Path, sample: Slide) -> Path:
-    """A two-level piece of real liver, 1120 × 896 px, 0.5 µm/px."""
-    path = tmp_path / "small.tif"
-    write_pyramid(path, sample.read_region(0, 1900, 500, 1120, 896))
+@pytest.fixture(scope="session")
+def small_slide_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-level piece of real liver, 1120 × 896 px, 0.5 µm/px; nobody may change it."""
+    path = tmp_path_factory.mktemp("small") / "small.tif"
+    with open_slide(sample_path()) as sample:
+        write_pyramid(path, sample.read_region(0, 1900, 500, 1120, 896))
     return path
+
+
+@pytest.fixture
+def small_slide(tmp_path: Path, small_slide_file: Path) -> Path:
+    """`small_slide_file`, a copy of this test's own."""
+    return Path(shutil.copyfile(small_slide_file, tmp_path / "small.tif"))
 
 
 @pytest.fixture(scope="session")
@@ -216,16 +225,22 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def painted(tmp_path: Path) -> Path:
-    """Pink above and blue below, 8 × 7 tiles: anything can learn it."""
+@pytest.fixture(scope="session")
+def painted_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pink above and blue below, 8 × 7 tiles: anything can learn it; nobody may change it."""
     rng = np.random.default_rng(0)
     pixels = np.full((7 * TILE, 8 * TILE, 3), (215, 130, 175), np.uint8)
     pixels[3 * TILE + TILE // 2 :] = (120, 110, 190)
     pixels = np.clip(pixels + rng.integers(-12, 13, pixels.shape), 0, 255).astype(np.uint8)
-    path = tmp_path / "painted.tif"
+    path = tmp_path_factory.mktemp("painted") / "painted.tif"
     write_pyramid(path, pixels)
     return path
+
+
+@pytest.fixture
+def painted(tmp_path: Path, painted_file: Path) -> Path:
+    """`painted_file`, a copy of this test's own."""
+    return Path(shutil.copyfile(painted_file, tmp_path / "painted.tif"))
 
 
 @pytest.fixture
@@ -234,17 +249,18 @@ def liver(sample: Slide) -> np.ndarray:
     return sample.read_region(0, 2000, 600, 1400, 1200)
 
 
-@pytest.fixture
-def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
+@pytest.fixture(scope="session")
+def masked_tiles_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen tiles of real liver with masks of its bright vacuoles, in the documented form."""
-    root = tmp_path / "tiles"
+    root = tmp_path_factory.mktemp("masked") / "tiles"
     (root / "images").mkdir(parents=True)
     (root / "masks").mkdir()
     lines = ["tile,group,source,fat_fraction"]
     places = [(1900 + 300 * (i % 4), 500 + 300 * (i // 4)) for i in range(12)]
     places += [(60 + 70 * i, 100) for i in range(4)]
-    for i, (x, y) in enumerate(places):
-        pixels = sample.read_region(0, x, y, 288, 288)
+    with open_slide(sample_path()) as sample:
+        tiles = [sample.read_region(0, x, y, 288, 288) for x, y in places]
+    for i, pixels in enumerate(tiles):
         bright = ndimage.gaussian_filter(pixels.min(2).astype(float), 2) > 215
         mask = bright if i < 12 else np.zeros_like(bright)
         Image.fromarray(pixels).save(root / "images" / f"t{i}.png")
@@ -252,6 +268,12 @@ def masked_tiles(tmp_path: Path, sample: Slide) -> Path:
         lines.append(f"t{i},g{i // 2},{'A' if i % 4 else 'T'},{mask.mean():.5f}")
     (root / "tiles.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture
+def masked_tiles(tmp_path: Path, masked_tiles_folder: Path) -> Path:
+    """`masked_tiles_folder`, a copy of this test's own."""
+    return Path(shutil.copytree(masked_tiles_folder, tmp_path / "tiles"))
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ def snippets(page: Path) -> list[str]:
     return [t.content for t in tokens if t.type == "fence" and t.info.strip() == "python"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
 def test_snippets_run(page: str, tmp_path: Path) -> None:
     code = "\n".join(snippets(REPOSITORY / page))

@@ -95,6 +95,7 @@ def test_another_slides_result_is_refused(
     assert "another run" in refused("analyze", other, *out)
 
 
+@pytest.mark.slow
 def test_corrupt_tile_is_counted(tmp_path: Path, tiny_file: Path, small_slide: Path) -> None:
     corrupt_tile(small_slide, 3 * 9 + 4)
     outcome = liverdx_process("analyze", small_slide, "--out", tmp_path / "o", "--model", tiny_file)
@@ -120,6 +121,7 @@ def test_info_models_card_and_version() -> None:
     assert "napari-liverdx 0." in RUN.invoke(app, ["--version"]).output
 
 
+@pytest.mark.slow
 def test_livernet_conversion(tmp_path: Path, data_root: Path, sample: Slide) -> None:
     files = sorted((data_root / "livernet").glob("*.h5"))
     slide = tmp_path / "piece.tif"
@@ -148,8 +150,8 @@ def test_converted_livernet_equals_the_original(tmp_path: Path, data_root: Path)
     assert RUN.invoke(app, convert).exit_code == 0
     model = load_model_file(out)
     with np.load(data_root / "livernet" / "golden.npz") as golden:
-        tiles = torch.from_numpy(golden["tiles_rgb"]).permute(0, 3, 1, 2)
-        expected = np.mean([golden[f.stem] for f in files], axis=0)
+        tiles = torch.from_numpy(golden["tiles_rgb"][:3]).permute(0, 3, 1, 2)
+        expected = np.mean([golden[f.stem][:3] for f in files], axis=0)
     with torch.inference_mode():
         found = model.probabilities(model.network(tiles).scores).numpy()
     assert np.abs(found - expected).max() < 1e-4

@@ -135,6 +135,7 @@ def test_evaluate_refuses_other_classes(
 
 
 @pytest.mark.slow
+@pytest.mark.budget(40, reason="a whole source of real tiles, which the card speaks of")
 def test_evaluate_on_the_second_source(data_root: Path, tmp_path: Path) -> None:
     """Source T was never trained on; the card claims at least 0.95 there."""
     out = tmp_path / "out"

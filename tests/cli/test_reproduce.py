@@ -16,6 +16,7 @@ from tests.support.folders import RECIPE
 
 
 @pytest.mark.slow
+@pytest.mark.budget(40, reason="a search, three models on two folds, a training and an evaluation")
 def test_the_founding_protocol_on_a_stand_in_folder(tmp_path: Path, sample: Slide) -> None:
     """Four classes, train and test, patients in the names: the shape of docs/reproduce-hcc.md."""
     classes = ("no-cancer", "hcc-1", "hcc-2", "hcc-3")

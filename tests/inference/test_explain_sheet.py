@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import ImageFont
 
 from napari_liverdx.core.colormaps import CIVIDIS, color_values
+from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.explain import explain_pixels
 from napari_liverdx.inference.explain_sheet import (
     difference_limit,
     explanation_pictures,
     explanation_sheet,
+    write_explanation,
 )
 from tests.support.explanations import FAT, made_explanation
 from tests.support.models import make_card, model_of
@@ -61,3 +66,29 @@ def test_pictures_have_one_scale_and_say_the_difference() -> None:
 @pytest.mark.parametrize(("most", "limit"), [(0.0, 0.1), (0.2, 0.25), (-0.4, 0.5), (0.9, 1.0)])
 def test_difference_scale_is_round_and_holds_all(most: float, limit: float) -> None:
     assert difference_limit(np.array([[0.0, most]])) == limit
+
+
+def test_a_sheet_can_be_drawn_where_no_font_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    truetype = ImageFont.truetype
+
+    def only_built_in(font: object, *more: Any, **options: Any) -> ImageFont.FreeTypeFont:
+        if isinstance(font, str):
+            raise OSError("cannot open resource")
+        return truetype(font, *more, **options)
+
+    explanation = explain_pixels(noise(64), model_of("livernet", 64), FAT)
+    usual = explanation_sheet(explanation)
+    monkeypatch.setattr(ImageFont, "truetype", only_built_in)
+    assert explanation_sheet(explanation).shape[1] == usual.shape[1]
+
+
+def test_pictures_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+    explanation = explain_pixels(noise(64), model_of("livernet", 64), FAT)
+    with pytest.raises(PlanError, match="PNG"):
+        write_explanation(tmp_path / "a.jpg", explanation)
+    blocker = tmp_path / "file"
+    blocker.write_text("in the way")
+    with pytest.raises(PlanError, match="choose another place"):
+        write_explanation(blocker / "a.png", explanation)
+    write_explanation(tmp_path / "new" / "a.png", explanation)
+    assert (tmp_path / "new" / "a.png").exists()

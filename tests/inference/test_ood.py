@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +82,13 @@ def test_probe_looks_at_a_few_tiles_of_the_run(small_slide: Path, knowing: Loade
         assert everything.tiles == len(plan.tiles)
         silent = replace(knowing, card=knowing.card.model_copy(update={"ood": {}}))
         assert probe_ood(plan, slide, silent) is None
+
+
+def test_a_look_that_is_ended_counts_what_it_saw(small_slide: Path, knowing: LoadedModel) -> None:
+    stop = threading.Event()
+    stop.set()
+    with open_slide(small_slide) as slide:
+        plan = make_plan(slide, knowing, batch_size=1)
+        seen = probe_ood(plan, slide, knowing, n=9, stop=stop)
+        assert seen is not None
+        assert 0 < seen.tiles < 9

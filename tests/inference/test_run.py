@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.file import LoadedModel
@@ -58,6 +59,7 @@ def test_closing_stops_reading_and_keeps_what_is_done(
     assert finished.manifest.timings["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_without_a_half_written_tile(
     tmp_path: Path, small_slide: Path, tiny_file: Path, tiny: LoadedModel
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_killed_run_resumes_without_a_half_written_tile(
     assert np.allclose(resumed.probabilities, whole.probabilities, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_loses_nothing(
     tmp_path: Path, small_slide: Path, tiny_file: Path, tiny: LoadedModel
 ) -> None:

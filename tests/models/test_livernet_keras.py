@@ -88,10 +88,11 @@ def test_ensemble_is_the_mean_of_its_members(
         for key, value in member.state_dict().items()
     }
     ensemble.load_state_dict(state, strict=True)
+    few = tiles[:2]
     with torch.inference_mode():
-        output = ensemble.eval()(tiles)
-        embedding = torch.cat([member(tiles).embedding for member in members], dim=1)
-    expected = np.mean([golden[name(fold)] for fold in FOLDS], axis=0)
+        output = ensemble.eval()(few)
+        embedding = torch.cat([member(few).embedding for member in members], dim=1)
+    expected = np.mean([golden[name(fold)][:2] for fold in FOLDS], axis=0)
     np.testing.assert_allclose(output.scores.numpy(), expected, rtol=0, atol=1e-4)
     torch.testing.assert_close(output.embedding, embedding)
 

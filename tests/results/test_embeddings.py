@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.inference.predict import predict
@@ -42,6 +43,7 @@ def test_embeddings_are_kept_when_asked_for(
     assert kept.pending(make_plan(opened_slide, tiny).tiles) == []
 
 
+@pytest.mark.slow
 def test_embeddings_survive_a_kill(
     tmp_path: Path, small_slide: Path, tiny_file: Path, tiny: LoadedModel
 ) -> None:
@@ -62,3 +64,11 @@ def test_embeddings_survive_a_kill(
         resumed = analyzed(path, slide, tiny, embeddings=True)
         whole = analyzed(tmp_path / "whole.liverdx.zarr", slide, tiny, embeddings=True)
     assert np.allclose(resumed.embeddings(), whole.embeddings(), atol=2e-3, equal_nan=True)
+
+
+def test_embeddings_of_other_tiles_are_damage(twelve_tiles: ResultStore) -> None:
+    group = zarr.open_group(twelve_tiles.path, mode="r+")
+    group.create_array("embeddings", data=np.zeros((5, 2, 2), np.float16))
+    store = ResultStore.open(twelve_tiles.path)
+    with pytest.raises(ResultError, match="does not fit the tiles"):
+        store.keep_embeddings()

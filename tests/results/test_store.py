@@ -107,3 +107,18 @@ def test_damaged_and_foreign_results_are_named(
     shutil.rmtree(path / "cells")
     with pytest.raises(ResultError, match="cells"):
         ResultStore.open(path)
+
+
+def test_a_result_made_before_distances_were_stored_opens(twelve_tiles: ResultStore) -> None:
+    del zarr.open_group(twelve_tiles.path, mode="r+")["domain"]
+    again = ResultStore.open(twelve_tiles.path)
+    assert again.ood.shape == twelve_tiles.state.shape
+    assert np.isnan(again.ood).all()
+
+
+def test_a_group_in_the_place_of_an_array_is_damage(twelve_tiles: ResultStore) -> None:
+    group = zarr.open_group(twelve_tiles.path, mode="r+")
+    del group["tiles"]
+    group.create_group("tiles")
+    with pytest.raises(ResultError, match="tiles"):
+        ResultStore.open(twelve_tiles.path)

@@ -39,6 +39,7 @@ def _request(slide: Slide, model: Path, epochs: int = 2) -> FinetuneRequest:
     return FinetuneRequest(str(model), collected(slide), trial_path(card), epochs)
 
 
+@pytest.mark.slow
 def test_a_stopped_lesson_leaves_no_model(painted: Path, tiny_file: Path) -> None:
     stop = threading.Event()
     with open_slide(painted) as slide:
@@ -49,6 +50,7 @@ def test_a_stopped_lesson_leaves_no_model(painted: Path, tiny_file: Path) -> Non
     assert not request.trial.exists()
 
 
+@pytest.mark.slow
 def test_versions_are_kept_numbered_and_discarded(
     painted: Path, tiny_file: Path, own_models: Path
 ) -> None:

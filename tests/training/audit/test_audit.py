@@ -141,6 +141,7 @@ def folds(samples: TileDataset) -> dict[str, NDArray[np.intp]]:
     return {f"fold {i}": part for i, (_, part) in enumerate(found)}
 
 
+@pytest.mark.slow
 def test_oral_tiles_hold_one_picture_with_both_labels(data_root: Path) -> None:
     """Its publishers cleaned byte-identical copies; this one was stored again."""
     samples = FolderDataset(data_root / "oral_he", group_pattern=r"^(\d+)x_(\d+)", group_blocks=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
@@ -16,6 +17,7 @@ from tests.support.models import SCHEME, make_card
 from tests.support.teaching import TILE, taught
 
 
+@pytest.mark.slow
 def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_path: Path) -> None:
     """Random weights call everything one class; two painted colors are learned, subtiles too."""
     path = tmp_path / "taught.safetensors"
@@ -57,6 +59,7 @@ def test_teaching_learns_what_was_drawn(painted: Path, tiny: LoadedModel, tmp_pa
     assert (dense[1] == SCHEME.index("fat")).float().mean() > 0.8
 
 
+@pytest.mark.slow
 def test_other_architectures_are_taught_too(painted: Path, tmp_path: Path) -> None:
     from napari_liverdx.models.architectures.registry import build_model
 

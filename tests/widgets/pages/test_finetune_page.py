@@ -18,6 +18,8 @@ from napari_liverdx.widgets.pages.finetune_page import FinetunePage
 from tests.support.finetune_page import draw, names, tuned
 from tests.support.window import analyze, click, notes, wait
 
+pytestmark = pytest.mark.slow
+
 
 def test_fine_tune_compare_and_keep(
     viewer: ViewerModel, dock: LiverDxDock, finetune_page: FinetunePage
