@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from napari_liverdx.core.errors import DataError, ResultError
+from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,15 +75,18 @@ def audit(
     ] = None,
 ) -> None:
     """Look for leaks, conflicting labels and short cuts in training data; status 1 if it leaks."""
+    from napari_liverdx.training.audit.audit import audit_parts
+    from napari_liverdx.training.audit.report import write_audit
+
     samples, second = _samples(
         data, recipe, kind, (group_pattern, source_pattern, group_blocks), mpp, tile_size
     )
-    parts = _parts(samples, second, folds, seed)
+    parts = audit_parts(samples, second, folds, seed)
     report = _run_audit(samples, parts)
     _say_counts(samples, parts)
     _say_report(samples, report)
     if json_file is not None:
-        _write_text(json_file, json.dumps(report.as_json(), indent=1) + "\n")
+        write_audit(json_file, report)
         out.print(f"wrote {json_file}", highlight=False)
     if report.is_leaky:
         raise typer.Exit(1)
@@ -113,7 +114,12 @@ def split(
     import numpy as np
 
     from napari_liverdx.training.data.folders import ImageDataset
-    from napari_liverdx.training.data.splits import folds_of, joined_groups, shares_of
+    from napari_liverdx.training.data.split_table import (
+        numbered_folds,
+        shared_splits,
+        write_split_table,
+    )
+    from napari_liverdx.training.data.splits import joined_groups
 
     samples, _ = _samples(
         data, recipe, kind, (group_pattern, source_pattern, group_blocks), 0.5, 224
@@ -128,20 +134,12 @@ def split(
         groups = joined_groups(groups, _run_audit(samples, None).pairs)
         if joined := len(np.unique(samples.groups)) - len(np.unique(groups)):
             out.print(f"{joined} groups are joined to others that hold the same pictures")
-    everything = np.arange(len(samples))
-    column, names = "split", np.full(len(samples), "train", dtype="<U8")
     if folds is None:
-        for name, index in shares_of(
-            samples.labels, groups, {"test": test_share, "val": val_share}, seed
-        ).items():
-            names[index] = name
+        shares = {"test": test_share, "val": val_share}
+        column, names = "split", shared_splits(samples, groups, shares, seed)
     else:
-        column = "fold"
-        for number, (_, part) in enumerate(
-            folds_of(samples.labels, groups, everything, folds, seed), 1
-        ):
-            names[part] = str(number)
-    _write_table(out_file, samples, groups, column, names)
+        column, names = "fold", numbered_folds(samples, groups, folds, seed)
+    write_split_table(out_file, samples, groups, column, names)
     counts = ", ".join(f"{name} {np.count_nonzero(names == name)}" for name in np.unique(names))
     out.print(f"wrote {out_file}: {counts}", highlight=False)
 
@@ -181,25 +179,6 @@ def _samples(
     samples = config.samples(data, names, mpp=mpp, tile_size=tile_size)
     second = of_sources(samples, config.second_sources)
     return samples, second if config.second_sources else second[:0]
-
-
-def _parts(
-    samples: TileDataset, second: NDArray[np.intp], folds: int, seed: int
-) -> dict[str, NDArray[np.intp]] | None:
-    import numpy as np
-
-    from napari_liverdx.training.data.splits import grouped_folds
-
-    rest = np.setdiff1d(np.arange(len(samples)), second)
-    stated = samples.splits[rest]
-    if (stated != "").any():
-        parts = {name or "no split": rest[stated == name] for name in np.unique(stated)}
-    elif folds:
-        tested = [part for _, part in grouped_folds(samples, rest, folds, seed)]
-        parts = {f"fold {number}": part for number, part in enumerate(tested, 1)}
-    else:
-        return None
-    return parts | ({"second source": second} if len(second) else {})
 
 
 def _run_audit(samples: TileDataset, parts: dict[str, NDArray[np.intp]] | None) -> AuditReport:
@@ -255,34 +234,3 @@ def _say_report(samples: TileDataset, report: AuditReport) -> None:
         out.print("Data leakage found: test metrics would be over-optimistic.", style="bold red")
     else:
         out.print("No data leakage found.", style="bold green")
-
-
-def _write_table(
-    path: Path,
-    samples: TileDataset,
-    groups: NDArray[np.str_],
-    column: str,
-    names: NDArray[np.str_],
-) -> None:
-    import io
-    import os
-
-    from napari_liverdx.training.data.folders import ImageDataset
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "group", "source", column))
-    if isinstance(samples, ImageDataset):
-        for i, picture in enumerate(samples.paths):
-            place = Path(os.path.relpath(picture.resolve(), path.parent.resolve())).as_posix()
-            label = samples.classes[samples.labels[i]]
-            writer.writerow((place, label, groups[i], samples.sources[i], names[i]))
-    _write_text(path, text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ResultError(f"{path}: cannot be written ({error.strerror})") from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_steps
+from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_parts, audit_steps
 from napari_liverdx.training.audit.fingerprints import turned
 from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
 from napari_liverdx.training.data.base import TileDataset
@@ -181,3 +181,17 @@ def test_steatosis_tiles_do_not_leak(data_root: Path) -> None:
     report = audit(samples, folds(samples))
     assert not report.is_leaky
     assert len(report.pairs) == 0
+
+
+def test_the_parts_are_those_stated_or_else_folds(clean_tiles: Path) -> None:
+    samples = TableDataset(clean_tiles, ("a", "b"))
+    everything = np.arange(len(samples))
+    stated = audit_parts(samples, everything[:2], 4, 0)
+    assert stated is not None
+    assert list(stated) == ["test", "train", "val", "second source"]
+    assert sorted(np.concatenate(list(stated.values()))) == everything.tolist()
+    samples.splits[:] = ""
+    folds = audit_parts(samples, everything[:0], 4, 0)
+    assert folds is not None
+    assert list(folds) == ["fold 1", "fold 2", "fold 3", "fold 4"]
+    assert audit_parts(samples, everything[:0], 0, 0) is None

@@ -26,12 +26,14 @@ from napari_liverdx.training.audit.report import (
 )
 from napari_liverdx.training.audit.shortcuts import Probe, probe_labels
 from napari_liverdx.training.data.base import TileDataset
+from napari_liverdx.training.data.splits import grouped_folds
 
 __all__ = [
     "AuditProgress",
     "AuditReport",
     "Finding",
     "audit",
+    "audit_parts",
     "audit_steps",
     "refuse_leaks",
 ]
@@ -127,6 +129,44 @@ def audit_steps(
         int(prints.flat.sum()),
         len(subject.index),
     )
+
+
+def audit_parts(
+    samples: TileDataset, second: NDArray[np.intp], folds: int, seed: int
+) -> dict[str, NDArray[np.intp]] | None:
+    """Return the parts that an audit compares: the stated split, or else grouped folds.
+
+    Parameters
+    ----------
+    samples : TileDataset
+        The labeled pictures.
+    second : ndarray of int
+        Samples that are only tested on; a part of their own.
+    folds : int
+        Grouped folds where the data state no split; 0 for none.
+    seed : int
+        Random seed of the folds.
+
+    Returns
+    -------
+    dict of str to ndarray of int, or None
+        Indices by the name of the part; None without parts.
+
+    Raises
+    ------
+    DataError
+        If there are too few groups for the folds, or scikit-learn is missing.
+    """
+    rest = np.setdiff1d(np.arange(len(samples)), second)
+    stated = samples.splits[rest]
+    if (stated != "").any():
+        parts = {str(name) or "no split": rest[stated == name] for name in np.unique(stated)}
+    elif folds:
+        tested = [part for _, part in grouped_folds(samples, rest, folds, seed)]
+        parts = {f"fold {number}": part for number, part in enumerate(tested, 1)}
+    else:
+        return None
+    return parts | ({"second source": second} if len(second) else {})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import DataError
+from napari_liverdx._files import atomic_write
+from napari_liverdx.core.errors import DataError, ResultError
 from napari_liverdx.training.audit.shortcuts import Probe
 
-__all__ = ["AuditProgress", "AuditReport", "Finding", "Severity", "refuse_leaks"]
+__all__ = ["AuditProgress", "AuditReport", "Finding", "Severity", "refuse_leaks", "write_audit"]
 
 Severity = Literal["error", "warning", "note"]
 
@@ -124,3 +127,19 @@ def refuse_leaks(report: AuditReport, allow: bool = False) -> None:
         f"{told}. Test metrics would be over-optimistic; 'liverdx data audit' shows all, "
         "'liverdx data split' makes a clean split, --allow-leaks goes on all the same"
     )
+
+
+def write_audit(path: Path, report: AuditReport) -> None:
+    """Write all findings as JSON.
+
+    Raises
+    ------
+    ResultError
+        If the file cannot be written.
+    """
+    try:
+        with atomic_write(path, make_folder=True) as partial:
+            text = json.dumps(report.as_json(), indent=1) + "\n"
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be written ({error.strerror})") from error
