@@ -84,7 +84,7 @@ def reading(path: Path) -> dict[str, float]:
 
 
 def plan_for(slide: Slide, device: str, precision: str) -> tuple[RunPlan, object]:
-    """A plan for the packaged model, enlarged by overlap to give enough tiles."""
+    """Plan a run of the packaged model, enlarged by overlap to give enough tiles."""
     model = load_model("liver-steatosis")
     slide = slide.with_mpp(slide.mpp or Mpp.square(0.5))
     plan = plan_run(
@@ -173,7 +173,7 @@ def exporting() -> dict[str, float]:
 
 
 def show(title: str, rates: dict[str, float], peer: str) -> None:
-    """A table with the ratio to the peer."""
+    """Print a table with the ratio to the peer."""
     table = Table(title=title, title_justify="left", box=None)
     for column in ("", "tiles/s", f"× {peer}"):
         table.add_column(column, justify="right" if column else "left")

@@ -274,7 +274,7 @@ class Smoothing:
 
     @classmethod
     def chosen(cls, bags: list[Bag], part: Part) -> Smoothing:
-        """The one with the best balanced accuracy of tiles."""
+        """Return the smoothing with the best balanced accuracy of tiles."""
         labels = np.concatenate([b.tile_labels[b.mask] == part.classes[1] for b in bags])
         best: tuple[float, Smoothing] = (0.0, cls(0.0, True, 0.0))
         for sigma in SIGMAS:
@@ -297,7 +297,7 @@ def slide_scores(maps: list[Array], bags: list[Bag]) -> dict[str, Array]:
 
 
 def best_cut(scores: Array, labels: Array) -> float:
-    """The threshold with the best balanced accuracy; chosen on validation slides."""
+    """Return the threshold with the best balanced accuracy; chosen on validation slides."""
     cuts = np.unique(scores)
     cuts = np.concatenate([cuts[:1] - 1e-9, (cuts[1:] + cuts[:-1]) / 2])
     # Two hundred candidates are as good as thousands.
@@ -309,7 +309,7 @@ def best_cut(scores: Array, labels: Array) -> float:
 def trained_context(
     bags: list[Bag], n_train: int, part: Part, learn_from: str, options: dict[str, Any], seed: int
 ) -> SlideContext:
-    """A slide-level model trained on the first ``n_train`` slides."""
+    """Train a slide-level model on the first ``n_train`` slides."""
     torch.manual_seed(seed)
     network = SlideContext(len(bags[0].embeddings), len(bags[0].logits), 2, **options)
     config = MilConfig(learn_from=learn_from, epochs=20, patience=5, seed=seed)
@@ -333,7 +333,7 @@ Outcome = dict[str, dict[str, list[Any]]]
 
 
 def run_part(part: Part, data: Path, methods: list[str]) -> dict[str, Any]:
-    """These methods on all settings; predictions of all folds together."""
+    """Run these methods on all settings; predictions of all folds together."""
     start = time.perf_counter()
     results: dict[str, Outcome] = {s: {} for s in SETTINGS}
     choices, counts = [], []
@@ -443,7 +443,7 @@ def keep(
 def with_interval(
     metric: Callable[..., float], draws: list[NDArray[np.intp]], *arrays: NDArray[Any]
 ) -> list[float]:
-    """A metric of arrays of equal length, and its 2.5th and 97.5th bootstrap percentile."""
+    """Return a metric of arrays of equal length, and its 2.5th and 97.5th bootstrap percentile."""
     values = [metric(*(a[d] for a in arrays)) for d in draws]
     found = (metric(*arrays), *np.nanpercentile(values, [2.5, 97.5]))
     return [round(float(v), 4) for v in found]
@@ -538,7 +538,7 @@ HEADS = {
 
 
 def shown(values: list[float], *, signed: bool = False) -> str:
-    """A value with its interval."""
+    """Return a value with its interval as text."""
     form = "{:+.3f}" if signed else "{:.3f}"
     value, low, high = (form.format(v) for v in values)
     return f"{value} ({low} to {high})"

@@ -206,7 +206,7 @@ def interval(groups: NDArray[np.str_], values: NDArray[np.float64]) -> list[floa
 
 
 def table(model: LoadedModel, record: dict[str, dict[str, object]]) -> list[str]:
-    """The record as Markdown."""
+    """Return the record as Markdown."""
     lines = [
         f"# Maps of {model.card.name} against masks of fat",
         "",

@@ -35,7 +35,7 @@ class TilePool:
     groups: NDArray[np.str_]
 
     def part(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> TilePool:
-        """The chosen tiles."""
+        """Return the chosen tiles."""
         return TilePool(
             self.embeddings[chosen], self.logits[chosen], self.labels[chosen], self.groups[chosen]
         )
@@ -181,7 +181,7 @@ def _layout(
 
 
 def _field(side: int, scale: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A smooth Gaussian random field of unit variance."""
+    """Return a smooth Gaussian random field of unit variance."""
     margin = int(np.ceil(3 * scale))
     noise = rng.standard_normal((side + 2 * margin, side + 2 * margin))
     smooth = ndimage.gaussian_filter(noise, scale)[margin : margin + side, margin : margin + side]

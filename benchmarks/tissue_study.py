@@ -91,7 +91,7 @@ def places(tissue: Mask, count: int, seed: int) -> list[tuple[int, int]]:
 
 
 def band(shape: tuple[int, ...], at: tuple[int, int], width_um: float, seed: int) -> Mask:
-    """A curved band 1 mm long."""
+    """Return a curved band 1 mm long."""
     rng = np.random.default_rng(seed)
     direction = rng.uniform(0, np.pi) + rng.uniform(-0.6, 0.6) * np.linspace(-1, 1, 40)
     xs = np.cumsum(np.cos(direction)) * 1000 / MPP / 40
@@ -103,13 +103,13 @@ def band(shape: tuple[int, ...], at: tuple[int, int], width_um: float, seed: int
 
 
 def window_of(truth: Mask, margin: int = 64) -> tuple[slice, slice]:
-    """The part of the picture that an artifact changes."""
+    """Return the part of the picture that an artifact changes."""
     (rows,), (cols,) = truth.any(axis=1).nonzero(), truth.any(axis=0).nonzero()
     return tuple(slice(max(0, v[0] - margin), v[-1] + margin) for v in (rows, cols))
 
 
 def changed(rgb: Picture, truth: Mask, new: Picture, soft_px: float) -> Picture:
-    """``new`` where the truth is, with a soft rim, compressed as a scanner would."""
+    """Put ``new`` where the truth is, with a soft rim, compressed as a scanner would."""
     where = window_of(truth)
     cover = ndimage.gaussian_filter(truth[where].astype(np.float32), soft_px)[..., None]
     mixed = (rgb[where] * (1 - cover) + new * cover).round().astype(np.uint8)
@@ -130,7 +130,7 @@ def pen(rgb: Picture, truth: Mask, color: tuple[int, int, int], seed: int) -> Pi
 
 
 def fold(rgb: Picture, truth: Mask, seed: int) -> Picture:
-    """A second layer on the band: tissue from nearby, as much of it as there is."""
+    """Lay a second layer on the band: tissue from nearby, as much of it as there is."""
     where = window_of(truth)
     glass = np.percentile(rgb[::4, ::4], 99, axis=(0, 1))
     rng = np.random.default_rng(seed)
@@ -142,7 +142,7 @@ def fold(rgb: Picture, truth: Mask, seed: int) -> Picture:
 
 
 def blur(rgb: Picture, truth: Mask, sigma: float) -> Picture:
-    """The region out of focus, with a soft edge."""
+    """Blur the region, with a soft edge."""
     soft = ndimage.gaussian_filter(rgb[window_of(truth)].astype(np.float32), (sigma, sigma, 0))
     return changed(rgb, truth, soft, 10)
 
@@ -186,7 +186,7 @@ class Pixels:
 
 
 def look(rgb: Picture) -> tuple[TissueMap, float]:
-    """The tissue map and the seconds it took."""
+    """Return the tissue map and the seconds it took."""
     with Slide(Path("array"), Pixels(rgb)) as slide:
         start = time.perf_counter()
         found = slide_tissue_map(slide)
@@ -246,7 +246,7 @@ def main() -> None:
 
 
 def keep_picture(path: Path, rgb: Picture, found: TissueMap) -> None:
-    """The slide beside what was found."""
+    """Save the slide beside what was found."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, cols = found.labels.shape
     small = np.asarray(Image.fromarray(rgb).resize((2 * cols, 2 * rows), Image.Resampling.BOX))

@@ -131,7 +131,7 @@ def draw_pictures(folder: Path) -> None:
 
 
 def make_model(path: Path) -> None:
-    """A tile model with random weights, its heads enlarged so that its answers differ."""
+    """Write a tile model with random weights, its heads enlarged so that its answers differ."""
     torch.manual_seed(0)
     rates = (0.05, 0.1, 0.2, 0.5)
     scores = {
@@ -168,7 +168,7 @@ def make_model(path: Path) -> None:
 
 
 def polygon(x: float, y: float, width: float, height: float) -> np.ndarray:
-    """A rectangle's corners."""
+    """Return a rectangle's corners."""
     return np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
 
 
@@ -183,7 +183,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def make_plan(slide: Any, card: ModelCard, *, edited: bool = False, **more: Any) -> Any:
-    """A plan on the processor, four tiles at a time."""
+    """Return a plan on the processor, four tiles at a time."""
     overview = slide_overview(slide)
     found = slide_tissue_map(slide, overview)
     if edited:
@@ -270,7 +270,7 @@ def make_bags(base: Path, names: dict[str, str]) -> None:
 
 
 def make_taught(base: Path, names: dict[str, str]) -> None:
-    """What was taught on the slide, and the version that learned from it."""
+    """Write annotations of the slide, and the version fine-tuned from them."""
     from napari.layers import Image as ImageLayer
 
     from napari_liverdx.plugin.teaching_layer import TeachingLayer
@@ -306,7 +306,7 @@ def make_taught(base: Path, names: dict[str, str]) -> None:
 
 
 def make_batch(base: Path) -> None:
-    """The table of a batch with a slide that fails."""
+    """Write the table of a batch with a slide that fails."""
     (base / "broken.tif").write_bytes(b"not a slide")
     slides = tuple(ListedSlideFile(base / name, None) for name in ("slide.tif", "broken.tif"))
     device = replace(choose_device("cpu"), batch_size=8, adaptive=False)
@@ -358,7 +358,7 @@ SPACE = {
 
 
 def make_training(base: Path) -> dict[str, Any]:
-    """A checkpoint, folds and a search that were left half-way; their keys."""
+    """Leave a checkpoint, folds and a search half-way; return their keys."""
     (base / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     recipe = load_recipe(str(base / "recipe.yaml"))
     samples = recipe.samples(base / "pictures")
@@ -413,7 +413,7 @@ def make_training(base: Path) -> dict[str, Any]:
 
 
 def vars_of(epoch: Any) -> dict[str, Any]:
-    """What an epoch reports."""
+    """Return what an epoch reports."""
     names = ("epoch", "train_loss", "val_loss", "val_balanced_accuracy", "best", "temperature")
     return {name: getattr(epoch, name) for name in names}
 

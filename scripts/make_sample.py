@@ -21,7 +21,7 @@ MARGIN = 384
 
 
 def outline(size: int, seed: int) -> NDArray[np.float32]:
-    """A soft-edged irregular blob, 1 inside and 0 outside, shape (size, size)."""
+    """Return a soft-edged irregular blob, 1 inside and 0 outside, shape (size, size)."""
     rng = np.random.default_rng(seed)
     y, x = (np.mgrid[:size, :size] / (size - 1) - 0.5) * 2
     angle = np.arctan2(y, x)

@@ -72,7 +72,7 @@ class Stage:
         self.viewer.reset_view()
 
     def picture(self, name: str) -> None:
-        """The whole window."""
+        """Save a picture of the whole window."""
         settle()
         path = self.folder / f"{name}.png"
         self.viewer.screenshot(str(path), canvas_only=False, flash=False)
@@ -244,7 +244,7 @@ def finetuning(folder: Path) -> None:
 
 
 def small_screen(folder: Path) -> None:
-    """A light window on a small screen."""
+    """Show a light window on a small screen."""
     stage = Stage(folder, (1366, 768))
     stage.viewer.theme = "light"
     stage.dock.notice.hide()
