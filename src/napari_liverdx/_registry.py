@@ -73,7 +73,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self._registered.pop(name, None)
 
     def is_own(self, name: str) -> bool:
-        """Whether this package brings it."""
+        """Return whether this package brings it."""
         return name in self._own
 
     def __getitem__(self, name: str) -> T:

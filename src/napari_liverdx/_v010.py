@@ -114,7 +114,7 @@ def _sha256(value: Any) -> str:
 
 
 def _chosen(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of ``values`` that are not the defaults of 0.1.0, in its order."""
+    """Return those of ``values`` that are not the defaults of 0.1.0, in its order."""
     told = {}
     for name, default in defaults.items():
         if name in values and values[name] != default:
@@ -339,7 +339,7 @@ def module_text(module: Any) -> str:
 
 
 def _module_list_text(name: str, items: list[Any]) -> str:
-    """Modules in a row; equal ones that follow each other are written once."""
+    """Return modules in a row as text; equal ones that follow each other are written once."""
     runs: list[tuple[int, int, str]] = []
     for number, text in enumerate(map(module_text, items)):
         if runs and runs[-1][2] == text:

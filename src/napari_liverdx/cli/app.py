@@ -120,7 +120,7 @@ def _root(
 
 
 def _program() -> typer.Typer:
-    """All commands in one program."""
+    """Assemble all commands in one program."""
     program = typer.Typer(
         cls=Program,
         help=f"Classify liver tissue on whole-slide images. {NOTICE}",

@@ -125,7 +125,7 @@ def check_parts(
 
 
 def check_folds(recipe: Recipe, samples: TileDataset, n_folds: int, *, allow_leaks: bool) -> None:
-    """`check_parts` for the folds of a cross-validation and the data that test all of them.
+    """Check the folds of a cross-validation and the data that test all of them.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def check_folds(recipe: Recipe, samples: TileDataset, n_folds: int, *, allow_lea
 
 
 def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]:
-    """Thresholds given as ``CLASS=PROBABILITY``.
+    """Parse thresholds given as ``CLASS=PROBABILITY``.
 
     Raises
     ------

@@ -55,7 +55,7 @@ _SMALLEST_BLUR_BLOCKS = 8
 
 
 def optical_density(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How strongly each color channel is absorbed: 0 for white, 1 for a tenth of the light.
+    """Return each color channel's absorption: 0 for white, 1 for a tenth of the light.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def optical_density(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 def find_pen(
     overview: NDArray[np.uint8], tissue: NDArray[np.bool_], *, mpp: float
 ) -> NDArray[np.bool_]:
-    """Ink of a marker: colors that hematoxylin, eosin and blood do not make.
+    """Find ink of a marker: colors that hematoxylin, eosin and blood do not make.
 
     Hematoxylin and eosin absorb green most and blue about half as much, in whatever mixture.
     Green and turquoise ink absorb more red than green; blue ink as much red as green and little
@@ -126,7 +126,7 @@ def find_pen(
 def find_folds(
     overview: NDArray[np.uint8], tissue: NDArray[np.bool_], *, mpp: float
 ) -> NDArray[np.bool_]:
-    """Tissue folds: all colors absorbed twice as much as around.
+    """Find tissue folds: all colors absorbed twice as much as around.
 
     After the idea of Bautista & Yagi 2010 and Kothari et al. 2013, that a fold is both darker and
     more saturated than its slide. It is asked here in optical density, where two layers are twice
@@ -165,7 +165,7 @@ def find_folds(
 
 
 def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How much detail there is of the finest kind and of the next coarser kind.
+    """Measure how much detail there is of the finest kind and of the next coarser kind.
 
     Two bands of a Laplacian pyramid (Burt & Adelson 1983), squared.
 
@@ -186,7 +186,7 @@ def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ND
 
 
 def block_means(values: NDArray[np.generic], side: int) -> NDArray[np.float64]:
-    """Means over square blocks; rows and columns must be multiples of ``side``."""
+    """Average over square blocks; rows and columns must be multiples of ``side``."""
     rows, cols = values.shape
     blocks = values.reshape(rows // side, side, cols // side, side)
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64))
@@ -195,7 +195,7 @@ def block_means(values: NDArray[np.generic], side: int) -> NDArray[np.float64]:
 def find_blur(
     fine: NDArray[np.float64], coarse: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Blocks out of focus in a slide that is sharp elsewhere.
+    """Find blocks out of focus in a slide that is sharp elsewhere.
 
     Defocus takes the finest detail first. The share of the finest octave in the detail does not
     depend on how much detail there is: a vacuole's smooth inside counts as little as its edge
@@ -240,7 +240,7 @@ def _binomial(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _smoothed(
     values: NDArray[np.float32], where: NDArray[np.bool_], sigma: float
 ) -> NDArray[np.float32]:
-    """Gaussian mean over the pixels ``where`` is true, 0 where none is near."""
+    """Average with a Gaussian over the pixels ``where`` is true, 0 where none is near."""
     weight = ndimage.gaussian_filter(where.astype(np.float32), sigma)
     sums = ndimage.gaussian_filter(values * where[..., None], (sigma, sigma, 0))
     return np.asarray(

@@ -100,7 +100,7 @@ class ClassScheme:
         return tuple(c.name for c in self.classes)
 
     def index(self, name: str) -> int:
-        """Output index of the class called ``name``.
+        """Return the output index of the class called ``name``.
 
         Raises
         ------

@@ -38,14 +38,14 @@ def rgb(color: str) -> tuple[float, float, float]:
 
 
 def table_rgb(table: str) -> NDArray[np.float64]:
-    """Evenly spaced colors of a table, shape (n, 3), 0 to 1."""
+    """Return evenly spaced colors of a table, shape (n, 3), 0 to 1."""
     return np.array([rgb(color) for color in table.split()], dtype=np.float64)
 
 
 def color_values(
     values: NDArray[np.floating], table: str, low: float, high: float
 ) -> NDArray[np.uint8]:
-    """Colors of values between ``low`` and ``high``; what lies beyond takes the end's color.
+    """Color values between ``low`` and ``high``; what lies beyond takes the end's color.
 
     Parameters
     ----------

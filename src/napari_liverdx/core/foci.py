@@ -138,7 +138,7 @@ def _longest(runs: _Runs, subtile_um: tuple[float, float]) -> tuple[float, int]:
 def _outlines(
     runs: _Runs, candidates: NDArray[np.intp]
 ) -> Iterator[tuple[np.intp, NDArray[np.intp]]]:
-    """Each candidate with the outer corners (column, row) of each of its rows."""
+    """Yield each candidate with the outer corners (column, row) of each of its rows."""
     wanted = np.zeros(runs.count, np.bool_)
     wanted[candidates] = True
     chosen = np.flatnonzero(wanted[runs.focus])

@@ -115,7 +115,7 @@ class Region:
         return sizes[0] - sum(sizes[1:])
 
     def contains(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether the crossings of ``xs`` and ``ys`` lie inside.
+        """Return whether the crossings of ``xs`` and ``ys`` lie inside.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class Region:
 
 
 def ellipse_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners of a polygon along an ellipse, 5 degrees apart.
+    """Return the corners of a polygon along an ellipse, 5 degrees apart.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def ellipse_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def covered(regions: Iterable[Region], rect: Rect) -> float:
-    """Share of a rectangle that lies in any of the regions, to about 1 in 1000.
+    """Return the share of a rectangle that lies in any of the regions, to about 1 in 1000.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ class TileGrid:
         return (TileIndex(r, c) for r in range(self.n_rows) for c in range(self.n_cols))
 
     def level_rect(self, tile: TileIndex) -> tuple[int, int, int, int]:
-        """Corner and size ``(x, y, width, height)`` of a tile, in pixels of the level read."""
+        """Return corner and size ``(x, y, width, height)`` of a tile in pixels of the level."""
         return (
             self.x + tile.col * self.stride_x,
             self.y + tile.row * self.stride_y,

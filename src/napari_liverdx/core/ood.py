@@ -63,7 +63,7 @@ class OodRule:
     overlap: float | None = None
 
     def usual(self, tiles: int, confidence: float) -> int:
-        """Most tiles outside among ``tiles`` that slides like the training data have.
+        """Return the most tiles outside among ``tiles`` that slides like the training data have.
 
         Parameters
         ----------

@@ -87,7 +87,7 @@ def outline(labels: NDArray[np.int32]) -> Iterator[Focus]:
 
 
 def _rings(padded: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.int32], int]]:
-    """Each ring with the part it bounds, in the order of its first corner."""
+    """Yield each ring with the part it bounds, in the order of its first corner."""
     rows, cols, across, along = _corners(padded)
     ring_of = np.column_stack([cols, rows]).astype(np.int32)
     next_across, next_along = across.tolist(), along.tolist()
@@ -113,7 +113,7 @@ def _rings(padded: NDArray[np.int32]) -> Iterator[tuple[NDArray[np.int32], int]]
 def _corners(
     padded: NDArray[np.int32],
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Corners of all rings, row by row, and where their horizontal and vertical edges lead.
+    """Find the corners of all rings, row by row, and where their edges lead.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def _corners(
 
 
 def _partners(order: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Partner of each corner where neighbors in ``order`` are joined two by two."""
+    """Return the partner of each corner where neighbors in ``order`` are joined in pairs."""
     partner = np.empty_like(order)
     partner[order[0::2]] = order[1::2]
     partner[order[1::2]] = order[0::2]

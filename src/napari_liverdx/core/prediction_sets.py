@@ -38,7 +38,7 @@ class Quantiles:
 
 
 def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDArray[np.bool_]:
-    """Which classes belong to each prediction set (Sadinle et al. 2019, arXiv:1609.00451).
+    """Return the classes of each prediction set (Sadinle et al. 2019, arXiv:1609.00451).
 
     A class belongs to the set where 1 minus its probability is at most ``quantile``.
 
@@ -61,7 +61,7 @@ def prediction_sets(probabilities: NDArray[np.floating], quantile: float) -> NDA
 def uncertain_mask(
     probabilities: NDArray[np.floating], quantile: float, *, axis: int = 0
 ) -> NDArray[np.bool_]:
-    """Where the prediction set does not hold exactly one class.
+    """Return where the prediction set does not hold exactly one class.
 
     An empty set says that no class fits, a larger one that several do; either way the model
     cannot tell.

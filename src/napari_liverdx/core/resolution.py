@@ -22,7 +22,7 @@ MPP_RANGE = (0.05, 20.0)
 
 
 def is_plausible_mpp(value: float) -> bool:
-    """Whether ``value`` (µm/px) can be the resolution of a histology image."""
+    """Return whether ``value`` (µm/px) can be the resolution of a histology image."""
     return math.isfinite(value) and MPP_RANGE[0] <= value <= MPP_RANGE[1]
 
 
@@ -113,7 +113,7 @@ class Level:
 
 
 def level_for_downsample(levels: Sequence[Level], downsample: float) -> int:
-    """Index of the coarsest level that is still at least as fine as ``downsample``.
+    """Return the index of the coarsest level that is still at least as fine as ``downsample``.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ class SubtileMap:
 
     @staticmethod
     def shape(grid: TileGrid, subtiles: int) -> tuple[int, int]:
-        """Rows and columns of the map."""
+        """Return rows and columns of the map."""
         top, left = _corner(grid, subtiles, TileIndex(grid.n_rows - 1, grid.n_cols - 1))
         return top + subtiles, left + subtiles
 

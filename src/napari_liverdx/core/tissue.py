@@ -57,7 +57,7 @@ class TissueMask:
     scale_y: float
 
     def fraction(self, rect: Rect) -> float:
-        """Share of ``rect`` (level-0 pixels) that is tissue, to the nearest mask pixel."""
+        """Return the share of ``rect`` (level-0 pixels) that is tissue, to the nearest pixel."""
         window = rect.scaled(1 / self.scale_x, 1 / self.scale_y)
         rows, cols = self.mask.shape
         x0 = min(max(int(window.x), 0), cols)
@@ -69,7 +69,7 @@ class TissueMask:
         return min(1.0, float(np.count_nonzero(part)) / full) if part.size else 0.0
 
     def sample(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Mask values at the crossings of ``xs`` and ``ys`` (level-0 pixels).
+        """Return mask values at the crossings of ``xs`` and ``ys`` (level-0 pixels).
 
         Returns
         -------
@@ -162,11 +162,11 @@ class TissueMap:
         return replace(self, kept=frozenset(labels) & ARTIFACTS)
 
     def area_px(self, label: TissueLabel) -> float:
-        """Area of a label in level-0 pixels squared."""
+        """Return the area of a label in level-0 pixels squared."""
         return float(np.count_nonzero(self.labels == label)) * self.scale_x * self.scale_y
 
     def areas_mm2(self, um2_per_px: float) -> dict[TissueLabel, float]:
-        """Area of each label but glass.
+        """Return the area of each label but glass.
 
         Parameters
         ----------

@@ -84,7 +84,7 @@ class ComparisonResult:
 
 
 def model_slug(name: str) -> str:
-    """Name of a model's folder."""
+    """Return the name of a model's folder."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -121,7 +121,7 @@ def compare(
 
 
 def _place(work: Path, name: str) -> Path:
-    """Where the folds of a model are kept; cross-validations of 0.1.0 spelled it otherwise."""
+    """Return where a model's folds are kept; cross-validations of 0.1.0 spelled it otherwise."""
     former = work / name.replace(" ", "-")
     return former if former.exists() else work / model_slug(name)
 
@@ -189,7 +189,7 @@ def _subtiles(folds_of: Mapping[str, Sequence[Fold]]) -> dict[str, LabeledPredic
 def _further(
     parts: Mapping[str, Mapping[str, LabeledPredictions]], names: Sequence[str], draws: int
 ) -> dict[str, Sections]:
-    """Figures by section and model; models may cut their tiles into different subtiles."""
+    """Return figures by section and model; models may cut tiles into different subtiles."""
     macro: dict[str, Metric] = {"balanced accuracy": balanced_accuracy}
     return {
         section: {
@@ -202,7 +202,7 @@ def _further(
 
 
 def _tests(clear: Mapping[str, LabeledPredictions], draws: int) -> dict[str, PairedTest]:
-    """Each model but the first against it, corrected for their number."""
+    """Test each model but the first against it, corrected for their number."""
     first, *others = clear
     tests = {name: paired_test(clear[first], clear[name], draws=draws) for name in others}
     adjusted = holm([t.p_value for t in tests.values()])
@@ -215,7 +215,7 @@ def _tests(clear: Mapping[str, LabeledPredictions], draws: int) -> dict[str, Pai
 def write_predictions(
     path: Path, result: ComparisonResult, samples: TileDataset, class_names: Sequence[str]
 ) -> None:
-    """Every test prediction of every model as CSV, for tests of one's own."""
+    """Write every test prediction of every model as CSV, for tests of one's own."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["model", "sample", "group", "label", *class_names])

@@ -307,7 +307,7 @@ def evaluation_page(
     figures: dict[str, Figure],
     notices: Sequence[str] = (),
 ) -> str:
-    """One HTML page that refers to no other file.
+    """Build one HTML page that refers to no other file.
 
     Parameters
     ----------

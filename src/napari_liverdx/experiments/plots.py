@@ -57,7 +57,7 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
 
 
 def training_figure(epochs: Sequence[EpochResult]) -> Figure:
-    """Losses and balanced accuracy by epoch; the kept epoch is marked."""
+    """Plot losses and balanced accuracy by epoch; the kept epoch is marked."""
     figure, (left, right) = new_figure(8, 3.2, 2)
     from matplotlib.ticker import AutoLocator
 
@@ -81,7 +81,7 @@ def training_figure(epochs: Sequence[EpochResult]) -> Figure:
 def forest_figure(
     result: ComparisonResult, title: str, metric: str = "balanced accuracy"
 ) -> Figure:
-    """One line for each model: a metric with its interval, the best on top."""
+    """Plot one line for each model: a metric with its interval, the best on top."""
     rows = sorted(result.models.items(), key=lambda kv: kv[1].metrics[metric].value)
     figure, (axis,) = new_figure(7.5, 0.34 * len(rows) + 1.3)
     for y, (name, model) in enumerate(rows):
@@ -126,7 +126,7 @@ def speed_figure(result: ComparisonResult, title: str, metric: str = "balanced a
 def roc_figure(
     probabilities: NDArray[np.float64], labels: NDArray[np.intp], names: Sequence[str]
 ) -> Figure:
-    """Receiver operating characteristic of each class against the others."""
+    """Plot the receiver operating characteristic of each class against the others."""
     figure, (axis,) = new_figure(4.6, 4.4)
     for c, name in enumerate(names):
         positive = labels == c

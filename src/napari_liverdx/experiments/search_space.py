@@ -72,7 +72,7 @@ DEFAULT_SPACE: dict[str, Range] = {
 
 
 def default_space(recipe: Recipe) -> dict[str, Range]:
-    """`DEFAULT_SPACE` without arguments that the recipe's architecture does not take."""
+    """Return `DEFAULT_SPACE` without arguments that the recipe's architecture does not take."""
     known = inspect.signature(ARCHITECTURES[recipe.model_card().architecture]).parameters
     prefix = "card.arguments."
     return {
@@ -83,7 +83,7 @@ def default_space(recipe: Recipe) -> dict[str, Range]:
 
 
 def load_space(path: Path) -> dict[str, Range]:
-    """Ranges from a file, for example ``"train.head_lr" = {low = 1e-4, high = 1e-2, log = true}``.
+    """Read ranges like ``"train.head_lr" = {low = 1e-4, high = 1e-2, log = true}`` from a file.
 
     Raises
     ------

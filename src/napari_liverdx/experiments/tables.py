@@ -100,7 +100,7 @@ def _plain(rows: Mapping[str, Interval]) -> dict[str, Any]:
 
 
 def _columns(result: ComparisonResult) -> tuple[str, ...]:
-    """Sensitivity and specificity are those for the disease where there is just one."""
+    """Return the columns; sensitivity and specificity are the disease's if there is just one."""
     of = f" {result.disease}" if result.disease else ""
     return (*_COLUMNS, f"sensitivity{of}", f"specificity{of}")
 

@@ -76,7 +76,7 @@ def slide_label(manifest: RunManifest, options: ExportOptions) -> str:
 
 
 def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
-    """How the numbers came to be, as plain data; names no folder and no patient."""
+    """Describe how the numbers came to be, as plain data; names no folder and no patient."""
     m = store.manifest
     settings = options.settings.of_scheme(m.scheme)
     counted = _COUNTED

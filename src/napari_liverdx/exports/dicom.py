@@ -99,7 +99,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _has_our_mark(path: Path) -> bool:
-    """Whether a file says that it was made by this program."""
+    """Return whether a file says that it was made by this program."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 

@@ -42,7 +42,7 @@ def _slide_uid(store: ResultStore, what: str) -> str:
 
 
 def moment(store: ResultStore) -> datetime:
-    """When the result was made, so that exporting twice gives the same file."""
+    """Return when the result was made, so that exporting twice gives the same file."""
     for text in (store.manifest.finished, store.manifest.created):
         try:
             return datetime.fromisoformat(text).astimezone(UTC)
@@ -132,7 +132,7 @@ def _identify(image: Dataset, store: ResultStore) -> None:
 
 
 def _place(image: Dataset, store: ResultStore, shape: tuple[int, int]) -> None:
-    """Size, resolution and position; positions are those of pixel centers."""
+    """Set size, resolution and position; positions are those of pixel centers."""
     from pydicom.dataset import Dataset
     from pydicom.valuerep import DSfloat
 

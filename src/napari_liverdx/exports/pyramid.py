@@ -9,7 +9,7 @@ __all__ = ["halved"]
 
 
 def halved(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of blocks of 2 × 2; an odd last row or column counts twice.
+    """Average blocks of 2 × 2; an odd last row or column counts twice.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def difference_limit(difference: NDArray[np.floating]) -> float:
 
 
 def explanation_pictures(explanation: Explanation) -> list[Picture]:
-    """Tile, Grad-CAM over it, map pixels with and without the recurrent network, their difference.
+    """Return the tile, Grad-CAM, map pixels with and without the RNN, and their difference.
 
     What the model does not have is left out. All have the size of the tile; both map pixel maps
     share one scale, 0 to 1.
@@ -134,7 +134,7 @@ def scales_of(pictures: Sequence[Picture]) -> list[Scale]:
 
 
 def _blocks(colors: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Each map pixel as a block of one color."""
+    """Draw each map pixel as a block of one color."""
     rows, cols = (np.arange(size) * n // size for n in colors.shape[:2])
     return np.asarray(colors[rows][:, cols], np.uint8)
 
@@ -146,7 +146,7 @@ _INK, _FAINT, _PAPER = "#1f2328", "#59636e", "#ffffff"
 
 
 def explanation_sheet(explanation: Explanation, *, side: int = 224) -> NDArray[np.uint8]:
-    """All pictures beside each other with captions, scales, and what they mean in words.
+    """Draw all pictures beside each other with captions, scales, and what they mean in words.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def _kept_map(layer: CamLayer) -> Iterator[list[Tensor]]:
 def grad_cam(
     network: TileModel, x: Tensor, class_index: int, size: int
 ) -> tuple[NDArray[np.float32], str]:
-    """Gradient-weighted class activation map of a tile (Selvaraju et al. 2017, arXiv:1610.02391).
+    """Compute a tile's gradient-weighted class activation map (Selvaraju et al. 2017).
 
     Negative values are cut (ReLU), the rest is interpolated to the tile and divided by its largest
     value. So 1 is the place that speaks most for the class *in this tile*: maps
@@ -194,7 +194,7 @@ def grad_cam(
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """No parameter asks for a gradient meanwhile: only that of the map is wanted."""
+    """Ask no parameter for a gradient meanwhile: only that of the map is wanted."""
     asked = [p for p in network.parameters() if p.requires_grad]
     for parameter in asked:
         parameter.requires_grad_(False)

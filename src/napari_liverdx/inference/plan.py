@@ -158,7 +158,7 @@ def _in_blocks(grid: TileGrid) -> list[TileIndex]:
 
 
 def _tissue_record(tissue: TissueMap, mpp: Mpp) -> dict[str, Any]:
-    """Of the whole slide, whatever regions are analyzed."""
+    """Return the record of the whole slide's tissue, whatever regions are analyzed."""
     areas = tissue.areas_mm2(mpp.x * mpp.y)
     found = {k: round(v, 6) for k, v in areas.items() if v and k != TissueLabel.TISSUE}
     return {

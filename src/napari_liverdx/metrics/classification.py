@@ -86,7 +86,7 @@ def _ratio(part: Tables, whole: Tables) -> Tables:
 
 
 def _mean(values: Tables, kept: NDArray[np.bool_]) -> Tables:
-    """Mean over the last axis of what is kept; NaN where nothing is."""
+    """Average over the last axis of what is kept; NaN where nothing is."""
     return _ratio(np.where(kept, values, 0).sum(axis=-1), kept.sum(axis=-1).astype(np.float64))
 
 

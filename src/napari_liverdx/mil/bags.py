@@ -85,7 +85,7 @@ class Bag:
 
 
 def tile_logits(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits that give these probabilities again; classes on the first axis."""
+    """Return logits that give these probabilities again; classes on the first axis."""
     return np.log(np.maximum(probabilities, _RARE)).astype(np.float32)
 
 
@@ -180,7 +180,7 @@ def load_bag(path: Path) -> Bag:
 
 
 def load_bags(folder: Path) -> list[Bag]:
-    """All bags in a folder, by name; they must come from one tile model.
+    """Load all bags in a folder, by name; they must come from one tile model.
 
     Raises
     ------

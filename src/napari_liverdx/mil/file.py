@@ -47,11 +47,11 @@ class LoadedMilModel:
         return self.slide.learned_from != "tiles"
 
     def tile_probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities of tiles; classes on axis 1."""
+        """Compute calibrated probabilities of tiles; classes on axis 1."""
         return torch.softmax(logits.float() / self.card.temperature, dim=1)
 
     def slide_probabilities(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities of slides; classes on axis 1."""
+        """Compute calibrated probabilities of slides; classes on axis 1."""
         return torch.softmax(logits.float() / self.slide.temperature, dim=1)
 
     def check_tile_model(self, name: str, sha256: str) -> None:

@@ -147,7 +147,7 @@ class MilLoss:
 
 
 def class_weights(bags: Sequence[Bag], n_classes: int) -> Tensor:
-    """Weights under which every class that occurs counts the same; their mean over tiles is 1."""
+    """Return weights under which all classes that occur count alike; their mean over tiles is 1."""
     labels = np.concatenate([b.tile_labels[b.mask & (b.tile_labels != UNKNOWN)] for b in bags])
     counts = np.bincount(labels, minlength=n_classes)
     present = counts > 0

@@ -205,7 +205,7 @@ class SlideContext(nn.Module):
 
 
 def _bounding_box(mask: Tensor) -> tuple[slice, slice]:
-    """Rows and columns that hold all True subtiles."""
+    """Return rows and columns that hold all True subtiles."""
     rows, cols = mask.any(dim=1).nonzero(), mask.any(dim=0).nonzero()
     return (
         slice(int(rows[0]), int(rows[-1]) + 1),

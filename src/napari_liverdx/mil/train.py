@@ -61,7 +61,7 @@ class BagScores:
 def split_bags(
     bags: Sequence[Bag], parts: int, seed: int = 0
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Training and validation bags; one of ``parts`` groups of each kind goes to validation.
+    """Split into training and validation bags; one of ``parts`` groups of each kind validates.
 
     Groups are of a kind if the same slide labels occur in them.
 
@@ -165,7 +165,7 @@ def score_bags(
 
 
 def fitted_temperatures(scores: Sequence[BagScores], bags: Sequence[Bag]) -> tuple[float, float]:
-    """Temperatures of tile and slide logits on labeled bags; 1 where labels are missing."""
+    """Fit temperatures of tile and slide logits on labeled bags; 1 where labels are missing."""
     tiles = [
         s.tile_logits[:, b.tile_labels != UNKNOWN].T for s, b in zip(scores, bags, strict=True)
     ]
@@ -275,7 +275,7 @@ class _BagTask(TrainTask[SlideContext, BagBatch]):
         return -(-len(self.train) // self.loss_of.config.batch_size)
 
     def prepare(self, network: SlideContext, epoch: int) -> None:
-        """All of it learns."""
+        """Let all of it learn."""
 
     def batches(self, epoch: int) -> Iterator[BagBatch]:
         config = self.loss_of.config

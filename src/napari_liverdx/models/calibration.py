@@ -88,7 +88,7 @@ def expected_calibration_error(
 def reliability_bins(
     probabilities: NDArray[np.floating], labels: NDArray[np.intp], bins: int = 15
 ) -> tuple[ReliabilityBin, ...]:
-    """Confidence against accuracy of the top class, in bins of equal width (Guo et al. 2017).
+    """Count confidence against accuracy of the top class in equal bins (Guo et al. 2017).
 
     Parameters
     ----------

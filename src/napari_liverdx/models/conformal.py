@@ -61,7 +61,7 @@ def calibrate_conformal(
     labels: NDArray[np.intp],
     groups: NDArray[np.str_],
 ) -> ConformalScores:
-    """Calibration scores of held-out samples that come in groups.
+    """Compute calibration scores of held-out samples that come in groups.
 
     The score is 1 minus the probability of the true class (Sadinle et al. 2019,
     arXiv:1609.00451). Tiles of one patient are not exchangeable with those of another, patients

@@ -81,7 +81,7 @@ class LoadedModel:
             return self._copies[device]
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Calibrated probabilities from the network's scores; classes on axis 1."""
+        """Compute calibrated probabilities from the network's scores; classes on axis 1."""
         if self.card.output == "probabilities":
             return scores
         return torch.softmax(scores.float() / self.card.temperature, dim=1)

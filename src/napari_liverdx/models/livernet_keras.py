@@ -74,7 +74,7 @@ _LAYER = re.compile(r"(conv2d|depthwise_conv2d|batch_normalization|dense)(?:_(\d
 
 
 def livernet_state_from_keras(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Weights of a `LiverNet` from a file that Keras wrote.
+    """Read the weights of a `LiverNet` from a file that Keras wrote.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class _MismatchError(Exception):
 
 
 def _layers(file: Any, group_type: Any) -> dict[str, dict[str, Any]]:
-    """Per layer of interest, its datasets by the last part of their names."""
+    """Return the datasets of each layer of interest by the last part of their names."""
     whole_model = file.get("model_weights")
     root = whole_model if isinstance(whole_model, group_type) else file
     layers: dict[str, dict[str, Any]] = {}
@@ -158,7 +158,7 @@ def _converted(found: Any, axes: tuple[int, ...], like: Tensor, what: str) -> Te
 
 
 def _named(layers: Iterable[str], kind: str) -> Iterator[tuple[str, str]]:
-    """Pairs of module and layer name for one kind of layer."""
+    """Return pairs of module and layer name for one kind of layer."""
     numbers = {
         int(match[2] or 0): layer
         for layer in layers

@@ -80,7 +80,7 @@ class EmbeddingStatistics:
 
     @classmethod
     def fit(cls, embeddings: NDArray[np.floating]) -> EmbeddingStatistics:
-        """Statistics of training tiles, shape (n, features); the limit is 1 at first."""
+        """Compute statistics of training tiles, shape (n, features); the limit is 1 at first."""
         values = embeddings.astype(np.float64)
         mean = values.mean(axis=0)
         _, spread, directions = np.linalg.svd(values - mean, full_matrices=False)
@@ -100,7 +100,7 @@ class EmbeddingStatistics:
         )
 
     def distances(self, embeddings: Tensor) -> Tensor:
-        """Squared distances of embeddings, shape (n, features), to the training tiles, (n,)."""
+        """Return squared distances of embeddings (n, features) to the training tiles, (n,)."""
         centered = embeddings.float() - self.mean.to(embeddings.device)
         components = self.components.to(embeddings.device)
         along = centered @ components.T
@@ -205,7 +205,7 @@ def ood_scorer(card: ModelCard, tensors: Mapping[str, Tensor]) -> OodScorer | No
 
 
 def ood_rule(card: ModelCard) -> OodRule | None:
-    """How many tiles of a slide may lie outside; None without statistics."""
+    """Return how many tiles of a slide may lie outside; None without statistics."""
     if "limit" not in card.ood:
         return None
     overlap = card.ood.get("overlap")
@@ -214,7 +214,7 @@ def ood_rule(card: ModelCard) -> OodRule | None:
 
 
 def overdispersion(outside: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
-    """How alike tiles of one group are, by the method of moments for a beta-binomial.
+    """Estimate how alike tiles of one group are, by moments for a beta-binomial.
 
     The analysis-of-variance estimate of the intraclass correlation of a yes-or-no value (Ridout
     et al. 1999), not below 0.05, since few groups cannot show that there is none.

@@ -52,7 +52,7 @@ class Version:
 
 
 def base_name(card: ModelCard) -> str:
-    """Name of the model of which a card is a version."""
+    """Return the name of the model of which a card is a version."""
     return card.parent.get("base", card.name)
 
 
@@ -61,7 +61,7 @@ def _number(card: ModelCard) -> int:
 
 
 def versions_of(card: ModelCard, also: Iterable[str | Path] = ()) -> list[Version]:
-    """All versions of a model that can be named, the oldest first.
+    """List all versions of a model that can be named, the oldest first.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def next_version(card: ModelCard) -> int:
 
 
 def version_fields(model: LoadedModel) -> dict[str, Any]:
-    """Name, title, version, date and lineage of what is taught from ``model``."""
+    """Return name, title, version, date and lineage of what is fine-tuned from ``model``."""
     card = model.card
     title = card.parent.get("base_title", card.title)
     parent = {
@@ -117,12 +117,12 @@ def _called(parent: dict[str, str], number: int) -> dict[str, str]:
 
 
 def trial_folder() -> Path:
-    """Where what was taught is kept, beside a person's own models."""
+    """Return where undecided fine-tuned versions are kept, beside a person's own models."""
     return user_model_folder() / "teaching"
 
 
 def trial_path(card: ModelCard) -> Path:
-    """Model file of the undecided version of a model; a folder of its own around it."""
+    """Return the model file of the undecided version of a model; a folder of its own around it."""
     return trial_folder() / f"{base_name(card)}.trial" / _TRIAL
 
 

@@ -18,13 +18,13 @@ _SUFFIX = ".safetensors"
 
 
 def user_model_folder() -> Path:
-    """Where a person's own models are looked for: ``LIVERDX_MODELS``, else a folder at home."""
+    """Return the folder of a person's own models: ``LIVERDX_MODELS``, else one at home."""
     given = os.environ.get("LIVERDX_MODELS")
     return Path(given) if given else Path.home() / ".local" / "share" / "napari-liverdx" / "models"
 
 
 def available_models() -> dict[str, ModelCard]:
-    """Cards of all tile models that can be named, the packaged first.
+    """Return the cards of all tile models that can be named, the packaged first.
 
     Unreadable files and slide-level models are left out.
     """
@@ -41,7 +41,7 @@ def available_models() -> dict[str, ModelCard]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Path of a model given by name or by path.
+    """Return the path of a model given by name or by path.
 
     Raises
     ------

@@ -99,7 +99,7 @@ class CohortRow:
 
 
 def cohort_columns(scheme: ClassScheme) -> tuple[str, ...]:
-    """Names of the table's columns; each pathological class has four of its own."""
+    """Return the names of the table's columns; each pathological class has four of its own."""
     classes = [scheme[i].name for i in scheme.pathological]
     return (*_BEFORE, *(f"{c}_{what}" for c in classes for what in _OF_CLASS), *_AFTER)
 

@@ -68,7 +68,7 @@ def _sentence(text: str) -> str:
 
 
 def measuring_note(store: ResultStore, map_kind: MapKind, *, foci: bool, regions: bool) -> str:
-    """How areas and foci were measured."""
+    """Describe how areas and foci were measured."""
     (width, height), (mpp_x, mpp_y) = store.subtile_size, store.manifest.mpp
     note = (
         f"{_BASIS_NOTES[map_kind]} Areas count map pixels of "
@@ -100,7 +100,7 @@ def all_facts(
     card: Mapping[str, Any],
     findings: Findings,
 ) -> tuple[Facts, ...]:
-    """Slide prediction, slide and run, model, domain and calibration."""
+    """Return slide prediction, slide and run, model, domain and calibration."""
     run = _slide_and_run(store, findings.tissue_mm2)
     parts = [_slide_call(store), run, _model(store.manifest, card)]
     parts.append(_trust(store.manifest, card, findings))

@@ -111,7 +111,7 @@ def gather_report(
     tiles: Sequence[TileGroup] = (),
     hide_name: bool = False,
 ) -> Report:
-    """All that a report says; it names no folder and no patient and shows no label.
+    """Gather all that a report says; it names no folder and no patient and shows no label.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ class HistogramPart:
     threshold: float
 
     def bars(self) -> list[tuple[float, float, float, bool]]:
-        """Left, right and height of each bar, 0 to 1, and whether it counts.
+        """Return left, right and height of each bar, 0 to 1, and whether it counts.
 
         A bar that the threshold cuts is two bars.
         """
@@ -263,7 +263,7 @@ def _colors(manifest: RunManifest) -> dict[str, str]:
 def histogram_parts(
     histograms: Mapping[str, Histogram], thresholds: Mapping[str, float], manifest: RunManifest
 ) -> tuple[HistogramPart, ...]:
-    """Histograms of the pathological classes that have one with anything in it."""
+    """Return histograms of the pathological classes that have one with anything in it."""
     parts = []
     for index in manifest.scheme.pathological:
         c = manifest.classes[index]

@@ -228,7 +228,7 @@ _PADDINGS = ("LEFTPADDING", "RIGHTPADDING", "TOPPADDING", "BOTTOMPADDING")
 
 
 def _grid(cells: Sequence[Any], across: int) -> Table:
-    """Cells side by side, row after row."""
+    """Lay fields side by side, row after row."""
     filled = [*cells, *[""] * (-len(cells) % across)]
     rows = [filled[i : i + across] for i in range(0, len(filled), across)]
     table = Table(rows, [_WIDTH / across] * across, hAlign="LEFT")

@@ -70,7 +70,7 @@ def report_paths(
     *,
     hide_name: bool = False,
 ) -> dict[str, Path]:
-    """Where the files of a report go, by format; beside the result unless a folder is given.
+    """Return a report's files by format; beside the result unless a folder is given.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def save_report(
 
 
 def _tissue_picture(store: ResultStore) -> Overview:
-    """Tissue in gray on white, in place of a slide that is not there."""
+    """Draw the tissue in gray on white, in place of a slide that is not there."""
     tissue = store.tissue
     gray = np.where(tissue.mask, 205, 255).astype(np.uint8)
     return Overview(np.repeat(gray[..., None], 3, axis=2), tissue.scale_x, tissue.scale_y)

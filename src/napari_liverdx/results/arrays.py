@@ -18,7 +18,7 @@ __all__ = ["child_array", "fitting_chunks", "read_array", "sole_writer"]
 
 
 def fitting_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """``chunks`` made no larger than ``shape``."""
+    """Return ``chunks`` made no larger than ``shape``."""
     return tuple(max(1, min(c, s)) for c, s in zip(chunks, shape, strict=True))
 
 

@@ -52,7 +52,7 @@ class EmbeddingGrid:
                 )
 
     def has(self, tile: TileIndex) -> bool:
-        """Whether the tile's embedding is there."""
+        """Return whether the tile's embedding is there."""
         return self.values is not None and bool(np.isfinite(self.values[0, tile.row, tile.col]))
 
     def put(self, tile: TileIndex, embedding: NDArray[np.float32]) -> None:

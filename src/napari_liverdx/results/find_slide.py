@@ -58,7 +58,7 @@ def _pair(mpp: Mpp) -> tuple[float, float]:
 
 
 def relative_place(slide: Path, result: Path) -> str:
-    """Where a slide lies as seen from the folder of a result; empty for what is far away.
+    """Return where a slide lies as seen from a result's folder; empty for what is far away.
 
     Results are handed on, so that folders above their common surroundings must not be named.
     """

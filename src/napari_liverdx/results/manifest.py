@@ -153,7 +153,7 @@ class RunManifest(BaseModel):
 
 
 def pseudonym_of(fingerprint: str) -> str:
-    """Eight hexadecimal digits that stand for the slide of a fingerprint."""
+    """Return eight hexadecimal digits that stand for the slide of a fingerprint."""
     return fingerprint[:8]
 
 
@@ -216,7 +216,7 @@ def _with_facts(manifest: RunManifest, path: Path) -> RunManifest:
 
 
 def stored_fingerprint(path: Path) -> str:
-    """Fingerprint of the slide a result at ``path`` belongs to; empty where that cannot be told."""
+    """Return the fingerprint of the slide of a result at ``path``; empty if it cannot be told."""
     try:
         stored: Any = dict(zarr.open_group(path, mode="r").attrs)["liverdx"]
         return str(stored["slide_fingerprint"])
@@ -225,7 +225,7 @@ def stored_fingerprint(path: Path) -> str:
 
 
 def group_attributes(manifest: RunManifest) -> dict[str, Any]:
-    """Attributes of the group: NGFF 0.5 for any viewer, the manifest for this program."""
+    """Return the group's attributes: NGFF 0.5 for any viewer, the manifest for this program."""
     grid, k = manifest.grid, manifest.subtiles
     subtile_x = grid.tile_width * grid.scale_x / k * manifest.mpp[0]
     subtile_y = grid.tile_height * grid.scale_y / k * manifest.mpp[1]

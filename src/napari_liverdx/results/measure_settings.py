@@ -35,7 +35,7 @@ class MeasureSettings:
     map_kind: MapKind = MapKind.SUBTILES
 
     def threshold(self, name: str) -> float:
-        """Probability from which a class counts."""
+        """Return the probability from which a class counts."""
         return float(self.thresholds.get(name, DEFAULT_THRESHOLD))
 
     def with_threshold(self, name: str, value: float) -> MeasureSettings:

@@ -101,7 +101,7 @@ class _Axis:
     def tile(
         self, subtiles: NDArray[np.intp], back: int
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """For each map pixel the tile ``back`` boxes before its own, and whether that covers it."""
+        """Return each map pixel's tile ``back`` boxes before its own, and whether it covers it."""
         index = self.box[subtiles] - back
         there = (index >= 0) & (index < self.tiles)
         index = np.where(there, index, 0)
@@ -116,7 +116,7 @@ class _Axis:
 def _painted(
     store: ResultStore, map_kind: MapKind, tissue: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Probabilities of tiles on the map, shape (classes, rows, columns)."""
+    """Paint the probabilities of tiles on the map, shape (classes, rows, columns)."""
     grid, span = store.manifest.grid, store.manifest.subtiles
     rows = _Axis.of(grid.n_rows, grid.stride_y, grid.tile_height, span, tissue.shape[0])
     cols = _Axis.of(grid.n_cols, grid.stride_x, grid.tile_width, span, tissue.shape[1])

@@ -290,7 +290,7 @@ class ResultStore(ResultGeometry, Reviewed):
             self._embeddings = EmbeddingGrid(self._group, self.path, self.manifest.grid.shape)
 
     def pending(self, tiles: Sequence[TileIndex]) -> list[TileIndex]:
-        """Those of ``tiles`` that are not done; failed ones are tried again."""
+        """Return those of ``tiles`` that are not done; failed ones are tried again."""
         kept = self._embeddings
         return [
             t
@@ -331,7 +331,7 @@ class ResultStore(ResultGeometry, Reviewed):
     # -- reading --
 
     def tissue_subtiles(self) -> NDArray[np.bool_]:
-        """Cells that were analyzed and lie on tissue, shape (rows, columns)."""
+        """Return the map pixels that were analyzed and lie on tissue, shape (rows, columns)."""
         (width, height), (x, y) = self.subtile_size, self.origin
         rows, cols = self._map.weights.shape
         on_tissue = self.tissue.sample(
@@ -341,7 +341,7 @@ class ResultStore(ResultGeometry, Reviewed):
         return on_tissue & (self._map.weights > 0)
 
     def embeddings(self) -> NDArray[np.float32]:
-        """Embeddings of the tiles, shape (features, tile rows, tile columns), NaN without one.
+        """Return the tiles' embeddings, shape (features, tile rows, tile columns), NaN without one.
 
         Raises
         ------
@@ -364,7 +364,7 @@ class ResultStore(ResultGeometry, Reviewed):
         return call if call is not None and call.tiles == done else None
 
     def refined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Refined tile probabilities and attention that belong to `slide_prediction`.
+        """Return refined tile probabilities and attention that belong to `slide_prediction`.
 
         Raises
         ------

@@ -78,7 +78,7 @@ class AnnotationSummary:
 
 
 def annotation_folder() -> AnnotationFolder:
-    """Where annotations are kept."""
+    """Return where annotations are kept."""
     return AnnotationFolder(trial_folder())
 
 

@@ -136,7 +136,7 @@ BatchEvent = BatchStarted | SlideChanged | BatchEnded
 
 
 def first_rows(slides: Sequence[SlideEntry]) -> tuple[CohortRow, ...]:
-    """Rows of slides that wait, with their folders relative to what all of them share."""
+    """Return rows of slides that wait, with their folders relative to what all of them share."""
     parents = [os.path.abspath(s.path.parent) for s in slides]
     try:
         shared = os.path.commonpath(parents) if parents else ""

@@ -263,7 +263,7 @@ def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
 
 
 def _place(tools: BatchTools, plan: RunPlan, slide: Slide) -> Path:
-    """Where the result lies: as of a slide alone, or with a mark if another slide is there."""
+    """Return where the result lies: as of a slide alone, or marked if another slide is there."""
     path = result_location(tools.request.out_folder, plan, slide, tools.model)
     mine = slide.fingerprint()
     if not path.exists() or stored_fingerprint(path) in (mine, ""):
@@ -272,7 +272,7 @@ def _place(tools: BatchTools, plan: RunPlan, slide: Slide) -> Path:
 
 
 def _is_whole(store: ResultStore, plan: RunPlan, *, tried: bool = False) -> bool:
-    """Whether nothing is left to do; ``tried``: tiles that cannot be read are settled too.
+    """Return whether nothing is left to do; with ``tried``, unreadable tiles are settled too.
 
     A result without a single tile that could be read is worth another try.
     """

@@ -127,7 +127,7 @@ def compare(a: Side, b: Side) -> Comparison:
 
 
 def _places(first: ResultStore, second: ResultStore) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and column on the second map of each map pixel's center of the first; -1 outside it."""
+    """Return row and column on the second map of each map pixel's center; -1 outside it."""
     found = []
     for axis, n, limit in (
         (1, first.probabilities.shape[1], second.probabilities.shape[1]),

@@ -49,7 +49,7 @@ class Measurer:
         quantiles: Quantiles,
         regions: Sequence[NamedPolygon] = (),
     ) -> Findings:
-        """Measure; see `napari_liverdx.results.findings.measure_result`."""
+        """Measure the result; see `napari_liverdx.results.findings.measure_result`."""
         on = self.map(settings.map_kind)
         return measure_result(self._store, settings, quantiles, regions, on=on)
 

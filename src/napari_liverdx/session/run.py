@@ -91,7 +91,7 @@ def loaded_model(model: str) -> LoadedModel:
 def probe_slide_ood(
     plan: RunPlan, slide: Slide, model: str, stop: threading.Event
 ) -> OodAssessment | None:
-    """Whether a few tiles of a slide look like the training data; None if the model cannot tell.
+    """Assess a few tiles against the training data; None if the model cannot tell.
 
     Raises
     ------

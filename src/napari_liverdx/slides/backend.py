@@ -48,7 +48,7 @@ class SlideBackend(Protocol):
         ...
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """One stored tile, RGB, shape (h, w, 3); cut at the level's edge or not.
+        """Read one stored tile, RGB, shape (h, w, 3); cut at the level's edge or not.
 
         Raises
         ------

@@ -13,7 +13,7 @@ __all__ = ["is_file", "read_table"]
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; False too for a path no file can have."""
+    """Return whether there is a file; False too for a path no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -23,7 +23,7 @@ def is_file(path: Path) -> bool:
 def read_table(
     path: Path, columns: Sequence[str], aliases: Mapping[str, str] | None = None
 ) -> list[dict[str, str]]:
-    """Rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
+    """Read the rows of a CSV file in UTF-8, separated by comma, semicolon or tab.
 
     Parameters
     ----------

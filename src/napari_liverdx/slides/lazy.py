@@ -18,7 +18,7 @@ _CHUNK = 1024
 
 
 def dask_levels(slide: Slide) -> list[da.Array]:
-    """One array per level, finest first, each strictly smaller than the one before.
+    """Build one array per level, finest first, each strictly smaller than the one before.
 
     Chunks are whole stored tiles, up to 1024 px. A tile that cannot be decoded shows as white:
     looking at a slide must not fail for one damaged tile.

@@ -14,7 +14,7 @@ _NAME = "liver-sample.ome.tif"
 
 
 def sample_path() -> Path:
-    """Path of the packaged sample: real liver H&E in a synthetic layout, 0.5 µm/px."""
+    """Return the path of the sample: real liver H&E in a synthetic layout, 0.5 µm/px."""
     with as_file(files("napari_liverdx") / "data" / _NAME) as path:
         return Path(path)
 

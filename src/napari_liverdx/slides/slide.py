@@ -152,7 +152,7 @@ class Slide:
         return other
 
     def fingerprint(self) -> str:
-        """SHA-256 that tells slides apart, cheap on files of any size.
+        """Compute a SHA-256 that tells slides apart, cheap on files of any size.
 
         Over the length and both ends of the file and the level sizes; for pixels without a file,
         over a small picture of them.
@@ -182,7 +182,7 @@ class Slide:
         return digest.hexdigest()
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """One stored tile through the cache; do not write to it.
+        """Read one stored tile through the cache; do not write to it.
 
         Returns
         -------
@@ -204,7 +204,7 @@ class Slide:
         height: int,
         out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """Pixels of a rectangle; white where it reaches beyond the slide.
+        """Read the pixels of a rectangle; white where it reaches beyond the slide.
 
         Parameters
         ----------

@@ -62,7 +62,7 @@ def read_tile(slide: Slide, grid: TileGrid, tile: TileIndex, out: NDArray[np.uin
 def read_thumbnails(
     slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex], side: int, stop: threading.Event
 ) -> Iterator[Thumbnail]:
-    """Thumbnails of tiles, one after another; an unreadable one is left gray.
+    """Read thumbnails of tiles, one after another; an unreadable one is left gray.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def slide_tissue(
 
 
 def slide_tissue_map(slide: Slide, overview: Overview | None = None) -> TissueMap:
-    """Tissue, pen marks, folds and blur of a slide.
+    """Detect tissue, pen marks, folds and blur of a slide.
 
     Reads the overview and, where there is tissue, a level of about 2 µm/px, window by window, so
     that memory stays bounded. Without an mpp all is sought as if at 0.5 µm/px.
@@ -109,7 +109,7 @@ def _plain_tissue(slide: Slide, overview: Overview) -> TissueMask:
 
 
 def _blurred(slide: Slide, overview: Overview, tissue: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the overview whose block is out of focus; none where there is no fine level."""
+    """Return overview pixels whose block is out of focus; none where there is no fine level."""
     mpp = _mpp(slide)
     if slide.levels[0].downsample * mpp > 1.25 * FINE_MPP:
         return np.zeros_like(tissue)
@@ -139,7 +139,7 @@ def _blurred(slide: Slide, overview: Overview, tissue: NDArray[np.bool_]) -> NDA
 def _windows(
     slide: Slide, tissue: TissueMask, step: float, shape: tuple[int, int]
 ) -> Iterator[tuple[int, int, NDArray[np.uint8], NDArray[np.bool_]]]:
-    """First block (row, column), picture with a margin, and tissue, window by window."""
+    """Yield first block (row, column), picture with a margin, and tissue, window by window."""
     index = level_for_downsample(slide.levels, step)
     level = slide.levels[index]
     side = _WINDOW_BLOCKS * _BLOCK_PX

@@ -116,7 +116,7 @@ def describe_model(
     val: NDArray[np.intp],
     device: torch.device,
 ) -> tuple[ModelCard, dict[str, Tensor]]:
-    """Domain statistics from the training tiles, limits and error rates from held-out groups.
+    """Fit domain statistics on training tiles, and limits and error rates on held-out groups.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def _conformal(held_out: LabeledPredictions) -> dict[str, Any]:
 def _fitted_ood(
     taught: NDArray[np.float32], held_out: CalibrationPredictions
 ) -> tuple[EmbeddingStatistics, dict[str, Any]]:
-    """Statistics of embeddings of training tiles, the limit from held-out ones, and the facts."""
+    """Fit statistics on training tiles and their limit on held-out ones; return facts too."""
     ood = EmbeddingStatistics.fit(taught)
     owners = held_out.tiles.groups
     distances = ood.distances(torch.from_numpy(held_out.embeddings)).numpy()
@@ -241,7 +241,7 @@ def coverage_by_halves(
 
 
 def _coverage(tested: LabeledPredictions, quantile: float) -> tuple[float, float, float]:
-    """Shares that are covered, uncertain, and wrong where they are not; groups count alike."""
+    """Return shares covered, uncertain, and wrong where they are not; groups count alike."""
     sets = prediction_sets(tested.probabilities, quantile)
     _, inverse, sizes = np.unique(tested.groups, return_inverse=True, return_counts=True)
     weight = 1 / sizes[inverse] / len(sizes)
@@ -255,7 +255,7 @@ def _coverage(tested: LabeledPredictions, quantile: float) -> tuple[float, float
 def false_alarms_by_halves(
     distances: NDArray[np.floating], groups: NDArray[np.str_], draws: int = 200, seed: int = 0
 ) -> float:
-    """Share of tiles outside on one half of the groups, the limit set on the other; the mean."""
+    """Return the mean share outside on one half of the groups, the limit from the other half."""
     found = []
     for half in _halves(groups, draws, seed):
         limit = weighted_quantile(distances[half], groups[half], 1 - _RATE)
@@ -267,7 +267,7 @@ def false_alarms_by_halves(
 def score_pictures(
     model: LoadedModel, tiles: list[NDArray[np.uint8]], device: torch.device
 ) -> NDArray[np.float32]:
-    """Domain scores of RGB tiles of the model's size, shape (n,).
+    """Compute domain scores of RGB tiles of the model's size, shape (n,).
 
     Raises
     ------

@@ -160,7 +160,7 @@ def _train_epoch(
     state: TrainState[N],
     on_batch: OnBatch | None,
 ) -> float | None:
-    """Mean loss of an epoch; None if it was stopped."""
+    """Train an epoch and return its mean loss; None if it was stopped."""
     network.train()
     task.prepare(network, state.epoch)
     # Anew for each epoch: what is frozen takes no part in the exchange of gradients.
@@ -192,7 +192,7 @@ def _step(network: nn.Module, loss: Tensor, state: TrainState[N], clip: float) -
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, settings: FitSettings, progress: float) -> None:
-    """Cosine decay to zero after the warm-up."""
+    """Set the rates by cosine decay to zero after the warm-up."""
     span = max(1e-9, settings.epochs - settings.warmup_epochs)
     done = min(1.0, max(0.0, progress - settings.warmup_epochs) / span)
     factor = 0.5 * (1 + math.cos(math.pi * done))

@@ -14,7 +14,7 @@ __all__ = ["class_weights", "focal_cross_entropy", "mix", "training_loss"]
 
 
 def class_weights(labels: NDArray[np.intp], n_classes: int) -> Tensor:
-    """Weights inverse to how often a class occurs, with mean 1 over the samples.
+    """Return weights inverse to how often a class occurs, with mean 1 over the samples.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def class_weights(labels: NDArray[np.intp], n_classes: int) -> Tensor:
 def focal_cross_entropy(
     scores: Tensor, target: Tensor, *, gamma: float = 0.0, weights: Tensor | None = None
 ) -> Tensor:
-    """Focal loss (Lin et al. 2017, arXiv:1708.02002) for target distributions.
+    """Compute the focal loss (Lin et al. 2017, arXiv:1708.02002) for target distributions.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def focal_cross_entropy(
 
 
 def mix(tensors: list[Tensor], alpha: float, rng: np.random.Generator) -> list[Tensor]:
-    """Mixup (Zhang et al. 2018, arXiv:1710.09412): blend a batch with itself in another order.
+    """Blend a batch with itself in another order: mixup (Zhang et al. 2018, arXiv:1710.09412).
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def training_loss(
     weights: Tensor | None,
     subtile_weight: float,
 ) -> Tensor:
-    """Loss of the tile, its subtiles where both have them, and its attributes where known.
+    """Sum the losses of the tile, of its subtiles if both have them, and of known attributes.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def training_loss(
     gamma, weights
         See `focal_cross_entropy`.
     subtile_weight : float
-        Weight of the cells' loss.
+        Weight of the subtiles' loss.
     """
     loss = focal_cross_entropy(output.scores, target, gamma=gamma, weights=weights)
     if subtiles is not None and output.subtile_scores is not None:

@@ -253,7 +253,7 @@ def _of_tiles(model: LoadedModel, tiles: list[NDArray[np.uint8]]) -> NDArray[np.
 
 
 def _spread(values: list[Any], most: int) -> list[Any]:
-    """At most so many of the values, evenly spread."""
+    """Return at most so many of the values, evenly spread."""
     step = max(1.0, len(values) / most)
     return [values[int(i * step)] for i in range(min(most, len(values)))]
 

@@ -167,7 +167,7 @@ def read_settings(name_or_path: str, kind: str) -> tuple[Path, dict[str, Any]]:
 
 
 def packaged_recipes() -> list[str]:
-    """Names of the recipes in the package."""
+    """Return names of the recipes in the package."""
     folder = Path(str(files("napari_liverdx") / "recipes"))
     return sorted(p.stem for p in folder.glob("*.toml"))
 
@@ -190,7 +190,7 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def recipe_split(recipe: Recipe, samples: TileDataset) -> Split:
-    """Which samples a recipe learns from, validates on, and leaves for testing.
+    """Return the samples that a recipe trains on, validates on, and leaves for testing.
 
     The data's own split is followed where they state one. Otherwise one grouped part of the
     training sources validates and the second sources are for testing.
@@ -211,7 +211,7 @@ def recipe_split(recipe: Recipe, samples: TileDataset) -> Split:
 def _trains_subtiles(
     recipe: Recipe, samples: TileDataset, train: NDArray[np.intp], network: TileModel
 ) -> bool:
-    """Whether the subtile scores of a model were taught; labels of whole tiles do not."""
+    """Return whether a model's subtile scores were trained; labels of whole tiles do not."""
     size = recipe.model_card().tile_size
     example = samples.eval_tiles(int(train[0]), size, network.subtiles)[0]
     return example.subtiles is not None and recipe.train.subtile_weight > 0

@@ -145,7 +145,7 @@ def judge_tiles(logits: Tensor, targets: Tensor) -> Validation:
 
 
 def _dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """Arithmetic of the forward pass."""
+    """Return the arithmetic of the forward pass."""
     if config.precision == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     dtype: torch.dtype = getattr(torch, config.precision)
@@ -284,7 +284,7 @@ def _freeze_encoder(network: TileModel, share: float) -> None:
 def _balanced_order(
     labels: NDArray[np.intp], count: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """``count`` positions, each class as often as the others."""
+    """Return ``count`` positions, each class as often as the others."""
     sizes = np.bincount(labels)
     weights = 1.0 / sizes[labels]
     return rng.choice(len(labels), size=count, p=weights / weights.sum())

@@ -34,7 +34,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def read_slides(path: str | Sequence[str]) -> list[LayerData]:
-    """Layers of one slide or of several.
+    """Read the layers of one slide or of several.
 
     Raises
     ------

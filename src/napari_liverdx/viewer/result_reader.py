@@ -39,7 +39,7 @@ def get_result_reader(path: str | list[str]) -> Callable[..., list[LayerData]] |
 
 
 def read_results(path: str | list[str]) -> list[LayerData]:
-    """Layers of one stored result or several, each with its slide where that is found.
+    """Read the layers of one stored result or several, each with its slide if it is found.
 
     Raises
     ------

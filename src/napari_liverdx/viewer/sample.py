@@ -15,5 +15,5 @@ __all__ = ["open_sample"]
 
 
 def open_sample() -> list[LayerData]:
-    """Real liver H&E, two regions in a synthetic layout, 0.5 µm/px."""
+    """Open real liver H&E, two regions in a synthetic layout, 0.5 µm/px."""
     return [slide_layer_data(open_slide(sample_path()))]

@@ -307,7 +307,7 @@ class LiverDxDock(ReleasableDock):
         )
 
     def _is_idle(self) -> bool:
-        """Nothing is chosen or shown; a result whose slide is not there stays as it is."""
+        """Return whether nothing is chosen or shown; a result without its slide is shown too."""
         return self.controller.layer is None and self.controller.results is None
 
     def _on_slide(self) -> None:

@@ -27,15 +27,15 @@ def _dock(viewer: Viewer) -> LiverDxDock:
 
 
 def classify_layer(viewer: Viewer) -> None:
-    """Layers ▸ Classify: open the dock with the selected slide."""
+    """Open the dock with the selected slide (Layers ▸ Classify)."""
     _dock(viewer).show_page("analyze")
 
 
 def measure_layer(viewer: Viewer) -> None:
-    """Layers ▸ Measure: open the dock where it measures."""
+    """Open the dock where it measures (Layers ▸ Measure)."""
     _dock(viewer).show_page("measure")
 
 
 def review_layer(viewer: Viewer) -> None:
-    """Layers ▸ Annotate: open the dock where tiles are reviewed."""
+    """Open the dock where tiles are reviewed (Layers ▸ Annotate)."""
     _dock(viewer).show_page("review")

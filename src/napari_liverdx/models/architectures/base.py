@@ -119,7 +119,7 @@ class TileModel(nn.Module, ABC):
         self.channel_order = channel_order
 
     def normalize(self, tiles: Tensor) -> Tensor:
-        """Network input from RGB tiles, uint8 in 0 to 255 or float in 0 to 1; (n, 3, h, w)."""
+        """Convert RGB tiles, uint8 0 to 255 or float 0 to 1, to network input (n, 3, h, w)."""
         if tiles.dtype == torch.uint8:
             tiles = tiles.to(self.mean.dtype) / 255
         if self.channel_order == "BGR":
@@ -141,7 +141,7 @@ class TileModel(nn.Module, ABC):
         """Classify normalized input, shape (n, 3, h, w), float."""
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters that come from pre-training; none by default."""
+        """Return the parameters that come from pre-training; none by default."""
         return []
 
     @property

@@ -88,7 +88,7 @@ class CnnRnnClassifier(TileModel):
         return grid
 
     def heads(self, features: Tensor) -> TileOutput:
-        """Scores from encoder features."""
+        """Compute scores from encoder features."""
         grid = self.project(features)
         if self.context is not None:
             # The projection goes along unchanged: the sweeps add what lies around a subtile.
@@ -106,5 +106,5 @@ class CnnRnnClassifier(TileModel):
         return [CamLayer("project", self.project, of_input=True)]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder."""
+        """Return parameters of the encoder."""
         return list(self.encoder.parameters())

@@ -91,5 +91,5 @@ class CnnTransformer(TileModel):
         return [CamLayer("project", self.project, of_input=True)]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder."""
+        """Return parameters of the encoder."""
         return list(self.encoder.parameters())

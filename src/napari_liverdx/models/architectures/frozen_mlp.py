@@ -66,5 +66,5 @@ class FrozenEncoderMlp(TileModel):
         return TileOutput(self.head(self.dropout(embedding)), embedding)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder."""
+        """Return parameters of the encoder."""
         return list(self.encoder.parameters())

@@ -181,7 +181,7 @@ class LiverNet(TileModel):
         self.set_normalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "BGR")
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embedding of normalized input, shape (n, 256)."""
+        """Compute the embedding of normalized input, shape (n, 256)."""
         maps = [self.downsample(self.stem(x))]
         for stage in self.stages:
             maps.append(self.downsample(stage(maps[-1])))

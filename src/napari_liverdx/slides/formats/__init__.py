@@ -61,5 +61,5 @@ def slide_titles() -> str:
 
 
 def is_slide_name(path: Path) -> bool:
-    """Whether a file's name ends as a slide's does."""
+    """Return whether a file's name ends as a slide's does."""
     return path.name.lower().endswith(slide_suffixes())

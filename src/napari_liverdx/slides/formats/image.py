@@ -56,7 +56,7 @@ class ArrayBackend:
         return self._array[row * _TILE : (row + 1) * _TILE, col * _TILE : (col + 1) * _TILE]
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing, as there is nothing to release."""
 
 
 def open_image(path: Path) -> ArrayBackend | None:

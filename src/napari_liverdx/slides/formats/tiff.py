@@ -97,7 +97,7 @@ class TiffBackend:
             return bytes(handle.read(size))
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
-        """One stored tile as RGB, shape (h, w, 3)."""
+        """Read one stored tile as RGB, shape (h, w, 3)."""
         planes = self._planes[level]
         shape = self._info.levels[level]
         index = row * shape.tile_shape[1] + col
@@ -145,7 +145,7 @@ def _is_color_tiles(page: Any) -> bool:
 
 
 def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
-    """Pages that make up each level, finest first, every level strictly smaller."""
+    """Return pages that make up each level, finest first, every level strictly smaller."""
     # Associated pictures (label, macro, thumbnail) are stored in strips and so are passed over.
     pages: list[Any] = [
         p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_color_tiles(p)
@@ -176,7 +176,7 @@ def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
 
 
 def _channel_levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
-    """Levels of an OME-TIFF that stores red, green and blue as separate pages; empty if not."""
+    """Return an OME-TIFF's levels that store red, green and blue as pages; empty if not so."""
     series = tif.series[0] if tif.is_ome else None
     if series is None or series.axes != "CYX" or series.shape[0] != 3:
         return []
@@ -198,7 +198,7 @@ def _format_name(tif: tifffile.TiffFile) -> str:
 
 
 def tiff_mpp(tif: tifffile.TiffFile) -> tuple[Mpp | None, str]:
-    """Level-0 resolution a TIFF states, and a note where it states none that can be true.
+    """Return a TIFF's level-0 resolution, and a note where it states none that can be true.
 
     Returns
     -------

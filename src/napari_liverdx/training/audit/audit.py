@@ -45,7 +45,7 @@ _SHOWN = 5
 
 
 def audit(samples: TileDataset, parts: Mapping[str, NDArray[np.intp]] | None = None) -> AuditReport:
-    """`audit_steps` to its end.
+    """Run `audit_steps` to its end.
 
     Raises
     ------
@@ -205,7 +205,7 @@ class _Subject:
         )
 
     def say(self, first: int, second: int) -> str:
-        """Two samples with their parts, for people."""
+        """Describe two samples with their parts, for people."""
         if not self.part_names:
             return f"{self.names[first]} and {self.names[second]}"
         parts = (self.part_names[self.part[i]] for i in (first, second))
@@ -262,7 +262,7 @@ def _count(pairs: int) -> str:
 
 
 def _copies(subject: _Subject, pairs: NDArray[np.intp], what: str) -> Iterator[Finding]:
-    """Leaks across parts, then what would leak in another split, then mere repetition."""
+    """Yield leaks across parts, then what would leak in another split, then mere repetition."""
     i, j = pairs.T
     across = subject.part[i] != subject.part[j]
     strangers = ~across & (subject.groups[i] != subject.groups[j])

@@ -87,7 +87,7 @@ class NearPair:
 def fingerprint(
     picture: NDArray[np.uint8],
 ) -> tuple[bytes, NDArray[np.uint8], tuple[int, int], NDArray[np.float64]]:
-    """Digest, small gray picture, size and colors of one picture; see `Fingerprints`.
+    """Compute digest, small gray picture, size and colors of one picture; see `Fingerprints`.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def fingerprint(
 
 
 def turned(grids: NDArray[S], way: int) -> NDArray[S]:
-    """Square grids (..., k, k) in one of the eight ways to turn and flip a square."""
+    """Turn square grids (..., k, k) in one of the eight ways to turn and flip a square."""
     if way & 4:
         grids = grids.swapaxes(-1, -2)
     if way & 1:
@@ -117,7 +117,7 @@ def turned(grids: NDArray[S], way: int) -> NDArray[S]:
 
 
 def perceptual_hashes(small: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64-bit hashes of the small pictures in all eight ways to turn and flip them.
+    """Compute 64-bit hashes of the small pictures in all eight ways to turn and flip them.
 
     Signs of the lowest 8 × 8 frequencies of the cosine transform, after the pHash of Zauner (2010,
     "Implementation and benchmarking of perceptual image hash functions"), but cut at zero and not

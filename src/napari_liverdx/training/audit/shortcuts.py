@@ -115,7 +115,7 @@ def _out_of_fold(
     groups: NDArray[np.str_],
     n_folds: int,
 ) -> NDArray[np.float64]:
-    """Probabilities for each sample from a regression that did not see its group."""
+    """Predict probabilities for each sample by a regression that did not see its group."""
     try:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline

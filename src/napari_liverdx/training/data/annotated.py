@@ -81,7 +81,7 @@ class AnnotatedSlide:
         return open_slide(self.path, mpp=self.given_mpp, cache=TileCache(cache_bytes))
 
     def label_of(self, rect: Rect, rule: TileRule) -> int | None:
-        """Class of a tile that covers ``rect`` (level-0 pixels), or None if it is of none."""
+        """Return the class of a tile over ``rect`` (level-0 pixels); None if it is of none."""
         shares = np.array([covered(regions, rect) for regions in self.regions])
         best = int(shares.argmax())
         others = np.delete(shares, best)

@@ -106,7 +106,7 @@ class TileDataset(ABC):
 
     @abstractmethod
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
+        """Return picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
 
     @abstractmethod
     def sample_train(
@@ -120,7 +120,7 @@ class TileDataset(ABC):
 
 
 def split_name(text: str, where: str) -> str:
-    """``"train"``, ``"val"``, ``"test"`` or empty, from the usual spellings.
+    """Return ``"train"``, ``"val"``, ``"test"`` or empty, from the usual spellings.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class ImageDataset(TileDataset):
     attributes: NDArray[np.float32] | None = None
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Picture ``index`` as it is, RGB, shape (h, w, 3)."""
+        """Return picture ``index`` as it is, RGB, shape (h, w, 3)."""
         return read_rgb(self.paths[index])
 
     def _size(self, index: int) -> tuple[int, int]:
@@ -177,7 +177,7 @@ def _stated_parts(folder: Path) -> dict[str, Path]:
 
 
 def group_of(path: Path, label: str, pattern: str | None, blocks: int | None) -> str:
-    """Patient or slide of a picture, from its file name; empty without a pattern.
+    """Return the patient or slide of a picture, from its file name; empty without a pattern.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class LabelRule:
     def targets(
         self, blank: NDArray[np.float32], fat: NDArray[np.float32], *, subtile: bool
     ) -> NDArray[np.float32]:
-        """Target distributions from area fractions.
+        """Compute target distributions from area fractions.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ def _ramp(value: NDArray[np.floating[Any]], low: float, high: float) -> NDArray[
 
 
 def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Glass and the empty lumen of vessels: bright, colorless, wide, and not fat.
+    """Find glass and the empty lumen of vessels: bright, colorless, wide, and not fat.
 
     Gaps narrower than `_NARROWEST_BLANK` pixels, such as sinusoids and the meshes of frayed
     connective tissue, belong to the tissue.
@@ -156,7 +156,7 @@ class FatMaskDataset(TileDataset):
         )
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
+        """Return picture ``index`` as it is, RGB, shape (h, w, 3); do not write to it."""
         return self._images[index]
 
     def _tile_target(self, fat: NDArray[np.bool_], blank: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -181,7 +181,7 @@ class FatMaskDataset(TileDataset):
     def _fractions(
         self, index: int, box: tuple[float, float, float, float], n: int
     ) -> list[NDArray[np.float32]]:
-        """Shares of blank and of fat in ``n`` by ``n`` parts of ``box``.
+        """Return shares of blank and of fat in ``n`` by ``n`` parts of ``box``.
 
         Computed in floating point: the limit for a tile with fat is 0.5 %, 8 bits step by 0.4 %.
         """
@@ -205,7 +205,7 @@ class FatMaskDataset(TileDataset):
         return self.example(index, (left, top, left + side, top + side), size, subtiles)
 
     def eval_tiles(self, index: int, size: int, subtiles: int) -> list[Example]:
-        """Tiles in the four corners; they overlap where the picture is under two tiles wide."""
+        """Return tiles in the four corners; they overlap if the picture is under two tiles wide."""
         height, width = self._images[index].shape[:2]
         lefts = sorted({0, max(0, width - size)})
         tops = sorted({0, max(0, height - size)})

@@ -107,7 +107,7 @@ class RegionDataset(TileDataset):
 
     @abstractmethod
     def slide(self, number: int) -> Slide:
-        """Slide ``number``, open.
+        """Return slide ``number``, open.
 
         Raises
         ------
@@ -121,7 +121,7 @@ class RegionDataset(TileDataset):
         return np.full((len(self), 2), self.tile_size)
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Tile ``index`` on its place, RGB, shape (tile_size, tile_size, 3).
+        """Read tile ``index`` in its place, RGB, shape (tile_size, tile_size, 3).
 
         Raises
         ------
@@ -151,7 +151,7 @@ class RegionDataset(TileDataset):
         return Example(self.look(index, where, size), self.target(index), None)
 
     def target(self, index: int) -> NDArray[np.float32]:
-        """Target distribution of tile ``index``, shape (classes,)."""
+        """Return the target distribution of tile ``index``, shape (classes,)."""
         target = np.zeros(len(self.classes), np.float32)
         target[self.labels[index]] = 1
         return target

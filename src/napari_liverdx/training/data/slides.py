@@ -106,7 +106,7 @@ class SlideDataset(RegionDataset):
             )
 
     def slide(self, number: int) -> Slide:
-        """Slide ``number``, opened if it is not open."""
+        """Return slide ``number``, opened if it is not open."""
         with self._lock:
             if number not in self._open:
                 self._open[number] = self.slides[number].open(_CACHE_BYTES)

@@ -182,7 +182,7 @@ def _folds_for(share: float, n_groups: int) -> tuple[int, int]:
 def grouped_folds(
     samples: TileDataset, chosen: NDArray[np.intp], n: int, seed: int
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Stratified splits in which no group stands on both sides.
+    """Return stratified splits in which no group stands on both sides.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def folds_of(
     n: int,
     seed: int,
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """`grouped_folds` for labels and groups that stand alone.
+    """Return `grouped_folds` for labels and groups that stand alone.
 
     Raises
     ------

@@ -92,7 +92,7 @@ class AnnotationFolder:
         self.folder = folder
 
     def file(self, slide: Slide) -> Path:
-        """Where the annotations of a slide are kept.
+        """Return where the annotations of a slide are kept.
 
         Raises
         ------
@@ -277,7 +277,7 @@ def _annotations(record: AnnotationRecord, problems: list[str]) -> SlideAnnotati
 
 
 def _last_words(corrected: Iterable[CorrectedTile]) -> tuple[Region, ...]:
-    """Each place once, with what was said of it last: several results may cover it."""
+    """Keep each place once, with what was said of it last: several results may cover it."""
     by_place: dict[tuple[float, ...], Region] = {}
     for tile in sorted(corrected, key=lambda c: c.at):
         b = tile.region.bounds

@@ -34,7 +34,7 @@ class _File:
 
 
 def has_v010_name(file: Path) -> bool:
-    """Whether a file is called as 0.1.0 called them."""
+    """Return whether a file is named as 0.1.0 named them."""
     return file.name.endswith((_SHAPES, _TILES))
 
 

@@ -129,7 +129,7 @@ def _say(target: NDArray[np.float32], where: NDArray[np.bool_], label: int) -> N
 
 
 def _share(regions: Sequence[Region], rect: Rect, k: int) -> NDArray[np.float64]:
-    """Share of each of k × k subtiles of a rectangle that lies in any of the regions."""
+    """Return the share of each of k × k subtiles of a rectangle that lies in any region."""
     n = k * _POINTS
     steps = (np.arange(n) + 0.5) / n
     xs, ys = rect.x + steps * rect.width, rect.y + steps * rect.height
@@ -221,7 +221,7 @@ class AnnotationDataset(RegionDataset):
         return joined_groups(own, np.array(pairs, np.intp).reshape(-1, 2)) if len(own) else own
 
     def _gap(self, number: int) -> tuple[float, float]:
-        """Least distance along x and y on a slide, level-0 pixels."""
+        """Return the least distance along x and y on a slide, level-0 pixels."""
         grid = self.slides[number].grid
         return GAP * grid.tile_width * grid.scale_x, GAP * grid.tile_height * grid.scale_y
 
@@ -241,7 +241,7 @@ class AnnotationDataset(RegionDataset):
     def places(
         self, index: NDArray[np.intp]
     ) -> dict[str, tuple[tuple[float, float, float, float], ...]]:
-        """Where some samples stand, by slide, as `ModelCard.trained_on` remembers it."""
+        """Return where some samples stand, by slide, as `ModelCard.trained_on` remembers it."""
         found: dict[str, list[tuple[float, float, float, float]]] = {}
         for i in index:
             r = self.rects[i]
@@ -263,14 +263,14 @@ class AnnotationDataset(RegionDataset):
     def subtile_target(
         self, index: int, where: LevelPlace, before: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """`subtile_targets` for a place on the slide of sample ``index``."""
+        """Return `subtile_targets` for a place on the slide of sample ``index``."""
         number = self.tiles[index].slide
         slide = self.slides[number]
         rect = Rect(*where).scaled(slide.grid.scale_x, slide.grid.scale_y)
         return subtile_targets(slide, self._corrected[number], rect, before, self.scheme)
 
     def slide(self, number: int) -> Slide:
-        """Slide ``number``; it belongs to others and stays open."""
+        """Return slide ``number``; it belongs to others and stays open."""
         return self._opened[number]
 
 
@@ -295,7 +295,7 @@ def _regions_of(found: SlideAnnotations, slide: Slide, card: ModelCard) -> Annot
 
 
 def pairs_closer_than(rects: Sequence[Rect], gap: tuple[float, float]) -> list[tuple[int, int]]:
-    """Pairs of rectangles with less than a gap between them along both axes.
+    """Return pairs of rectangles with less than a gap between them along both axes.
 
     Parameters
     ----------

@@ -324,7 +324,7 @@ def version_card(
 
 
 def _trained_on(old: ModelCard, places: Places) -> Places:
-    """Where a version and all it comes from were taught, each place once."""
+    """Return where a version and all it comes from were trained, each place once."""
     return {
         slide: tuple(dict.fromkeys((*old.trained_on.get(slide, ()), *places.get(slide, ()))))
         for slide in dict.fromkeys((*old.trained_on, *places))

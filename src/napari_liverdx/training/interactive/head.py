@@ -148,7 +148,7 @@ class _HeadTask(TrainTask[TileModel, _CachedFeatures]):
 def _chosen(
     labels: NDArray[np.intp], train: NDArray[np.intp], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Which tiles to look at: each class as often, each tile of a class as often."""
+    """Choose tiles to train on: each class as often, each tile of a class as often."""
     classes = np.unique(labels)
     count = int(np.clip(_LOOKS * len(train), _FEWEST, _MOST)) // len(classes)
     parts = []

@@ -77,7 +77,7 @@ def split_annotations(samples: AnnotationDataset) -> AnnotationSplit:
 
 
 def tile_um(samples: AnnotationDataset) -> float:
-    """Side of a tile in µm."""
+    """Return the side of a tile in µm."""
     return samples.mpp * samples.tile_size
 
 
@@ -86,7 +86,7 @@ def _every(index: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def blocking_reason(samples: AnnotationDataset) -> str:
-    """`missing` for samples; also if nobody knows where the model was taught."""
+    """Return `missing` for samples; also if nobody knows where the model was trained."""
     if not samples.is_told:
         return (
             f"Version {samples.version} does not record where it was trained, so nothing could "
@@ -200,7 +200,7 @@ def _part(
 
 
 def _choices(n: int, most: float) -> NDArray[np.bool_]:
-    """Ways to choose some of ``n``: all of them if they are few, else random ones.
+    """Return ways to choose some of ``n``: all of them if they are few, else random ones.
 
     Where some places must teach, more of the others may be needed: any share up to ``most``.
     """

@@ -48,7 +48,7 @@ class _Drawn:
 
 
 def annotation_layer_name(reference: Image) -> str:
-    """Name of the layer on which a slide is annotated."""
+    """Return the name of the layer on which a slide is annotated."""
     return f"Annotations · {reference.name}"
 
 
@@ -255,7 +255,7 @@ _FINAL = ("ADDED", "REMOVED", "CHANGED")
 
 
 def _drawn_of(regions: Sequence[Region]) -> _Drawn:
-    """Regions as shapes; holes are left out, napari has none."""
+    """Return regions as shapes; holes are left out, napari has none."""
     corners = tuple(r.rings[0][:, ::-1] - 0.5 for r in regions)
     return _Drawn(corners, ("polygon",) * len(regions), tuple(r.name for r in regions))
 

@@ -108,7 +108,7 @@ def place_slide_layer(layer: Image, mpp: Mpp) -> None:
 
 
 def class_colormap(tissue_class: TissueClass) -> Colormap:
-    """From faint to full color of the class; nothing below the lower contrast limit."""
+    """Build a colormap from faint to full color of the class; nothing below the lower limit."""
     r, g, b = tissue_class.rgb
     return Colormap(
         [[r, g, b, 0.25], [r, g, b, 1.0]],
@@ -148,7 +148,7 @@ def probability_colormap(tissue_class: TissueClass, name: str) -> Colormap:
 def placement(
     reference: Image, origin_px: tuple[float, float], subtile_px: tuple[float, float]
 ) -> dict[str, Any]:
-    """Scale and translate that lay a grid of map pixels exactly over the slide.
+    """Return scale and translate that lay a grid of map pixels exactly over the slide.
 
     napari's coordinates are pixel centers: the first map pixel's center lies half a map pixel
     minus half a slide pixel from the center of the slide's first pixel.
@@ -221,7 +221,7 @@ def tile_layer(
     settings: MeasureSettings | None = None,
     quantiles: Quantiles | None = None,
 ) -> Labels:
-    """One label for each tile, colored by its predicted class, with values on hover.
+    """Build one label for each tile, colored by its predicted class, with values on hover.
 
     The label of a tile is 1 plus its position in row-major order. Hidden at first, since it
     covers the tissue.

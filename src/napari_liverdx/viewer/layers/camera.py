@@ -21,14 +21,14 @@ def camera_of(viewer: ViewerModel) -> Any:
 
 
 def canvas_size(viewer: ViewerModel) -> tuple[float, float]:
-    """Height and width of the canvas in screen pixels; public since napari 0.9."""
+    """Return the canvas's height and width in screen pixels; public since napari 0.9."""
     size = viewer.canvas.size if hasattr(viewer, "canvas") else viewer._canvas_size
     height, width = size
     return float(height), float(width)
 
 
 def place_of(layer: Image, rect: Rect) -> np.ndarray:
-    """Corners of a rectangle of level-0 pixels in world coordinates, shape (4, 2), as (y, x)."""
+    """Return the world corners of a rectangle of level-0 pixels, shape (4, 2), as (y, x)."""
     # A data coordinate is a pixel's center, a rectangle's corner is a pixel's edge.
     above = ((rect.y, rect.x), (rect.y, rect.right))
     corners = (*above, (rect.bottom, rect.right), (rect.bottom, rect.x))

@@ -104,7 +104,7 @@ class ResultLayers:
         return manifest.model_name + (f" ({manifest.variant})" if manifest.variant else "")
 
     def is_in(self, viewer: ViewerModel) -> bool:
-        """Whether any of the probability layers is still in the viewer."""
+        """Return whether any of the probability layers is still in the viewer."""
         return any(layer in viewer.layers for layer in self.probabilities.values())
 
     def remove(self, viewer: ViewerModel) -> None:

@@ -105,7 +105,7 @@ class ReviewLayer:
         return layer
 
     def _guard(self, layer: Shapes) -> Shapes:
-        """Frames are moved by decisions alone: keys decide, and do not draw or delete."""
+        """Let decisions alone move frames: keys decide, and do not draw or delete."""
         layer.editable = False
         blocked = dict.fromkeys(_DRAWING_KEYS, _nothing)
         for key, action in {**blocked, **self._keys}.items():
@@ -124,7 +124,7 @@ def _nothing() -> None:
 
 
 def _pressed(action: Callable[[], object]) -> Callable[[Shapes], None]:
-    """As a layer calls it; napari asks for its name, which a partial has not."""
+    """Wrap an action as a layer calls it; napari asks for its name, which a partial has not."""
 
     def pressed(layer: Shapes) -> None:
         action()

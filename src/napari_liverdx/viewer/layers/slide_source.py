@@ -37,7 +37,7 @@ _BLOCK = 1024
 
 
 def is_slide_layer(layer: Any) -> bool:
-    """Whether a layer can be analyzed: a two-dimensional RGB image."""
+    """Return whether a layer can be analyzed: a two-dimensional RGB image."""
     return isinstance(layer, Image) and layer.rgb and layer.ndim == 2
 
 

@@ -55,7 +55,7 @@ def _side_colormap(color: str) -> Colormap:
 
 
 def difference_layer(comparison: Comparison, a: Side, reference: Image) -> Labels:
-    """Where only A, only B and both count."""
+    """Build a layer of where only A, only B and both count."""
     layer = Labels(
         comparison.where,
         name=f"A and B · {reference.name}",
@@ -121,7 +121,7 @@ class Swipe:
         self._follow()
 
     def _view(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Upper left and lower right of what the canvas shows, world coordinates (y, x)."""
+        """Return upper left and lower right of what the canvas shows, world coordinates (y, x)."""
         camera = camera_of(self._viewer)
         half = np.asarray(canvas_size(self._viewer)) / camera.zoom / 2
         center = np.asarray(camera.center[-2:])

@@ -102,7 +102,7 @@ def find_tissue_layer(viewer: ViewerModel, reference: Image | None) -> Labels | 
 
 
 def was_edited(layer: Labels) -> bool:
-    """Whether a person changed what was found."""
+    """Return whether a person changed what was found."""
     found = layer.metadata[_FOUND]
     return layer.data.shape != found.shape or not np.array_equal(layer.data, found)
 

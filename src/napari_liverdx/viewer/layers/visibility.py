@@ -51,7 +51,7 @@ class Stage:
 
 
 def _belongs(layer: Layer, slide: Image) -> bool:
-    """Whether a layer is the slide, or is drawn on it.
+    """Return whether a layer is the slide, or is drawn on it.
 
     A copy of a slide's layer has its id too, and is a slide for itself.
     """

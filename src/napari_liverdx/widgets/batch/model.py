@@ -77,7 +77,7 @@ class BatchModel(QAbstractTableModel):
         return self.slides.items
 
     def set_hidden(self, hidden: bool) -> None:
-        """Whether what is copied has codes in place of names; what is shown keeps the names."""
+        """Set whether what is copied has codes in place of names; what is shown keeps the names."""
         self._hidden = hidden
 
     def set_scheme(self, scheme: ClassScheme | None) -> None:
@@ -117,7 +117,7 @@ class BatchModel(QAbstractTableModel):
     def headerData(
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Titles of the columns."""
+        """Return titles of the columns."""
         if orientation != Qt.Orientation.Horizontal:
             return None
         column = self._columns[section]
@@ -128,7 +128,7 @@ class BatchModel(QAbstractTableModel):
         return None
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """One value of a slide in a role."""
+        """Return one value of a slide in a role."""
         if not index.isValid():
             return None
         item, column = self.items[index.row()], self._columns[index.column()]
@@ -170,7 +170,7 @@ class BatchModel(QAbstractTableModel):
         return item.row.problem or self._columns[column].text(item)
 
     def flags(self, index: AnyIndex) -> Qt.ItemFlag:
-        """Only the resolution can be edited, and only between runs."""
+        """Allow editing only of the resolution, and only between runs."""
         flags = super().flags(index)
         if index.isValid() and index.column() == MPP_COLUMN and not self.slides.locked:
             flags |= Qt.ItemFlag.ItemIsEditable
@@ -253,10 +253,10 @@ def _state_text(item: BatchItem) -> str:
 
 
 def rows_as_text(subtiles: Sequence[Sequence[str]]) -> str:
-    """Cells separated by tabs, rows by line ends, as spreadsheets take them."""
+    """Join fields by tabs and rows by line ends, as spreadsheets take them."""
     return "\n".join("\t".join(c.replace("\n", " ") for c in row) for row in subtiles)
 
 
 def paths_of(urls: Iterable[Any]) -> list[Path]:
-    """Local files among dropped addresses."""
+    """Return local files among dropped addresses."""
     return [Path(u.toLocalFile()) for u in urls if u.isLocalFile()]

@@ -164,13 +164,13 @@ class SlideList:
     # -- where they stand --
 
     def forget(self) -> None:
-        """Another model was chosen: what was found before is dropped."""
+        """Drop what was found before, as another model was chosen."""
         for item, row in zip(self.items, first_rows(self.files), strict=True):
             item.step = SlideStep(SlideState.WAITING, row)
         self._tell_all()
 
     def begin(self) -> None:
-        """All slides wait; results that were found can still be opened."""
+        """Let all slides wait; results that were found can still be opened."""
         for item, row in zip(self.items, first_rows(self.files), strict=True):
             item.step = SlideStep(SlideState.WAITING, row, result=item.step.result)
         self._tell_all()
@@ -182,7 +182,7 @@ class SlideList:
         self.changed.emit(position, position)
 
     def settle(self, message: str) -> None:
-        """Nothing is at work any more; a slide that a broken batch left at work failed."""
+        """Mark slides that a broken batch left at work as failed."""
         for position, item in enumerate(self.items):
             if item.step.state.is_active:
                 self.take(position, item.step.to(SlideState.FAILED, message, problem=message))

@@ -117,7 +117,7 @@ class BatchTable(QTableView):
     # -- rows --
 
     def chosen_rows(self) -> list[int]:
-        """Rows of the model with a selected cell, in their order."""
+        """Return the rows of the model with a selected cell, in their order."""
         chosen = self.selectionModel().selectedIndexes()
         return sorted({self._sorted.mapToSource(i).row() for i in chosen})
 
@@ -145,7 +145,7 @@ class BatchTable(QTableView):
             self.open_requested.emit(self._sorted.mapToSource(index).row())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ctrl+C copies, Enter opens the result, Delete takes slides out."""
+        """Copy with Ctrl+C, open the result with Enter, take slides out with Delete."""
         if event.matches(QKeySequence.StandardKey.Copy):
             QGuiApplication.clipboard().setText(self.copied())
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):

@@ -89,7 +89,7 @@ class DockController:
     # -- slide --
 
     def slide_layers(self) -> list[Image]:
-        """Layers that can be analyzed, newest first."""
+        """Return the layers that can be analyzed, newest first."""
         return [bare(layer) for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
 
     def open_path(self, path: Path) -> None:
@@ -198,7 +198,7 @@ class DockController:
         return True
 
     def models(self) -> dict[str, Any]:
-        """Cards of the models that can be named, and of the chosen file."""
+        """Return the cards of the models that can be named, and of the chosen file."""
         cards: dict[str, Any] = dict(available_models())
         if self.state.model.card is not None:
             cards.setdefault(self.state.model.name, self.state.model.card)

@@ -115,7 +115,7 @@ class FindingsController:
         self._host.run_later(0, self._measure)
 
     def of_layer(self, reference: Image | None) -> list[ResultLayers]:
-        """Results on the shelf of one slide, newest last."""
+        """Return results on the shelf of one slide, newest last."""
         self.open_results = [r for r in self.open_results if r.is_in(self.viewer)]
         return [r for r in self.open_results if r.reference is reference]
 
@@ -188,7 +188,7 @@ class FindingsController:
         self._timer.start()
 
     def note(self) -> None:
-        """There is something new to draw."""
+        """Note that there is something new to draw."""
         self._dirty = True
 
     def settle(self) -> None:
@@ -274,7 +274,7 @@ class FindingsController:
     # -- handing on --
 
     def beside(self, ending: str) -> Path:
-        """Where a file about the shown result goes: beside it, named like it or by a code."""
+        """Return a file about the shown result: beside it, named like it or by a code."""
         if self.results is None:
             return Path.home() / ending
         store = self.results.store

@@ -84,7 +84,7 @@ class TissueController:
         self._show_layer()
 
     def reset(self) -> None:
-        """Back to what was found."""
+        """Go back to what was found."""
         facts = self.state.slide.facts
         if self.layer is None or facts is None or facts.tissue_map is None:
             return

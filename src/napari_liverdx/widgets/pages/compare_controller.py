@@ -78,7 +78,7 @@ class CompareController:
     # -- what is compared --
 
     def results(self) -> list[ResultLayers]:
-        """Results of the chosen slide in the viewer."""
+        """Return results of the chosen slide in the viewer."""
         return self._control.findings.of_layer(self._control.layer)
 
     def choose(self, side: int, results: ResultLayers | None, class_name: str) -> None:

@@ -226,7 +226,7 @@ class ExplainPage(Tab):
         self.table.fit()
 
     def hideEvent(self, event: Any) -> None:
-        """Clicks on the slide are another page's from now on."""
+        """Leave clicks on the slide to another page from now on."""
         super().hideEvent(event)
         self.pick.setChecked(False)
 

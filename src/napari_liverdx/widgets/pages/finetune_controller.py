@@ -122,12 +122,12 @@ class FinetuneController:
             return None
 
     def versions(self) -> list[Version]:
-        """All versions of the chosen model."""
+        """Return all versions of the chosen model."""
         card = self.control.state.model.card
         return [] if card is None else versions_of(card, (self.control.state.model.name,))
 
     def blocking_reason(self) -> str:
-        """Why fine-tuning cannot start; empty if it can."""
+        """Return why fine-tuning cannot start; empty if it can."""
         if self.control.state.model.card is None:
             return "Choose a model"
         if self.material.problem:
@@ -137,7 +137,7 @@ class FinetuneController:
         return self.material.summary.blocking_reason
 
     def forget(self) -> None:
-        """Another slide was chosen: what was compared before is of others."""
+        """Drop what was compared before, as another slide was chosen."""
         self._take_maps_away()
         self.outcome, self.epochs = None, []
         if not self._work:
@@ -145,7 +145,7 @@ class FinetuneController:
         self.changed.emit()
 
     def forget_model(self) -> None:
-        """Another model was chosen: what runs is about the one before, and ends."""
+        """End what runs about the model before, as another one was chosen."""
         if self._work:
             # What it still says is dropped; nothing else starts before it has ended.
             self._runs.void()

@@ -188,7 +188,7 @@ class FinetunePage(Tab):
     # -- what changed --
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Tiles may have been corrected on another page meanwhile."""
+        """Update the counts, as tiles may have been corrected on another page meanwhile."""
         super().showEvent(event)
         if not self._released:
             self.control.material.count()

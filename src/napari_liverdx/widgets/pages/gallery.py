@@ -102,7 +102,7 @@ class Gallery(QListWidget):
         return None if item is None else item.data(_CARD)
 
     def has_picture(self, tile: TileIndex) -> bool:
-        """Whether the tile's picture is there."""
+        """Return whether the tile's picture is there."""
         item = self.item_of(tile)
         return item is not None and item.data(_PICTURE) is not None
 

@@ -246,7 +246,7 @@ class ReviewPage(Tab):
         QTimer.singleShot(0, self._catch_up)
 
     def hideEvent(self, event: Any) -> None:
-        """Clicks on the slide are another page's from now on."""
+        """Leave clicks on the slide to another page from now on."""
         super().hideEvent(event)
         self.pick.setChecked(False)
 

@@ -46,7 +46,7 @@ class CurvePlot(QWidget):
         self.setMinimumHeight(150)
 
     def sizeHint(self) -> QSize:
-        """Room for a legible plot."""
+        """Return room for a legible plot."""
         return QSize(320, 150)
 
     def show_epochs(self, epochs: Sequence[EpochResult], total: int) -> None:

@@ -40,7 +40,7 @@ class HistogramPlot(QWidget):
         self.setToolTip("Drag the line, or use the arrow keys, to move the threshold")
 
     def sizeHint(self) -> QSize:
-        """Room for legible bars."""
+        """Return room for legible bars."""
         return QSize(320, 130)
 
     def show_histogram(self, histogram: Histogram | None, color: str, threshold: float) -> None:
@@ -68,7 +68,7 @@ class HistogramPlot(QWidget):
         return QRectF(_MARGIN["left"], _MARGIN["top"], width, height)
 
     def x_of(self, probability: float) -> float:
-        """Where a probability lies, in pixels from the left."""
+        """Return where a probability lies, in pixels from the left."""
         return self.area.left() + probability * self.area.width()
 
     # -- drawing --

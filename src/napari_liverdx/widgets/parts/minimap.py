@@ -36,7 +36,7 @@ class Minimap(QWidget):
         self.setAccessibleName("Overview of the slide")
 
     def sizeHint(self) -> QSize:
-        """Room for a picture."""
+        """Return room for a picture."""
         return QSize(320, _HEIGHT)
 
     def show_picture(self, rgb: NDArray[np.uint8] | None, size: tuple[int, int] = (1, 1)) -> None:

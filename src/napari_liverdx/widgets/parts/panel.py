@@ -36,7 +36,7 @@ class Panel(QFrame):
 
 
 def scroll_column(panels: Sequence[QWidget], grow: QWidget | None = None) -> QScrollArea:
-    """Panels below each other that scroll when there is too little room.
+    """Stack panels below each other that scroll when there is too little room.
 
     Parameters
     ----------

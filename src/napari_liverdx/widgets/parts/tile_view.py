@@ -47,7 +47,7 @@ class TileView(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Two pictures wide."""
+        """Return room for two pictures."""
         return QSize(320, self._height(320))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -63,7 +63,7 @@ class TileView(QWidget):
         return max(40, min(_WIDEST, (width - _GAP) // 2))
 
     def place(self, position: int) -> QRectF:
-        """Where picture ``position`` stands; the scales take the place after the last."""
+        """Return where picture ``position`` stands; the scales take the place after the last."""
         side = self._side(self.width())
         row, col = divmod(position, 2)
         return QRectF(col * (side + _GAP), row * (side + _CAPTION + _GAP), side, side)

@@ -155,5 +155,5 @@ def _guarded(work: Iterator[Any]) -> Iterator[Any]:
 
 
 def once(work: Callable[..., Any], *arguments: Any) -> Iterator[Any]:
-    """``work`` as a generator of one value."""
+    """Yield what ``work`` returns, as a generator of one value."""
     yield work(*arguments)
