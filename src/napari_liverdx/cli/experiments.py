@@ -127,7 +127,7 @@ def crossval(
 def _compared(
     comparison: Comparison, samples: TileDataset, device: str, work: Path
 ) -> ComparisonResult:
-    """Run a comparison and tell how it goes on."""
+    """Run a comparison and report its progress."""
     import torch
 
     from napari_liverdx.experiments.compare import ComparisonResult

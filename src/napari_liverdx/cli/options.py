@@ -103,7 +103,7 @@ def public_command(data: Path) -> str:
 def check_parts(
     samples: TileDataset, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
 ) -> None:
-    """Audit the data before they teach, say what is wrong, and refuse what leaks.
+    """Audit the data before training on them, say what is wrong, and refuse what leaks.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def report(
 ) -> None:
     """Write the report and the table of a stored result again.
 
-    Thresholds are those it was last looked at with, unless others are given.
+    Thresholds are those it was last viewed with, unless others are given.
     """
     from napari_liverdx.api import open_result
 

@@ -42,7 +42,7 @@ class ClassMeasure:
     percent : float
         That area as a percentage of the analyzed tissue; NaN without tissue.
     mean_probability : float
-        Mean probability over all analyzed tissue; NaN without tissue and for "not sure".
+        Mean probability over all analyzed tissue; NaN without tissue and for uncertain map pixels.
     foci : int or None
         Number of connected foci of the area that counts; None but for pathological classes, and
         where the size of a map pixel was not given.
@@ -258,7 +258,7 @@ def region_subtiles(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
-    """Cells by their probability.
+    """Map pixels by their probability.
 
     Attributes
     ----------

@@ -68,7 +68,7 @@ class OodRule:
         Parameters
         ----------
         tiles : int
-            Number of tiles looked at.
+            Number of tiles scored.
         confidence : float
             Share of such slides that have no more.
         """
@@ -133,7 +133,7 @@ class OodAssessment:
 
 @dataclass(frozen=True, slots=True)
 class OodCount:
-    """How many tiles of a slide were looked at so far, and how many of them lie outside.
+    """How many tiles of a slide were scored so far, and how many of them lie outside.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ _TOUCHING = np.ones((3, 3), np.int8)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Focus:
-    """Cells that touch one another, be it at a corner.
+    """Map pixels that touch one another, be it at a corner.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Cells and tiles of which a model cannot tell one class: conformal prediction sets."""
+"""Map pixels and tiles that are uncertain: conformal prediction sets."""
 
 from __future__ import annotations
 

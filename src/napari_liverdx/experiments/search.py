@@ -98,7 +98,7 @@ def search(
     """Search settings by the validation loss, then test the best once.
 
     One of ``test_folds`` grouped parts is set aside before the search and decides nothing; what
-    the data state to be for testing is not looked at. Of the rest, one of
+    the data state to be for testing is not used. Of the rest, one of
     ``recipe.data.val_folds`` parts gives the validation loss. Trials worse than the median of
     earlier ones at the same epoch are stopped. Trials are kept in ``folder``; a search that was
     stopped goes on with what is missing.

@@ -1,4 +1,4 @@
-"""The probabilities and the called classes as OME-Zarr (NGFF 0.5) for other viewers."""
+"""The probabilities and the predicted classes as OME-Zarr (NGFF 0.5) for other viewers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MARK = "liverdx_export"
 
 
 def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> None:
-    """Write a pyramid of the probabilities and, as labels, what each map pixel is called.
+    """Write a pyramid of the probabilities and, as labels, each map pixel's predicted class.
 
     A label is 1 plus the position of its class, one more than there are classes where the error
     rate forbids to name one, 0 where nothing was analyzed. Translations are

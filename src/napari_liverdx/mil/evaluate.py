@@ -24,8 +24,8 @@ Pair = tuple[Interval | None, Interval | None]
 def compare_bags(context: LoadedMilModel, bags: Sequence[Bag]) -> dict[str, tuple[str, str]]:
     """Compare the metrics of tiles and slides, of the tile model alone and with the context.
 
-    The tile model alone calls a slide by its most suspicious tile: for each pathological class
-    the largest probability of any tile, and for normal the rest of the largest of these.
+    The tile model alone predicts a slide by its highest tile probability: for each pathological
+    class the largest probability of any tile, and for normal the rest of the largest of these.
 
     Parameters
     ----------

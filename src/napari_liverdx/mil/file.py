@@ -43,7 +43,7 @@ class LoadedMilModel:
 
     @property
     def gives_slide_prediction(self) -> bool:
-        """Whether it learned to call slides."""
+        """Whether it learned to predict slides."""
         return self.slide.learned_from != "tiles"
 
     def tile_probabilities(self, logits: Tensor) -> Tensor:

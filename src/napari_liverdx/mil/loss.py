@@ -28,7 +28,7 @@ class MilConfig(BaseModel):
     Attributes
     ----------
     learn_from : {"tiles", "slides", "both"}
-        Which labels are looked at; the others are not, even where they are there.
+        Which labels count; the others do not, even where they are there.
     epochs, patience : int
         In all, and without a better validation loss before stopping.
     batch_size : int

@@ -1,4 +1,4 @@
-"""Recurrent context over the tiles of a slide, and the slide's call."""
+"""Recurrent context over the tiles of a slide, and the slide-level prediction."""
 
 from __future__ import annotations
 
@@ -80,15 +80,15 @@ class SlideContext(nn.Module):
         each tile is judged alone.
     projection : int
         Channels to which the embedding is reduced first; 0 leaves the embedding out, so that only
-        the tile model's probabilities are looked at. There is little to learn then, and few slides
+        the tile model's probabilities are read. There is little to learn then, and few slides
         suffice.
     kind : {"gru", "lstm"}
-        Recurrent cell.
+        Kind of recurrent unit.
     dropout : float
         On the embedding and before the heads, in training.
     residual : bool
         Whether tile logits are the tile model's own plus a correction. Without it the tile
-        model's logits are not looked at, so that no tile label of its training comes in.
+        model's logits are not read, so that no tile label of its training comes in.
 
     Attributes
     ----------

@@ -99,7 +99,7 @@ def train_mil(
 ) -> Iterator[EpochResult]:
     """Train ``network`` in place; stop it by closing the generator.
 
-    Tile labels teach by cross-entropy, each class with the same weight. Slide labels teach in two
+    Tile labels count by cross-entropy, each class with the same weight. Slide labels count in two
     ways: cross-entropy of the slide's logits (attention-based multiple-instance learning, Ilse et
     al. 2018), and through tiles: no tile of a normal slide is diseased, and the most suspicious
     ones of a diseased slide are (as in Sun et al. 2020, who select instances by score).
@@ -185,7 +185,7 @@ def fitted_temperatures(scores: Sequence[BagScores], bags: Sequence[Bag]) -> tup
 def apply_mil_model(
     store: ResultStore, context: LoadedMilModel, device: torch.device | None = None
 ) -> SlidePrediction:
-    """Refine the tiles of a result, call the slide, and store both beside the tile model's own.
+    """Refine the tiles of a result, predict the slide, and store both beside the tile model's own.
 
     Parameters
     ----------

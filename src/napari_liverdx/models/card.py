@@ -56,11 +56,11 @@ class SlidePart(_Frozen):
     features : int
         Length of those embeddings.
     classes : tuple of str
-        What a slide can be called.
+        Classes of a slide.
     overlap : float
         Share that neighboring tiles had in common.
     learned_from : {"tiles", "slides", "both"}
-        Labels it learned from; from tiles alone it gives no call of the slide.
+        Labels it learned from; from tiles alone it gives no slide-level prediction.
     temperature : float
         Slide logits are divided by it.
     """
@@ -115,11 +115,11 @@ class ModelCard(_Frozen):
     created : str
         When, ISO 8601, UTC; empty where it was not recorded.
     parent : dict of str to str
-        The model this one was taught from, as `models.versions` records it; empty without.
+        The model this one was fine-tuned from, as `models.versions` records it; empty without.
     trained_on : dict of str to tuple of (float, float, float, float)
-        Where this version and all it comes from were taught: by the start of a slide's
+        Where this version and all it comes from were trained: by the start of a slide's
         fingerprint, (x, y, width, height) of tiles in level-0 pixels. None of it can test what is
-        taught on from it.
+        fine-tuned from it.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -1,4 +1,4 @@
-"""Versions of a model: what a person taught it, and what it was taught from."""
+"""Versions of a model: what it was fine-tuned from and on."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def gather_report(
     card : mapping
         The model card as plain data.
     tiles : sequence of TileGroup
-        The most suspicious tiles.
+        The tiles with the highest probability.
     hide_name : bool
         Whether eight digits of the slide's fingerprint stand in place of its file name, which
         may hold a person's name.

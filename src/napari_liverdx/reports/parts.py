@@ -120,7 +120,7 @@ class HistogramPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TilePicture:
-    """One suspicious tile.
+    """One tile of high probability.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ class TilePicture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileGroup:
-    """The most suspicious tiles of a class.
+    """The tiles with the highest probability of a class.
 
     Attributes
     ----------

@@ -168,7 +168,7 @@ def top_tiles(
         Least probability.
     limit : int
         Most tiles to return. A tile that shares half its width and half its height or more with a
-        more suspicious one is passed over.
+        more probable one is passed over.
 
     Returns
     -------

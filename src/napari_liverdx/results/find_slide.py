@@ -23,7 +23,7 @@ _NEAR = 2
 def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     """Find the slide of a result and open it at the result's resolution; None if not found.
 
-    It is looked for where it lay when the result was last looked at, beside the result and in
+    It is searched for where it lay when the result was last open, beside the result and in
     the folder above, and taken only if it is the very file that was analyzed.
 
     Parameters

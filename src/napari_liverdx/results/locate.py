@@ -24,7 +24,7 @@ def result_path(folder: Path, manifest: RunManifest) -> Path:
 
 
 def output_stem(path: Path, manifest: RunManifest, *, pseudonymize: bool = False) -> str:
-    """Return what reports and exports of the result at ``path`` are called, without an ending.
+    """Return the name of reports and exports of the result at ``path``, without an ending.
 
     They are named like the result, so that those of two results never meet, or by a code.
     """
@@ -39,7 +39,7 @@ def result_name(path: Path) -> str:
 def find_result(folder: Path, manifest: RunManifest) -> Path:
     """Return where the result of a run lies in ``folder``, or would lie as a new one.
 
-    A result counts by its manifest, whatever it is called: it is of the same slide, model, grid,
+    A result counts by its manifest, whatever its name: it is of the same slide, model, grid,
     resolution and mask. A copy of the slide under another file name has a result of its own; what
     is no file has no such name.
     """
@@ -51,7 +51,7 @@ def find_result(folder: Path, manifest: RunManifest) -> Path:
 
 
 def results_of_model(folder: Path, sha256: str) -> list[Path]:
-    """Return the results in ``folder`` that a model made, whatever they are called."""
+    """Return the results in ``folder`` that a model made, whatever their names."""
     found = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         stored = stored_manifest(path)

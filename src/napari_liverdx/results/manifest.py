@@ -58,7 +58,7 @@ class RunManifest(BaseModel):
         For the record; not part of the result's identity.
     tissue : dict
         Whether a person edited the tissue, and mm² of the artifacts ``excluded`` and ``kept``;
-        empty where none were sought.
+        empty where detection did not run.
     ood : dict
         Whether the slide looks like the training data; empty where the model cannot tell.
     uid : str

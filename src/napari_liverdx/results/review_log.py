@@ -25,7 +25,7 @@ _COLUMNS = (*_PLACE, "verdict", "called", "correct", "at")
 
 
 class Verdict(StrEnum):
-    """What a person says of a called tile."""
+    """What a person says of a tile's predicted class."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -38,9 +38,9 @@ class Decision(BaseModel):
     ----------
     verdict : Verdict
     called : str
-        Name of the class that the model called.
+        Name of the predicted class.
     correct : str
-        Name of the class that the person says it is; empty if the call is wrong and the right
+        Name of the class that the person says it is; empty if the prediction is wrong and the right
         class was not said.
     at : str
         When, ISO 8601, UTC.

@@ -19,7 +19,7 @@ _ATTRIBUTE = "liverdx_slide_call"
 
 
 class TopAttentionTile(BaseModel):
-    """A tile that counts much for the slide's call.
+    """A tile that counts much for the slide-level prediction.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class TopAttentionTile(BaseModel):
 
 
 class SlidePrediction(BaseModel):
-    """The call of a slide and which tiles decided it.
+    """The slide-level prediction and which tiles decided it.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class SlidePrediction(BaseModel):
     tiles : int
         Number of tiles that were judged.
     classes : tuple of str
-        Slide classes; empty if the context learned from tile labels alone and gives no call.
+        Slide classes; empty if the context learned from tile labels alone and predicts none.
     probabilities : tuple of float
         In the order of ``classes``.
     deciding : tuple of TopAttentionTile
@@ -74,7 +74,7 @@ class SlidePrediction(BaseModel):
 
     @property
     def called(self) -> str:
-        """The most probable slide class; empty without a call."""
+        """The most probable slide class; empty without a prediction."""
         if not self.classes:
             return ""
         return self.classes[max(range(len(self.classes)), key=self.probabilities.__getitem__)]
@@ -101,9 +101,9 @@ def write_slide_prediction(
     refined: NDArray[np.float32],
     attention: NDArray[np.float32],
 ) -> None:
-    """Write arrays ``tiles_refined`` and ``attention`` and the call into a result's group.
+    """Write arrays ``tiles_refined`` and ``attention`` and the prediction into a result's group.
 
-    The call is withdrawn first and given last, so it never speaks of other values.
+    The prediction is removed first and written last, so it never speaks of other values.
     """
     group.attrs.update({_ATTRIBUTE: None})
     for name, values in (("tiles_refined", refined), ("attention", attention)):

@@ -358,7 +358,7 @@ class ResultStore(ResultGeometry, Reviewed):
 
     @property
     def slide_prediction(self) -> SlidePrediction | None:
-        """The slide's call, if a slide-level model judged the tiles that are done now."""
+        """The slide-level prediction, if made from the tiles that are done now."""
         call = read_slide_prediction(self._group, self.path)
         done = self.count(TileState.DONE)
         return call if call is not None and call.tiles == done else None

@@ -1,4 +1,4 @@
-"""How a result was last looked at, kept beside it so that it opens as it was left."""
+"""How a result was last viewed, kept beside it so that it opens as it was left."""
 
 from __future__ import annotations
 

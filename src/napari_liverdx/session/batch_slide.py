@@ -294,7 +294,7 @@ def _progress_text(progress: RunProgress) -> str:
 
 
 def _keep_view(store: ResultStore, findings: Findings) -> None:
-    """Let a result that nobody looked at yet open with the settings it was measured with."""
+    """Let a result that nobody opened yet open with the settings it was measured with."""
     view = ViewState.load(store.path)
     if not view.thresholds:
         settings = findings.settings.of_scheme(store.manifest.scheme)

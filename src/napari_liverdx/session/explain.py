@@ -33,7 +33,7 @@ class ExplainRequest:
     model : str
         Name or path of the chosen model.
     class_name : str
-        The class to explain; empty for the called one.
+        The class to explain; empty for the predicted one.
     store : ResultStore or None
         The result that is shown.
     """

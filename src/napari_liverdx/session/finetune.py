@@ -53,7 +53,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinetuneRequest:
-    """What to teach which model.
+    """Which model to fine-tune on what.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ def run_finetuning(
     Parameters
     ----------
     request : FinetuneRequest
-        What to teach.
+        What to train on.
     stop : threading.Event
         Ends the run; then no model is written.
 
@@ -112,7 +112,7 @@ def run_finetuning(
     Raises
     ------
     DataError
-        If too little was taught.
+        If too little is annotated.
     ModelFileError
         If the model cannot be loaded.
     """
@@ -179,7 +179,7 @@ class ClassChange:
     name, title : str
     before_mm2, after_mm2 : float
     changed : int
-        Tiles that were called this class by just one of the two versions.
+        Tiles predicted as this class by just one of the two versions.
     """
 
     name: str
@@ -203,7 +203,7 @@ class ComparisonRequest:
     folder : Path
         Folder for the results of both.
     trial : Path
-        Model file of the taught version.
+        Model file of the fine-tuned version.
     """
 
     slide: Slide

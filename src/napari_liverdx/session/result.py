@@ -114,7 +114,7 @@ class Result:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Thresholds the result was last looked at with, per pathological class."""
+        """Thresholds the result was last viewed with, per pathological class."""
         return dict(ViewState.load(self.path).thresholds)
 
     @property

@@ -1,4 +1,4 @@
-"""Reviewing called tiles: in which order, what was decided, and taking it back."""
+"""Reviewing predicted classes of tiles: in which order, what was decided, and taking it back."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Review:
         self._decide(tile, Decision.reject(self._called(tile), correct))
 
     def correct(self, tile: TileIndex, name: str) -> None:
-        """Say which class a tile is of, whether or not the model called it.
+        """Say which class a tile is of, whether or not the model predicted it.
 
         Raises
         ------

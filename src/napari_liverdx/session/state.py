@@ -69,7 +69,7 @@ class SlideFacts:
     mpp_note : str
         Why it is None.
     tissue : TissueMask or None
-        None until it was sought.
+        None until it was detected.
     unreadable : int
         Damaged stored tiles met so far.
     tissue_map : TissueMap or None
@@ -94,7 +94,7 @@ class SlideFacts:
 
 
 class ChosenSlide(EventedModel):
-    """The slide that is looked at; every field has an event.
+    """The chosen slide; every field has an event.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class ChosenSlide(EventedModel):
     tissue : TissueMap or None
         As the user wants it analyzed; None: as it was found.
     ood : OodAssessment or None
-        Whether the slide looks like the training data; None until tiles were looked at.
+        Whether the slide looks like the training data; None until tiles were scored.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -249,7 +249,7 @@ class Slide:
         """Read a picture reduced by about ``downsample``, strip by strip in bounded memory.
 
         Undecodable stored tiles are left white and counted, so that a slide with one damaged
-        tile can still be looked at.
+        tile can still be shown.
         """
         index = level_for_downsample(self.levels, downsample)
         level = self.levels[index]

@@ -70,7 +70,7 @@ def slide_tissue_map(slide: Slide, overview: Overview | None = None) -> TissueMa
     """Detect tissue, pen marks, folds and blur of a slide.
 
     Reads the overview and, where there is tissue, a level of about 2 µm/px, window by window, so
-    that memory stays bounded. Without an mpp all is sought as if at 0.5 µm/px.
+    that memory stays bounded. Without an mpp all is detected as if at 0.5 µm/px.
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def describe_model(
     samples : TileDataset
         The data it was trained on.
     train, val : ndarray of int
-        Samples that taught it, and samples of other groups.
+        Samples it was trained on, and samples of other groups.
     device : torch.device
         Where to run.
 
@@ -220,7 +220,7 @@ def coverage_by_halves(
     Parameters
     ----------
     held_out : LabeledPredictions
-        Tiles of groups that did not teach the model.
+        Tiles of groups that the model was not trained on.
     error_rate : float
         Between 0.005 and 0.5.
     other : LabeledPredictions, optional
@@ -310,7 +310,7 @@ def save_trained(
     samples : TileDataset
         What it learned from.
     split : Split
-        Which of them taught it and which validated.
+        Which of them it was trained on and which validated.
     device : torch.device
         Where to run.
 

@@ -36,7 +36,7 @@ class Validation:
     ----------
     loss : float
     balanced_accuracy : float
-        NaN where it is not looked at.
+        NaN where it is not measured.
     temperature : float
         Fitted on the same samples.
     """

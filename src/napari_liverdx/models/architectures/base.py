@@ -132,7 +132,7 @@ class TileModel(nn.Module, ABC):
         return output if self._gives_subtiles else output._replace(subtile_scores=None)
 
     def disable_subtiles(self) -> None:
-        """Give no subtile scores any more: nothing has taught them."""
+        """Give no subtile scores any more: they were not trained."""
         self._gives_subtiles = False
         self.subtiles = 1
 

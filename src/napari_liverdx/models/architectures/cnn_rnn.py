@@ -34,7 +34,7 @@ class CnnRnnClassifier(TileModel):
     projection : int
         Channels to which the encoder's features are reduced first.
     kind : {"gru", "lstm"}
-        Recurrent cell.
+        Kind of recurrent unit.
     dropout : float
         Before the heads, in training.
     fine : bool

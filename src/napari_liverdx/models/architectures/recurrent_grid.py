@@ -20,7 +20,7 @@ class RecurrentContext(nn.Module):
     hidden : int
         Units per direction; the output has ``2 * hidden`` channels.
     kind : {"gru", "lstm"}
-        Recurrent cell.
+        Kind of recurrent unit.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class SubtileRnn(TileModel):
     projection : int
         Channels to which a flattened sub-tile is reduced.
     kind : {"gru", "lstm"}
-        Recurrent cell.
+        Kind of recurrent unit.
     layers : int
         Sweeps one after the other.
     dropout : float

@@ -100,7 +100,7 @@ def annotated_entries(
 
     Beside ``NAME.svs`` stands ``NAME.geojson`` or ``NAME.svs.geojson`` (QuPath), or one
     ``NAME.CLASS.csv`` for each class (napari Shapes layers). A table is as `read_slide_table` says;
-    what it does not tell of group, source and annotation is taken from the file's name and from
+    what it does not state of group, source and annotation is taken from the file's name and from
     beside it.
 
     Raises

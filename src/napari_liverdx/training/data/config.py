@@ -80,7 +80,7 @@ LAYOUTS: Registry[DataLayout] = Registry(
 
 
 class DataConfig(BaseModel):
-    """What the data look like and which of them teach.
+    """What the data look like and which of them train.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ class LabelRule:
     """How masks of fat become classes (background, liver, fat).
 
     Between ``low`` and ``high`` the target passes linearly from one class to the other, so that
-    borderline fields teach that they are borderline.
+    borderline fields are trained as borderline.
 
     Attributes
     ----------

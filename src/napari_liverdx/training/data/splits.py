@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Which samples teach, which choose the epoch, and which test.
+    """Which samples train, which choose the epoch, and which test.
 
     Attributes
     ----------

@@ -78,19 +78,19 @@ def subtile_targets(
     """Return the training targets of a tile's subtiles.
 
     In a drawn shape without disease every subtile is of its class. Of a shape with disease at least
-    half of the subtiles are: those most like it so far, and all that were called so already; which
-    of the others are, nobody said. A tile that a person called is not drawn so finely: if it has no
-    disease, subtiles that were called diseased get its class; if it has, the subtiles that said so
-    already are confirmed and the others stay untaught. Everywhere else the model is asked to say
-    what it said before, so that teaching one place does not unteach another (Li & Hoiem 2016,
-    arXiv:1606.09282).
+    half of the subtiles are: those most like it so far, and all that were predicted so already;
+    which of the others are, nobody said. A tile that a person corrected is not drawn so finely: if
+    it has no disease, subtiles predicted as diseased get its class; if it has, the subtiles
+    predicted so already are confirmed and the others do not count. Everywhere else the model is to
+    predict what it predicted before, so that training on one place does not undo another (Li &
+    Hoiem 2016, arXiv:1606.09282).
 
     Parameters
     ----------
     slide : AnnotatedSlide
         Drawn regions by class.
     tiles : sequence of (Region, int)
-        Tiles that a person called, with their class.
+        Tiles that a person corrected, with their class.
     rect : Rect
         The tile, level-0 pixels.
     before : ndarray of float32, shape (classes, k, k)
@@ -101,7 +101,7 @@ def subtile_targets(
     Returns
     -------
     ndarray of float32, shape (classes, k, k)
-        Distributions; all zero where the subtile teaches nothing.
+        Distributions; all zero where the subtile does not count.
     """
     k = before.shape[1]
     target, called = before.copy(), before.argmax(axis=0)
@@ -154,7 +154,7 @@ class AnnotationDataset(RegionDataset):
     card : ModelCard
         Of the model that is tuned.
     answer : callable, optional
-        What the model said of subtiles before; without it no subtiles are taught.
+        What the model said of subtiles before; without it no subtiles are trained.
     rule : TileRule, optional
         When a tile is of a class.
 
@@ -166,7 +166,7 @@ class AnnotationDataset(RegionDataset):
         Slide of each sample.
     seen : ndarray of bool
         Whether a sample lies less than `GAP` from where the model, or any version it comes from,
-        was taught; it can teach again, but not test.
+        was trained; it can train again, but not test.
     version : str
         Of the model.
     is_told : bool

@@ -1,4 +1,4 @@
-"""Tuning a model with what a person taught, and what that did to it."""
+"""Fine-tuning a model on annotations, and what that did to it."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ Places = dict[str, tuple[tuple[float, float, float, float], ...]]
 
 @dataclass(frozen=True, slots=True)
 class ClassTest:
-    """How many held-out tiles of a class were called right.
+    """How many held-out tiles of a class were predicted correctly.
 
     Attributes
     ----------
     title : str
     tiles, before, after : int
-        Held out; called right by the earlier version and by the taught one.
+        Held out; predicted correctly by the earlier version and by the fine-tuned one.
     """
 
     title: str
@@ -65,10 +65,10 @@ class ClassTest:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutTest:
-    """The earlier version and the taught one on tiles that taught neither, nor any before them.
+    """The earlier version and the fine-tuned one on tiles that trained neither nor any before.
 
-    That holds of what was taught on this page. What the model learned from before its first
-    lesson is told by its card alone.
+    That holds of fine-tuning on this page. What the model learned from before its first
+    fine-tuning stands in its card alone.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class HeldOutTest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinetuneResult:
-    """A taught model, saved.
+    """A fine-tuned model, saved.
 
     Attributes
     ----------
@@ -144,9 +144,9 @@ def finetune(
     model : LoadedModel
         Stays as it is.
     samples : AnnotationDataset
-        What was taught.
+        What was annotated.
     split : AnnotationSplit
-        Which of them teach, choose the epoch, and are held out.
+        Which of them train, choose the epoch, and are held out.
     path : Path
         Model file to write.
     device : torch.device
@@ -273,7 +273,7 @@ def _how(split: AnnotationSplit, groups: NDArray[np.str_]) -> str:
 def version_card(
     model: LoadedModel, samples: AnnotationDataset, split: AnnotationSplit, temperature: float
 ) -> ModelCard:
-    """Return the card of a version: what it was taught, and what is not known of it any more."""
+    """Return the card of a version: what it was fine-tuned on, and what is no longer known."""
     old = model.card
     taught = np.setdiff1d(np.arange(len(samples)), split.held_out)
     slides = len(np.unique(samples.slide_of[taught]))

@@ -29,7 +29,7 @@ _FEWEST, _MOST = 160, 480
 
 @dataclass(frozen=True, slots=True)
 class EncodingProgress:
-    """How many tiles the encoder has looked at.
+    """How many tiles the encoder has embedded.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What of the taught is held out, so that nothing near it has taught the model or its ancestors."""
+"""Held-out annotations that lie near nothing that trained the model or its ancestors."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _CHOOSE_EVERY = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotationSplit:
-    """Which tiles teach, which choose the epoch, and which are held out.
+    """Which tiles train, which choose the epoch, and which are held out.
 
     Attributes
     ----------
     train, choose, held_out : ndarray of int
-        Those that choose lie among those that teach; what is held out lies on other slides, or at
-        least a tile away on the same, both from them and from what taught an earlier version.
+        Those that choose lie among those that train; what is held out lies on other slides, or at
+        least a tile away on the same, both from them and from what trained an earlier version.
     by : {"slide", "place"}
         What was held out whole.
     """
@@ -53,13 +53,13 @@ class AnnotationSplit:
 def split_annotations(samples: AnnotationDataset) -> AnnotationSplit:
     """Hold out about a third of each class: whole slides if that is possible, else whole places.
 
-    A slide or place of which any tile is `seen`, as it taught the model or a version it comes
-    from, is never held out: it teaches again.
+    A slide or place of which any tile is `seen`, as it trained the model or a version it comes
+    from, is never held out: it trains again.
 
     Raises
     ------
     DataError
-        If too little was taught for that; the message says what is missing.
+        If too little is annotated for that; the message says what is missing.
     """
     problem = blocking_reason(samples)
     if problem:
@@ -111,12 +111,12 @@ def missing(
     seen: NDArray[np.bool_] | None = None,
     version: str = "",
 ) -> str:
-    """Return what must be annotated before a model can be tuned and tested; empty if nothing.
+    """Return what must be annotated before a model can be fine-tuned and tested; empty if nothing.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
-        Class of each taught tile.
+        Class of each annotated tile.
     places : ndarray of str, shape (n,)
         Place of each.
     scheme : ClassScheme
@@ -124,7 +124,7 @@ def missing(
     side_um : float
         Side of a tile.
     seen : ndarray of bool, shape (n,), optional
-        Which taught an earlier version, or lie beside what did.
+        Which trained an earlier version, or lie beside what did.
     version : str
         Of the model.
     """
@@ -202,7 +202,7 @@ def _part(
 def _choices(n: int, most: float) -> NDArray[np.bool_]:
     """Return ways to choose some of ``n``: all of them if they are few, else random ones.
 
-    Where some places must teach, more of the others may be needed: any share up to ``most``.
+    Where some places must train, more of the others may be needed: any share up to ``most``.
     """
     if n <= _FEW:
         return np.asarray((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1, np.bool_)

@@ -1,4 +1,4 @@
-"""The layer on which a person teaches: shapes that carry a class, with undo."""
+"""The layer on which a person annotates: shapes that carry a class, with undo."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AnnotationLayer:
     reference : Image
         The slide's layer.
     scheme : ClassScheme
-        Classes to teach.
+        Classes to annotate.
     changed : callable
         Called with this object after each change.
     chosen : callable

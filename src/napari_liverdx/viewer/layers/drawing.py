@@ -20,7 +20,7 @@ DRAWING_KEY = "liverdx_drawing"
 
 
 def find_drawing(viewer: ViewerModel, use: str, slide_layer: Image | None = None) -> Shapes | None:
-    """Return the layer of regions for a use, whatever it is called; None if there is none.
+    """Return the layer of regions for a use, whatever its name; None if there is none.
 
     Parameters
     ----------

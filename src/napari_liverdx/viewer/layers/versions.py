@@ -76,7 +76,7 @@ def show_both(
 
 
 def take_away(viewer: ViewerModel, pairs: Sequence[tuple[Image, Image]]) -> None:
-    """Remove the taught version's maps; those of the earlier one stay."""
+    """Remove the fine-tuned version's maps; those of the earlier one stay."""
     for old, new in pairs:
         if old in viewer.layers and new in viewer.layers:
             viewer.layers.unlink_layers([old, new], LINKED)

@@ -31,7 +31,7 @@ class BatchItem:
     step : SlideStep
         Where it stands.
     name : str
-        The slide's, with its folder where another slide is called the same.
+        The slide's, with its folder where another slide has the same name.
     """
 
     listed: SlideEntry

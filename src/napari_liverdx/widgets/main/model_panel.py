@@ -118,7 +118,7 @@ def card_html(card: ModelCard) -> str:
 
 
 def _lineage(card: ModelCard) -> str:
-    """Return what a version was fine-tuned from and when; empty for a model that was not tuned."""
+    """Return what a version was fine-tuned from and when; empty for a model that was not."""
     if not card.parent:
         return ""
     name, version = card.parent.get("name", ""), card.parent.get("version", "")

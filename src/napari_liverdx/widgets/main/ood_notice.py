@@ -29,12 +29,12 @@ class OodNotice(QFrame):
         self.hide()
 
     def show_reading(self, reading: OodAssessment | None, *, has_statistics: bool) -> None:
-        """Show what is known; nothing while it is being looked at.
+        """Show what is known; nothing while it is being scored.
 
         Parameters
         ----------
         reading : OodAssessment or None
-            None before any tile was looked at.
+            None before any tile was scored.
         has_statistics : bool
             Whether the model can tell at all.
         """

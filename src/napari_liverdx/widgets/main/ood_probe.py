@@ -42,7 +42,7 @@ class OodProbe:
         self._state.slide.ood = None
 
     def start(self, slide: Slide | None) -> None:
-        """Look at a few tiles, if there is a slide, a resolution and a model that can tell."""
+        """Score a few tiles, if there is a slide, a resolution and a model that can tell."""
         self.forget()
         card = self._state.model.card
         if slide is None or card is None or ood_rule(card) is None:

@@ -161,7 +161,7 @@ class FindingsController:
         self.set_view(visible=not self.state.view.visible)
 
     def save_view(self) -> None:
-        """Keep with the shown result how it is looked at."""
+        """Keep with the shown result how it is viewed."""
         self._saving.stop()
         results = self.results
         if results is None:

@@ -95,7 +95,7 @@ class TissuePanel(Panel):
         Parameters
         ----------
         tissue : TissueMap or None
-            None while it is sought, or without a slide.
+            None while it is being detected, or without a slide.
         um2_per_px : float or None
             Area of a level-0 pixel in µm²; None while the resolution is unknown.
         """

@@ -1,4 +1,4 @@
-"""What is taught on the slides in the viewer: drawn, corrected, kept and counted."""
+"""What is annotated on the slides in the viewer: drawn, corrected, kept and counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REST_MS = 250
 
 
 class AnnotationManager:
-    """The layers one teaches on, and what they and the review hold.
+    """The layers one annotates on, and what they and the review hold.
 
     Signals: ``changed()`` when something was drawn, undone or chosen; ``counted()`` when
     ``summary`` or ``problem`` is new.
@@ -48,7 +48,7 @@ class AnnotationManager:
     problem : str
         Why nothing could be counted.
     with_kept : bool
-        Whether slides taught before count too.
+        Whether slides annotated before count too.
     notes : tuple of str
         What of the kept is not counted, and why.
     """
@@ -70,7 +70,7 @@ class AnnotationManager:
 
     @property
     def folder(self) -> AnnotationFolder:
-        """Where what was taught is kept."""
+        """Where annotations are kept."""
         return annotation_folder()
 
     # -- layers --
@@ -102,7 +102,7 @@ class AnnotationManager:
             teaching.draw(name)
 
     def restore(self) -> bool:
-        """Show what was taught on the chosen slide before; False if that cannot be read."""
+        """Show what was annotated on the chosen slide before; False if that cannot be read."""
         slide = self._control.slide
         if slide is None or self.current is not None:
             return True
@@ -192,7 +192,7 @@ class AnnotationManager:
         return [*chosen, *(t.reference for t in self._layers if t.reference not in chosen)]
 
     def count(self) -> None:
-        """Count what was taught, in the background."""
+        """Count what was annotated, in the background."""
         self._timer.stop()
         card = self._control.state.model.card
         if card is None or self._control.closed:

@@ -97,7 +97,7 @@ class ExplainController:
         return True
 
     def choose_class(self, name: str) -> None:
-        """Explain another class of the same tile; an empty name is the called one."""
+        """Explain another class of the same tile; an empty name is the predicted one."""
         self._class_name = name
         if self._last is not None:
             self._ask(replace(self._last, class_name=name))

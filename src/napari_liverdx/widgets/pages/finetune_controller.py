@@ -1,4 +1,4 @@
-"""The logic of teaching: fine-tune, compare, decide, choose a version."""
+"""The logic of fine-tuning: train, compare, decide, choose a version."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EPOCHS = 20
 
 
 class FinetuneController:
-    """Tunes the chosen model with what was taught, and keeps its versions.
+    """Fine-tunes the chosen model on annotations, and keeps its versions.
 
     Signals: ``changed()`` when a run began or ended or a version was decided on; ``progressed()``
     when an epoch, a batch or a part of a comparison is done.
@@ -319,14 +319,14 @@ class FinetuneController:
             new.visible = which != "before"
 
     def _take_maps_away(self) -> None:
-        """Remove the taught version's maps; those of the earlier one stay."""
+        """Remove the fine-tuned version's maps; those of the earlier one stay."""
         take_away(self.control.viewer, self.pairs)
         self.pairs, self.maps, self.rows = [], None, ()
 
     # -- decide --
 
     def keep(self) -> None:
-        """Make the taught model the next version, and use it."""
+        """Make the fine-tuned model the next version, and use it."""
         card, trial = self.control.state.model.card, self.trial
         if card is None or self._work or trial is None or self.control.state.run.status.is_active:
             return
@@ -348,7 +348,7 @@ class FinetuneController:
         self.changed.emit()
 
     def discard(self) -> None:
-        """Remove the taught model and the results it made."""
+        """Remove the fine-tuned model and the results it made."""
         card = self.control.state.model.card
         if card is None or self._work:
             return

@@ -1,4 +1,4 @@
-"""The page on which a person teaches the model."""
+"""The page on which a person fine-tunes the model."""
 
 from __future__ import annotations
 

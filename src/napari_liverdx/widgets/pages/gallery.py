@@ -1,4 +1,4 @@
-"""Thumbnails of tiles with what was called and what was decided."""
+"""Thumbnails of tiles with their predicted class and what was decided."""
 
 from __future__ import annotations
 

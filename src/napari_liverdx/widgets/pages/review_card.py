@@ -26,7 +26,7 @@ class Card:
     caption : str
         A few letters under the picture.
     color : str
-        Of the class that was called.
+        Of the predicted class.
     tip : str
         All that is known, for the tooltip.
     verdict : Verdict or None

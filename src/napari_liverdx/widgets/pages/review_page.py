@@ -1,4 +1,4 @@
-"""The page on which called tiles are looked at and judged."""
+"""The page on which the predicted classes of tiles are reviewed."""
 
 from __future__ import annotations
 
