@@ -311,13 +311,7 @@ _CLASSES: dict[str, str] = {}
 
 
 def module_text(module: Any) -> str:
-    """Return a network as torch writes it, with the class names of 0.1.0.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The network.
-    """
+    """Return a network as torch writes it, with the class names of 0.1.0."""
     kind = type(module)
     name = kind.__name__
     if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:

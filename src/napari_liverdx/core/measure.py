@@ -217,7 +217,7 @@ def region_subtiles(
     subtile_size: tuple[float, float],
     shape: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    """Return the map pixels of a map whose centers lie in a polygon.
+    """Return the map pixels whose centers lie in a polygon.
 
     Parameters
     ----------

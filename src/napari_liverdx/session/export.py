@@ -15,13 +15,6 @@ __all__ = ["export_picture", "write_export"]
 def export_picture(store: ResultStore, slide: Slide) -> Overview | None:
     """Read the picture of the slide for an export, about one pixel for each map pixel.
 
-    Parameters
-    ----------
-    store : ResultStore
-        The result.
-    slide : Slide
-        Its slide.
-
     Returns
     -------
     Overview or None

@@ -20,13 +20,7 @@ __all__ = ["Measurer", "stored_quantiles", "stored_settings"]
 
 
 class Measurer:
-    """Measures one result; keeps what does not depend on the thresholds.
-
-    Parameters
-    ----------
-    store : ResultStore
-        The result.
-    """
+    """Measures one result; keeps what does not depend on the thresholds."""
 
     def __init__(self, store: ResultStore) -> None:
         self._store = store

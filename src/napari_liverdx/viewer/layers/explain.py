@@ -29,11 +29,6 @@ class ExplainLayers:
 
     The outline is a Vectors layer, not Shapes, so that nothing takes it for a drawn region.
     Layers are replaced from tile to tile and never become the selected layer.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:

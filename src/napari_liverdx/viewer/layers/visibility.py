@@ -22,11 +22,6 @@ class Stage:
 
     Slides without a place of their own all begin at the origin; what a person sees must be what
     the dock speaks of. Slides that lie elsewhere are left alone.
-
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:

@@ -39,11 +39,6 @@ class Key:
 class Keys:
     """Binds keys to a viewer and gives them back when released.
 
-    Parameters
-    ----------
-    viewer : napari.components.ViewerModel
-        The viewer.
-
     Attributes
     ----------
     listed : list of Key
