@@ -101,7 +101,7 @@ def train_mil(
 
     Tile labels count by cross-entropy, each class with the same weight. Slide labels count in two
     ways: cross-entropy of the slide's logits (attention-based multiple-instance learning, Ilse et
-    al. 2018), and through tiles: no tile of a normal slide is diseased, and the most suspicious
+    al. 2018), and through tiles: no tile of a normal slide is diseased, and the most probable
     ones of a diseased slide are (as in Sun et al. 2020, who select instances by score).
 
     When the generator ends the network holds the weights of the epoch with the best validation
