@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_liverdx.experiments.crossval import cross_validate, fold_parts
+from napari_liverdx.experiments.crossval import audited_folds, cross_validate, fold_parts
 from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.training.data.folders import FolderDataset
 from napari_liverdx.training.data.masks import FatMaskDataset
@@ -40,3 +40,13 @@ def test_cross_validation_resumes_by_fold(masked_samples: FatMaskDataset, tmp_pa
     tested = np.concatenate([np.unique(f.tiles.index) for f in again])
     assert sorted(tested) == np.flatnonzero(masked_samples.sources == "A").tolist()
     assert set(again[0].second.index) == set(np.flatnonzero(masked_samples.sources == "T"))
+
+
+def test_an_audit_compares_the_tested_samples(class_folders: Path) -> None:
+    recipe = Recipe.model_validate(tomllib.loads(RECIPE))
+    samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
+    samples.splits = np.where(np.isin(samples.groups, ["p4", "p5"]), "test", "train")
+    parts = audited_folds(recipe, samples, 2)
+    assert list(parts) == ["fold 1", "fold 2", "test"]
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(24))
+    assert set(samples.groups[parts["test"]]) == {"p4", "p5"}

@@ -12,7 +12,7 @@ from napari_liverdx.core.errors import DataError, ModelFileError
 from napari_liverdx.models.zoo import find_model
 from napari_liverdx.training.config import TrainConfig
 from napari_liverdx.training.data.masks import FatMaskDataset
-from napari_liverdx.training.recipe import Recipe, load_recipe, train_final
+from napari_liverdx.training.recipe import Recipe, load_recipe, scale_notice, train_final
 from tests.support.folders import RECIPE
 from tests.support.models import CLASSES
 from tests.support.training import small_recipe
@@ -74,3 +74,14 @@ def test_livernet_trains_as_what_it_is(masked_samples: FatMaskDataset) -> None:
     *_, (_, made) = train_final(plan, masked_samples, torch.device("cpu"))
     assert made.output == "probabilities"
     assert made.normalization.channel_order == "BGR"
+
+
+def test_pictures_that_are_scaled_to_tiles_are_told(class_folders: Path) -> None:
+    fields = tomllib.loads(RECIPE)
+    recipe = Recipe.model_validate(fields)
+    samples = recipe.samples(class_folders)
+    said = scale_notice(recipe, samples)
+    assert said.startswith("Pictures are 96 px wide and become tiles of 64 px.")
+    assert "0.5 µm/px, must be that of the tiles: 1.5 times" in said
+    same = Recipe.model_validate({**fields, "card": {**fields["card"], "tile_size": 96}})
+    assert scale_notice(same, samples) == ""

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from napari_liverdx.cli.options import ALLOW_LEAKS, check_folds, check_parts, public_command
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-
-    from napari_liverdx.experiments.compare import ComparisonResult
-    from napari_liverdx.experiments.compare_config import Comparison
-    from napari_liverdx.experiments.evaluate import Evaluation
-    from napari_liverdx.experiments.search import SearchResult
-    from napari_liverdx.models.file import LoadedModel
-    from napari_liverdx.training.data._all import TileDataset
+from napari_liverdx.cli.options import ALLOW_LEAKS, public_command
+from napari_liverdx.cli.steps import print_steps
 
 __all__ = ["register"]
-
-out = Console()
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +44,12 @@ def compare(
     Writes compare.json, compare.md, figures, and every test prediction. Finished folds are kept:
     the same command goes on where it was stopped.
     """
+    import torch
+
     from napari_liverdx.core.errors import DataError
-    from napari_liverdx.experiments.compare import write_predictions
     from napari_liverdx.experiments.compare_config import load_comparison
-    from napari_liverdx.experiments.tables import ComparisonFacts, write_comparison
+    from napari_liverdx.experiments.compare_files import compare_files
+    from napari_liverdx.inference.device import choose_device
 
     loaded = load_comparison(comparison)
     if only:
@@ -74,18 +60,16 @@ def compare(
         loaded = loaded.model_copy(update={"models": models})
     if folds is not None:
         loaded = loaded.model_copy(update={"folds": folds})
-    recipe = next(iter(loaded.recipes().values()))
-    samples = recipe.samples(data)
-    check_folds(recipe, samples, loaded.folds, allow_leaks=allow_leaks)
-    result = _compared(loaded, samples, device, work or out_folder / "work")
-    out_folder.mkdir(parents=True, exist_ok=True)
-    pictures = _draw(out_folder, result, loaded.title)
-    facts = ComparisonFacts(loaded.title, public_command(data), loaded.note, pictures)
-    write_comparison(out_folder, "compare", result, facts)
-    names = recipe.model_card().scheme.names
-    write_predictions(out_folder / "predictions.csv", result, samples, names)
-    _say_comparison(result)
-    out.print(f"wrote {out_folder / 'compare.md'}, compare.json, predictions.csv", highlight=False)
+    steps = compare_files(
+        loaded,
+        next(iter(loaded.recipes().values())).samples(data),
+        torch.device(choose_device(device).device),
+        out_folder,
+        work=work,
+        command=public_command(data),
+        allow_leaks=allow_leaks,
+    )
+    print_steps(steps, loaded.folds)
 
 
 def crossval(
@@ -109,82 +93,23 @@ def crossval(
     Writes crossval.json and crossval.md. Finished folds are kept: the same command goes on where
     it was stopped.
     """
-    from napari_liverdx.experiments.compare_config import recipe_comparison
-    from napari_liverdx.experiments.tables import ComparisonFacts, write_comparison
-    from napari_liverdx.training.recipe import load_recipe
-
-    loaded = load_recipe(recipe)
-    samples = loaded.samples(data)
-    check_folds(loaded, samples, folds, allow_leaks=allow_leaks)
-    comparison = recipe_comparison(recipe, without_rnn=without_rnn, folds=folds)
-    result = _compared(comparison, samples, device, work or out_folder / "work")
-    facts = ComparisonFacts(comparison.title, public_command(data))
-    write_comparison(out_folder, "crossval", result, facts)
-    _say_comparison(result)
-    out.print(f"wrote {out_folder / 'crossval.json'} and crossval.md", highlight=False)
-
-
-def _compared(
-    comparison: Comparison, samples: TileDataset, device: str, work: Path
-) -> ComparisonResult:
-    """Run a comparison and report its progress."""
     import torch
 
-    from napari_liverdx.experiments.compare import ComparisonResult
-    from napari_liverdx.experiments.compare import compare as run
-    from napari_liverdx.experiments.crossval import Fold
+    from napari_liverdx.experiments.compare_config import recipe_comparison
+    from napari_liverdx.experiments.compare_files import crossval_files
     from napari_liverdx.inference.device import choose_device
+    from napari_liverdx.training.recipe import load_recipe
 
-    result: ComparisonResult | None = None
-    for step in run(comparison, samples, torch.device(choose_device(device).device), work):
-        if isinstance(step, ComparisonResult):
-            result = step
-            continue
-        name, event = step
-        if isinstance(event, Fold):
-            out.print(f"{name}: fold {event.fold + 1} of {comparison.folds} done", highlight=False)
-        elif not event.restored:
-            out.print(
-                f"{name}: epoch {event.epoch}, validation loss {event.val_loss:.3f}, balanced "
-                f"accuracy {event.val_balanced_accuracy:.3f}",
-                style="dim",
-                highlight=False,
-            )
-    assert result is not None
-    return result
-
-
-def _draw(folder: Path, result: ComparisonResult, title: str) -> list[tuple[str, str]]:
-    from napari_liverdx.core.errors import DataError
-    from napari_liverdx.experiments.plots import forest_figure, save_figures, speed_figure
-
-    try:
-        figures = {"compare": forest_figure(result, title), "speed": speed_figure(result, title)}
-    except DataError as error:
-        out.print(f"[yellow]no figures: {error}[/]", soft_wrap=True)
-        return []
-    save_figures(folder, figures)
-    return [("Balanced accuracy", "compare.png"), ("Accuracy and speed", "speed.png")]
-
-
-def _say_comparison(result: ComparisonResult) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    table.add_column("model")
-    for column in ("balanced accuracy", "AUC", "MCC", "p, Holm", "tiles/s"):
-        table.add_column(column, justify="right")
-    for name, model in result.models.items():
-        test = result.tests.get(name)
-        table.add_row(
-            name,
-            str(model.metrics["balanced accuracy"]),
-            f"{model.metrics['AUC'].value:.3f}" if "AUC" in model.metrics else "–",
-            f"{model.metrics['MCC'].value:.3f}",
-            "" if test is None else f"{test.p_adjusted:.3f}",
-            f"{model.complexity.tiles_per_second:.0f}",
-        )
-    out.print(table)
+    steps = crossval_files(
+        recipe_comparison(recipe, without_rnn=without_rnn, folds=folds),
+        load_recipe(recipe).samples(data),
+        torch.device(choose_device(device).device),
+        out_folder,
+        work=work,
+        command=public_command(data),
+        allow_leaks=allow_leaks,
+    )
+    print_steps(steps, folds)
 
 
 def search(
@@ -209,56 +134,24 @@ def search(
     """
     import torch
 
-    from napari_liverdx.experiments.search import SearchResult, Trial, search_split
-    from napari_liverdx.experiments.search import search as run
+    from napari_liverdx.experiments.search_files import search_files
     from napari_liverdx.experiments.search_space import load_space
     from napari_liverdx.inference.device import choose_device
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_recipe(recipe)
-    samples = loaded.samples(data)
-    ranges = None if space is None else load_space(space)
-    parts = zip(("train", "val", "test"), search_split(loaded, samples, test_folds), strict=True)
-    check_parts(samples, dict(parts), allow_leaks=allow_leaks)
-    chosen = torch.device(choose_device(device).device)
-    for step in run(
-        loaded, samples, chosen, out_folder, space=ranges, trials=trials, test_folds=test_folds
-    ):
-        if isinstance(step, Trial):
-            mark = " best" if step.best else ""
-            out.print(f"trial {step.number}: {step.state}, {step.value:.4f}{mark}", highlight=False)
-        elif isinstance(step, SearchResult):
-            _write_search(out_folder, step, public_command(data))
-
-
-def _write_search(folder: Path, result: SearchResult, command: str) -> None:
-    import csv
-
-    from rich.table import Table
-
-    facts = {
-        "command": command,
-        "settings": result.settings,
-        "set aside before the search": {
-            "as found": {k: v.model_dump(exclude={"how"}) for k, v in result.metrics.items()},
-            "as before": {k: v.model_dump(exclude={"how"}) for k, v in result.before.items()},
-        },
-    }
-    (folder / "search.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    (folder / "best.yaml").write_text(result.recipe.as_yaml(), encoding="utf-8")
-    with (folder / "trials.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        names = sorted({name for t in result.trials for name in t.settings})
-        table.writerow(["trial", "state", "validation loss", *names])
-        for t in result.trials:
-            table.writerow([t.number, t.state, t.value, *(t.settings.get(n, "") for n in names)])
-    shown = Table(box=None, header_style="bold")
-    for column in ("on groups set aside before the search", "as before", "as found"):
-        shown.add_column(column)
-    for name in ("balanced accuracy", "AUC", "MCC"):
-        shown.add_row(name, str(result.before.get(name, "–")), str(result.metrics.get(name, "–")))
-    out.print(shown)
-    out.print(f"wrote {folder / 'best.yaml'}, search.json, trials.csv", highlight=False)
+    steps = search_files(
+        loaded,
+        loaded.samples(data),
+        torch.device(choose_device(device).device),
+        out_folder,
+        space=None if space is None else load_space(space),
+        trials=trials,
+        test_folds=test_folds,
+        command=public_command(data),
+        allow_leaks=allow_leaks,
+    )
+    print_steps(steps)
 
 
 def evaluate(
@@ -280,84 +173,28 @@ def evaluate(
 
     Writes evaluation.html, a page that needs no other file, and evaluation.json.
     """
-    from napari_liverdx.experiments.evaluate import (
-        evaluation_json,
-        evaluation_notices,
-        evaluation_page,
-        write_evaluation,
+    import torch
+
+    from napari_liverdx.experiments.evaluate_files import (
+        evaluate_files,
+        model_samples,
+        samples_of_split,
     )
+    from napari_liverdx.inference.device import choose_device
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.training.data.config import DataConfig, guess_kind
     from napari_liverdx.training.recipe import load_recipe
 
     loaded = load_model(model)
     config = DataConfig(kind=guess_kind(data)) if recipe is None else load_recipe(recipe).data
-    card = loaded.card
-    samples = config.samples(
-        data,
-        card.scheme.names,
-        mpp=card.mpp,
-        tile_size=card.tile_size,
-        attributes=loaded.network.attributes if config.kind == "table" else (),
+    samples = model_samples(loaded, data, config)
+    steps = evaluate_files(
+        loaded,
+        samples,
+        samples_of_split(samples, data, source or (), split),
+        torch.device(choose_device(device).device),
+        out_folder,
+        data=data,
+        command=public_command(data),
     )
-    chosen = _chosen(samples, data, tuple(source or ()), split)
-    result = _evaluated(loaded, samples, chosen, device)
-    command = public_command(data)
-    notices = evaluation_notices(loaded, samples, chosen, data)
-    for notice in notices:
-        out.print(f"[yellow]{escape(notice)}[/]", highlight=False, soft_wrap=True)
-    page = evaluation_page(result, loaded, command, _evaluation_figures(result, loaded), notices)
-    write_evaluation(out_folder, page, evaluation_json(result, loaded, command))
-    for name, value in result.metrics.items():
-        out.print(f"{name:28} {value}", highlight=False)
-    out.print(f"wrote {out_folder / 'evaluation.html'} and evaluation.json", highlight=False)
-
-
-def _chosen(
-    samples: TileDataset, data: Path, sources: tuple[str, ...], split: str | None
-) -> NDArray[np.intp]:
-    """Return the indices of the samples of the sources and the split."""
-    from napari_liverdx.core.errors import DataError
-    from napari_liverdx.training.data.splits import of_sources
-
-    chosen = of_sources(samples, sources)
-    if split is not None:
-        chosen = chosen[samples.splits[chosen] == split]
-        if not len(chosen):
-            raise DataError(f"{data}: no sample belongs to the split {split!r}")
-    return chosen
-
-
-def _evaluated(
-    model: LoadedModel, samples: TileDataset, chosen: NDArray[np.intp], device: str
-) -> Evaluation:
-    """Run a test and show how far it is."""
-    import torch
-    from rich.progress import Progress
-
-    from napari_liverdx.experiments.evaluate import Evaluation, evaluate_model
-    from napari_liverdx.inference.device import choose_device
-
-    result: Evaluation | None = None
-    place = torch.device(choose_device(device).device)
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(chosen))
-        for step in evaluate_model(model, samples, place, chosen):
-            if isinstance(step, Evaluation):
-                result = step
-            else:
-                bar.update(task, completed=step)
-    assert result is not None
-    return result
-
-
-def _evaluation_figures(result: Evaluation, model: LoadedModel) -> dict[str, Figure]:
-    from napari_liverdx.experiments.plots import confusion_figure, reliability_figure, roc_figure
-
-    clear = result.predictions.only_clear()
-    titles = [c.title for c in model.card.classes]
-    return {
-        "Confusion": confusion_figure(result.confusion, titles),
-        "ROC": roc_figure(clear.probabilities.astype("float64"), clear.labels, titles),
-        "Reliability": reliability_figure(clear.probabilities, clear.labels),
-    }
+    print_steps(steps)

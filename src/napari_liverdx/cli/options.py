@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from napari_liverdx.core.classes import ClassScheme
-    from napari_liverdx.training.data._all import TileDataset
-    from napari_liverdx.training.recipe import Recipe
 
 __all__ = [
     "ALLOW_LEAKS",
@@ -35,9 +28,6 @@ __all__ = [
     "PrecisionOption",
     "PseudonymizeOption",
     "ThresholdOption",
-    "check_folds",
-    "check_parts",
-    "print_scale",
     "public_command",
     "thresholds_of",
 ]
@@ -82,8 +72,6 @@ KeepArtifactsOption = Annotated[
 
 ALLOW_LEAKS = "Continue even if images or patients occur in more than one split."
 
-out = Console()
-
 
 def public_command(data: Path) -> str:
     """Return the command line for tables and cards, without folders of this computer."""
@@ -98,47 +86,6 @@ def public_command(data: Path) -> str:
         else:
             kept.append(Path(word).name if word.startswith(("/", "~")) else word)
     return "liverdx " + " ".join(kept)
-
-
-def check_parts(
-    samples: TileDataset, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool
-) -> None:
-    """Audit the data before training on them, say what is wrong, and refuse what leaks.
-
-    Raises
-    ------
-    DataError
-        If the data leak and that is not allowed.
-    """
-    from napari_liverdx.training.audit.audit import audit
-    from napari_liverdx.training.audit.report import refuse_leaks
-
-    report = audit(samples, parts)
-    for finding in report.findings:
-        if finding.severity != "note":
-            out.print(
-                f"[yellow]{finding.kind}:[/] {escape(finding.message)}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    refuse_leaks(report, allow_leaks)
-
-
-def check_folds(recipe: Recipe, samples: TileDataset, n_folds: int, *, allow_leaks: bool) -> None:
-    """Check the folds of a cross-validation and the data that test all of them.
-
-    Raises
-    ------
-    DataError
-        If the data leak and that is not allowed, or cannot be split.
-    """
-    from napari_liverdx.experiments.crossval import fold_parts
-
-    folds, independent = fold_parts(recipe, samples, n_folds)
-    parts = {f"fold {number + 1}": test for number, (_, test) in enumerate(folds)}
-    if len(independent):
-        parts["test"] = independent
-    check_parts(samples, parts, allow_leaks=allow_leaks)
 
 
 def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]:
@@ -164,21 +111,3 @@ def thresholds_of(given: Sequence[str], scheme: ClassScheme) -> dict[str, float]
             )
         values[name] = value
     return values
-
-
-def print_scale(recipe: Recipe, samples: TileDataset) -> None:
-    """Warn where pictures are reduced or enlarged to tiles: the card's µm/px is of the tiles."""
-    import numpy as np
-
-    card = recipe.model_card()
-    if recipe.data.kind not in ("folders", "table"):
-        return
-    side = float(np.median(samples.sizes))
-    if abs(side / card.tile_size - 1) > 0.02:
-        out.print(
-            f"[yellow]Pictures are {side:.0f} px wide and become tiles of {card.tile_size} px.[/] "
-            f"The recipe's mpp, {card.mpp:g} µm/px, must be that of the tiles: "
-            f"{side / card.tile_size:.3g} times that of the pictures. Slides are read at it.",
-            highlight=False,
-            soft_wrap=True,
-        )

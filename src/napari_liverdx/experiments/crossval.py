@@ -22,7 +22,7 @@ from napari_liverdx.training.keys import Key
 from napari_liverdx.training.recipe import Recipe
 from napari_liverdx.training.transfer import TrainJob, fine_tune
 
-__all__ = ["Fold", "cross_validate", "fold_parts"]
+__all__ = ["Fold", "audited_folds", "cross_validate", "fold_parts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +73,23 @@ def fold_parts(
         second = of_sources(samples, recipe.data.second_sources)
         independent = np.union1d(independent, second)
     return grouped_folds(samples, chosen, n_folds, 0), independent
+
+
+def audited_folds(
+    recipe: Recipe, samples: TileDataset, n_folds: int
+) -> dict[str, NDArray[np.intp]]:
+    """Return what an audit compares: the tested samples of each fold and those that test all.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be split.
+    """
+    folds, independent = fold_parts(recipe, samples, n_folds)
+    parts = {f"fold {number + 1}": test for number, (_, test) in enumerate(folds)}
+    if len(independent):
+        parts["test"] = independent
+    return parts
 
 
 def cross_validate(

@@ -9,73 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import DataError
 from napari_liverdx.experiments.compare import ComparisonResult
 from napari_liverdx.metrics.classification import area_under_curve, roc_curve
 from napari_liverdx.models.calibration import expected_calibration_error, reliability_bins
-from napari_liverdx.training.config import EpochResult
+from napari_liverdx.training.curves import PALETTE, new_figure
 
 __all__ = [
     "confusion_figure",
     "forest_figure",
-    "new_figure",
     "reliability_figure",
     "roc_figure",
+    "save_figures",
     "speed_figure",
-    "training_figure",
 ]
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _TICKS = tuple(m * 10**e for e in range(-1, 5) for m in (1, 2, 5))
-
-# Okabe & Ito 2008: told apart by people with any color vision.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-
-def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Create an empty figure with plain axes side by side; sizes in inches.
-
-    Raises
-    ------
-    DataError
-        If matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError("figures need matplotlib; pip install 'napari-liverdx[train]'") from error
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(visible=True, color="#e6e6e6", linewidth=0.8)
-        axis.set_axisbelow(True)
-    return figure, axes
-
-
-def training_figure(epochs: Sequence[EpochResult]) -> Figure:
-    """Plot losses and balanced accuracy by epoch; the kept epoch is marked."""
-    figure, (left, right) = new_figure(8, 3.2, 2)
-    from matplotlib.ticker import AutoLocator
-
-    numbers = [e.epoch for e in epochs]
-    left.plot(numbers, [e.train_loss for e in epochs], "o-", color=PALETTE[0], label="training")
-    left.plot(numbers, [e.val_loss for e in epochs], "o-", color=PALETTE[1], label="validation")
-    left.set(xlabel="epoch", ylabel="loss")
-    right.plot(numbers, [e.val_balanced_accuracy for e in epochs], "o-", color=PALETTE[1])
-    right.set(xlabel="epoch", ylabel="balanced accuracy, validation", ylim=(0, 1.02))
-    kept = [e.epoch for e in epochs if e.best]
-    for axis in (left, right):
-        locator = AutoLocator()
-        locator.set_params(integer=True)
-        axis.xaxis.set_major_locator(locator)
-        if kept:
-            axis.axvline(kept[-1], color="#999999", linestyle=":", label=f"kept: {kept[-1]}")
-    left.legend(frameon=False)
-    return figure
 
 
 def forest_figure(
@@ -164,12 +115,6 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["reliability_figure"]
 
 
 def reliability_figure(

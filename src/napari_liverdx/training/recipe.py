@@ -34,6 +34,7 @@ __all__ = [
     "packaged_recipes",
     "read_settings",
     "recipe_split",
+    "scale_notice",
     "train_final",
 ]
 
@@ -206,6 +207,29 @@ def recipe_split(recipe: Recipe, samples: TileDataset) -> Split:
     train, val = grouped_folds(samples, chosen, recipe.data.val_folds, recipe.train.seed)[0]
     second = recipe.data.second_sources
     return Split(train, val, of_sources(samples, second) if second else chosen[:0])
+
+
+def scale_notice(recipe: Recipe, samples: TileDataset) -> str:
+    """Return a warning if pictures are scaled to tiles, whose µm/px the card states; else "".
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says how large the tiles are.
+    samples : TileDataset
+        The labeled pictures.
+    """
+    if recipe.data.kind not in ("folders", "table"):
+        return ""
+    card = recipe.model_card()
+    side = float(np.median(samples.sizes))
+    if abs(side / card.tile_size - 1) <= 0.02:
+        return ""
+    return (
+        f"Pictures are {side:.0f} px wide and become tiles of {card.tile_size} px. "
+        f"The recipe's mpp, {card.mpp:g} µm/px, must be that of the tiles: "
+        f"{side / card.tile_size:.3g} times that of the pictures. Slides are read at it."
+    )
 
 
 def _trains_subtiles(

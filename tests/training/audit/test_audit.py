@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.training.audit.audit import AuditProgress, audit, audit_parts, audit_steps
+from napari_liverdx.training.audit.audit import (
+    AuditProgress,
+    audit,
+    audit_parts,
+    audit_steps,
+    check_leaks,
+)
 from napari_liverdx.training.audit.fingerprints import turned
 from napari_liverdx.training.audit.report import AuditReport, refuse_leaks
 from napari_liverdx.training.data.base import TileDataset
@@ -195,3 +201,15 @@ def test_the_parts_are_those_stated_or_else_folds(clean_tiles: Path) -> None:
     assert folds is not None
     assert list(folds) == ["fold 1", "fold 2", "fold 3", "fold 4"]
     assert audit_parts(samples, everything[:0], 0, 0) is None
+
+
+def test_a_check_tells_of_leaks_before_it_refuses_them(clean_tiles: Path) -> None:
+    tile = np.asarray(Image.open(clean_tiles / "t0.png"))
+    add_picture(clean_tiles, "copy.png", tile, "a,p99,test")
+    samples = TableDataset(clean_tiles, ("a", "b"))
+    check = check_leaks(samples, parts_of(samples))
+    assert next(check).kind == "identical pictures"
+    with pytest.raises(DataError, match=r"copy\.png"):
+        list(check)
+    allowed = list(check_leaks(samples, parts_of(samples), allow_leaks=True))
+    assert [f.severity for f in allowed] == ["error"]

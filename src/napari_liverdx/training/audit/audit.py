@@ -35,6 +35,7 @@ __all__ = [
     "audit",
     "audit_parts",
     "audit_steps",
+    "check_leaks",
     "refuse_leaks",
 ]
 
@@ -167,6 +168,35 @@ def audit_parts(
     else:
         return None
     return parts | ({"second source": second} if len(second) else {})
+
+
+def check_leaks(
+    samples: TileDataset, parts: Mapping[str, NDArray[np.intp]], *, allow_leaks: bool = False
+) -> Iterator[Finding]:
+    """Audit the data before they are learned from, and refuse what leaks.
+
+    Parameters
+    ----------
+    samples : TileDataset
+        The labeled pictures.
+    parts : mapping of str to ndarray of int
+        See `audit_steps`.
+    allow_leaks : bool
+        Whether to go on if the data leak.
+
+    Yields
+    ------
+    Finding
+        Errors and warnings, no mere notes.
+
+    Raises
+    ------
+    DataError
+        If the data leak and that is not allowed.
+    """
+    report = audit(samples, parts)
+    yield from (f for f in report.findings if f.severity != "note")
+    refuse_leaks(report, allow_leaks)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
