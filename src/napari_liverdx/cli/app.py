@@ -22,7 +22,6 @@ from napari_liverdx.cli import (
     model,
     ood,
     report,
-    reproduce,
     slide,
     train,
 )
@@ -139,7 +138,6 @@ def _program() -> typer.Typer:
         model,
         train,
         experiments,
-        reproduce,
         data,
         mil,
         ood,
