@@ -36,13 +36,19 @@ def print_steps(steps: Iterable[ReproduceStep], total: int = 0) -> None:
                 bar.start()
                 bar.update(task, completed=step.done, total=step.total)
                 continue
-            bar.stop()
+            _stop(bar)
             if isinstance(step, Stage):
                 total = step.total
                 out.rule(f"{step.number} of 4: {step.title}")
             else:
                 _print_step(step, total)
     finally:
+        _stop(bar)
+
+
+def _stop(bar: Progress) -> None:
+    # Where nobody watches, a bar that stops ends with an empty line, even if it never started.
+    if bar.live.is_started:
         bar.stop()
 
 
