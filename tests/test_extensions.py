@@ -81,7 +81,7 @@ def test_a_registered_format_is_opened_listed_and_chosen(zebra: None, tmp_path: 
     assert [s.path for s in find_slides(tmp_path)] == [path]
     assert "*.zebra" in slide_filter()
     assert "Zebra stripes" in slide_titles()
-    (tmp_path / "a.txt").write_text("no picture")
+    (tmp_path / "a.txt").write_text("no image")
     with pytest.raises(NotASlideError, match="Zebra stripes"):
         open_slide(tmp_path / "a.txt")
     told = CliRunner().invoke(app, ["slide", "info", str(path)])

@@ -65,7 +65,7 @@ def test_missing_resolution_is_asked_for_and_taken(tmp_path: Path, tiny_file: Pa
 def test_refusals(tmp_path: Path, tiny_file: Path, small_slide: Path) -> None:
     out = ["--out", tmp_path / "o", "--model", tiny_file]
     text = tmp_path / "text.svs"
-    text.write_text("no picture")
+    text.write_text("no image")
     cut = tmp_path / "cut.svs"
     cut.write_bytes(CMU.read_bytes()[:900_000])
     broken = tmp_path / "broken.safetensors"

@@ -30,7 +30,7 @@ def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
         app, ["data", "audit", str(clean_tiles / "tiles.csv"), "--json", str(report)]
     )
     assert outcome.exit_code == 1
-    assert "identical pictures in different parts" in outcome.output
+    assert "identical images in different parts" in outcome.output
     stored = json.loads(report.read_text())
     assert stored["findings"][0]["names"] == [["t0.png", "copy.png"]]
     for arguments, words in (

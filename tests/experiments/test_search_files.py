@@ -42,13 +42,13 @@ def test_a_search_is_written(tmp_path: Path) -> None:
 def test_data_that_leak_are_not_searched(class_folders: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(tomllib.loads(RECIPE))
     samples = FolderDataset(class_folders, ("normal", "cancer"), r"^(p\d+)_")
-    # The same pictures again, of other patients.
+    # The same images again, of other patients.
     samples.paths *= 2
     samples.names = [*samples.names, *(f"copy of {n}" for n in samples.names)]
     samples.groups = np.concatenate([samples.groups, np.char.add("q", samples.groups)])
     for name in ("labels", "sources", "splits"):
         setattr(samples, name, np.tile(getattr(samples, name), 2))
     folder = tmp_path / "out"
-    with pytest.raises(DataError, match="identical pictures"):
+    with pytest.raises(DataError, match="identical images"):
         list(search_files(recipe, samples, torch.device("cpu"), folder))
     assert not folder.exists()

@@ -82,7 +82,7 @@ def test_a_click_explains_the_tile_under_it(
         assert page.table.item(row, 1).text() == f"{explanation.probabilities[row]:.3f}"
         assert page.table.item(row, 2).text() == f"{explanation.alone.probabilities[row]:.3f}"
     assert str(viewer.layers.selection.active) == "small"
-    # The shown pixels are those of the pictures.
+    # The shown pixels are those of the images.
     view = page.view
     shown = view.grab().toImage()
     place = view.place(2).center().toPoint() * shown.devicePixelRatio()
@@ -159,7 +159,7 @@ def test_maps_lie_exactly_over_the_tile(
     assert len(maps) == 2
     for layer in viewer.layers[1:]:
         layer.visible = False
-    # New layers may widen napari's own docks, so the picture is taken after them.
+    # New layers may widen napari's own docks, so the image is taken after them.
     wait_paint()
     viewer.reset_view()
     plain = canvas(viewer)

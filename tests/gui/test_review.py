@@ -123,7 +123,7 @@ def test_gallery_frames_and_overview_in_pixels(
     assert results is not None
     page = review_page(dock)
     gallery = page.gallery
-    # Tissue is pink, a missing picture is gray.
+    # Tissue is pink, a missing image is gray.
     shown = _pixels(gallery.viewport())
     item = gallery.visualItemRect(gallery.item(0))
     part = shown[item.top() + 10 : item.top() + 90, item.left() + 10 : item.left() + 90]

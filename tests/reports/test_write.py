@@ -166,7 +166,7 @@ def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: Loa
         assert float(rows[2]["area_mm2"]) == pytest.approx(found.measures[2].area_mm2, abs=1e-6)
     assert "fine map" in pages[MapKind.SUBTILES]
     assert "cover the box" in pages[MapKind.TILES_AVERAGED]
-    # The picture is of what was measured, too.
+    # The image is of what was measured, too.
     pictures = [re.findall(r'png;base64,([^"]*)"', page) for page in pages.values()]
     assert pictures[0][0] == pictures[1][0]
     assert pictures[0][1] != pictures[1][1]

@@ -28,7 +28,7 @@ def test_what_only_has_the_name_of_the_slide_is_passed_over(
         told = {"slide_name": "small.tif", "slide_fingerprint": slide.fingerprint()}
     folder = tmp_path / "slides" / "results"
     store = square_result(folder / "a.liverdx.zarr", **told)
-    (folder / "small.tif").write_text("no picture")
+    (folder / "small.tif").write_text("no image")
     write_pyramid(folder.parent / "small.tif", waves())
     found = find_slide(store)
     assert found is not None

@@ -81,7 +81,7 @@ def test_pictures_that_are_scaled_to_tiles_are_told(class_folders: Path) -> None
     recipe = Recipe.model_validate(fields)
     samples = recipe.samples(class_folders)
     said = scale_notice(recipe, samples)
-    assert said.startswith("Pictures are 96 px wide and become tiles of 64 px.")
+    assert said.startswith("Images are 96 px wide and become tiles of 64 px.")
     assert "0.5 µm/px, must be that of the tiles: 1.5 times" in said
     same = Recipe.model_validate({**fields, "card": {**fields["card"], "tile_size": 96}})
     assert scale_notice(same, samples) == ""

@@ -26,7 +26,7 @@ def test_reader_gives_a_lazy_layer_in_micrometers(viewer: ViewerModel) -> None:
 
 def test_reader_steps_aside_for_what_is_no_slide(tmp_path: Path) -> None:
     text = tmp_path / "a.tif"
-    text.write_text("no picture")
+    text.write_text("no image")
     assert get_reader(str(text)) is None
     assert get_reader([str(CMU), str(text)]) is None
     assert get_reader(str(CMU)) is not None

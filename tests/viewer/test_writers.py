@@ -39,7 +39,7 @@ def test_layers_are_saved_in_every_format(shown: ViewerModel, tmp_path: Path) ->
         assert path.exists()
     content = json.loads((tmp_path / "saved.geojson").read_text("utf-8"))
     assert content["liverdx"]["thresholds"]["fat"] == pytest.approx(0.3)
-    # The slide was saved along, so its picture is in the DICOM image; alone it is a drawing.
+    # The slide was saved along, so its image is in the DICOM image; alone it is a drawing.
     shown.layers[1].save(str(tmp_path / "alone.dicom"))
     rgb, drawn = (
         hd.imread(tmp_path / n / "source.dcm").get_total_pixel_matrix().astype(int)

@@ -83,7 +83,7 @@ def test_missing_resolution_is_asked_once(
 
 def test_bad_slides_are_told(dock: LiverDxDock, tmp_path: Path, told: list[str]) -> None:
     text = tmp_path / "text.svs"
-    text.write_text("no picture")
+    text.write_text("no image")
     cut = tmp_path / "cut.svs"
     cut.write_bytes(CMU.read_bytes()[:500_000])
     for path, words in ((text, "not an image"), (cut, "truncated"), (tmp_path / "no", "no such")):

@@ -39,7 +39,7 @@ _Groups = Annotated[
 _Sources = Annotated[str | None, typer.Option(help="The same for laboratory or scanner.")]
 _Blocks = Annotated[
     int | None,
-    typer.Option(help="Numbered pictures in a row that form a group; see the documentation."),
+    typer.Option(help="Numbered images in a row that form a group; see the documentation."),
 ]
 _Mpp = Annotated[
     float,
@@ -106,7 +106,7 @@ def split(
         int | None, typer.Option(help="Grouped folds in a column fold, instead of one split.")
     ] = None,
     join_duplicates: Annotated[
-        bool, typer.Option(help="Keep groups with near-identical pictures together.")
+        bool, typer.Option(help="Keep groups with near-identical images together.")
     ] = True,
     seed: _Seed = 0,
 ) -> None:
@@ -126,14 +126,14 @@ def split(
     )
     if not isinstance(samples, ImageDataset):
         raise DataError(
-            f"{data}: only folders and tables of pictures are split into a table; masks and slides "
+            f"{data}: only folders and tables of images are split into a table; masks and slides "
             "take a column split in their own tables"
         )
     groups = samples.groups
     if join_duplicates:
         groups = joined_groups(groups, _run_audit(samples, None).pairs)
         if joined := len(np.unique(samples.groups)) - len(np.unique(groups)):
-            out.print(f"{joined} groups are joined to others that hold the same pictures")
+            out.print(f"{joined} groups are joined to others that hold the same images")
     if folds is None:
         shares = {"test": test_share, "val": val_share}
         column, names = "split", shared_splits(samples, groups, shares, seed)
@@ -213,7 +213,7 @@ def _say_report(samples: TileDataset, report: AuditReport) -> None:
         out.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
     if report.flat:
         out.print(
-            f"{report.flat} pictures show nothing (glass) and are not compared for likeness.",
+            f"{report.flat} images show nothing (glass) and are not compared for likeness.",
             highlight=False,
         )
     for probe in report.probes:

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     slide: Annotated[Path, typer.Argument(help="The slide.")],
-    out_file: Annotated[Path, typer.Option("--out", "-o", help="Picture to write, PNG.")],
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="Image to write, PNG.")],
     model: ModelOption = "liver-steatosis",
     tile: Annotated[str | None, typer.Option(help="ROW,COL in the grid of tiles.")] = None,
     at: Annotated[str | None, typer.Option(help="X,Y in level-0 pixels.")] = None,

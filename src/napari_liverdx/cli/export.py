@@ -88,7 +88,7 @@ def export(
     ] = None,
     slide: Annotated[
         Path | None,
-        typer.Option(help="The slide, if a small picture of it may go into DICOM."),
+        typer.Option(help="The slide, if a small image of it may go into DICOM."),
     ] = None,
     pseudonymize: PseudonymizeOption = False,
     as_bytes: Annotated[

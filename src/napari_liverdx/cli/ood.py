@@ -85,7 +85,7 @@ def check(
 def score(
     model: Annotated[str, typer.Argument(help="Name or path of the model.")],
     data: Annotated[
-        list[str], typer.Argument(help="Slides, folders of pictures, or quoted patterns of files.")
+        list[str], typer.Argument(help="Slides, folders of images, or quoted patterns of files.")
     ],
     recipe: Annotated[
         str | None,

@@ -100,7 +100,7 @@ def report(
     given = thresholds_of(threshold or [], opened.manifest.scheme)
     with opened.opened_slide() as found:
         if found is None:
-            out.print("slide   not found; the report has no pictures of it (--slide)")
+            out.print("slide   not found; the report has no images of it (--slide)")
     print_result(
         opened,
         {**opened.thresholds, **given},

@@ -250,12 +250,12 @@ def evaluation_notices(
         )
     elif data.name in model.card.command.split() and "test" not in set(samples.splits[chosen]):
         notices.append(
-            f"The model was trained on data called {data.name}: if these are the same pictures, "
+            f"The model was trained on data called {data.name}: if these are the same images, "
             "the figures say nothing about others."
         )
     if len(np.unique(samples.groups[chosen])) == len(chosen) > 1:
         notices.append(
-            "Each picture counts as a group of its own. If several come from one patient, the "
+            "Each image counts as a group of its own. If several come from one patient, the "
             "intervals are too narrow; state groups in a recipe (--recipe)."
         )
     return notices

@@ -197,7 +197,7 @@ def study_recipe(study: Study) -> Recipe:
     recipe = recipes[FOUNDING[0]]
     if not (recipe.samples(study.data).splits == "test").any():
         raise DataError(
-            f"{study.data}: the protocol needs independent images; put the pictures into "
+            f"{study.data}: the protocol needs independent images; put the images into "
             "train/CLASS and test/CLASS, or state the split in a table"
         )
     if study.epochs is not None:

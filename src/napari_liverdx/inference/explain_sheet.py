@@ -246,7 +246,7 @@ def check_picture(path: Path) -> None:
         If it does not.
     """
     if path.suffix.lower() != ".png":
-        raise PlanError(f"{path}: the picture is a PNG; let its name end in .png")
+        raise PlanError(f"{path}: the image is a PNG; let its name end in .png")
 
 
 def write_explanation(path: Path, explanation: Explanation) -> None:
@@ -263,5 +263,5 @@ def write_explanation(path: Path, explanation: Explanation) -> None:
         Image.fromarray(explanation_sheet(explanation)).save(path)
     except OSError as error:
         raise PlanError(
-            f"{path}: the picture cannot be written ({error.strerror}); choose another place"
+            f"{path}: the image cannot be written ({error.strerror}); choose another place"
         ) from error

@@ -225,7 +225,7 @@ def _tile_groups(
             note += f"; shown are the {len(tiles)} most probable" if len(tiles) < reached else ""
             note += ". Places are upper-left corners in level-0 pixels"
         if tiles and slide is None:
-            note += ". The slide was not at hand, so that there are no pictures"
+            note += ". The slide was not at hand, so that there are no images"
         groups.append(TileGroup(c.title, c.color, f"{note}.", tuple(shown)))
     return tuple(groups)
 

@@ -267,7 +267,7 @@ def _scores(model: LoadedModel, name: str, mpp: float, most: int) -> NDArray[np.
     else:
         return _of_slide(model, path, mpp, most)
     if not found:
-        raise DataError(f"{name}: no pictures there")
+        raise DataError(f"{name}: no images there")
     return _of_tiles(model, [_picture(p, model.card.tile_size) for p in _spread(found, most)])
 
 
@@ -277,7 +277,7 @@ def _picture(path: Path, size: int) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             rgb = image.convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise DataError(f"{path}: the picture is damaged ({error})") from error
+        raise DataError(f"{path}: the image is damaged ({error})") from error
     if min(rgb.size) < size:
         return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     left, top = ((side - size) // 2 for side in rgb.size)

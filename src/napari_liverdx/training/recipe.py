@@ -226,9 +226,9 @@ def scale_notice(recipe: Recipe, samples: TileDataset) -> str:
     if abs(side / card.tile_size - 1) <= 0.02:
         return ""
     return (
-        f"Pictures are {side:.0f} px wide and become tiles of {card.tile_size} px. "
+        f"Images are {side:.0f} px wide and become tiles of {card.tile_size} px. "
         f"The recipe's mpp, {card.mpp:g} µm/px, must be that of the tiles: "
-        f"{side / card.tile_size:.3g} times that of the pictures. Slides are read at it."
+        f"{side / card.tile_size:.3g} times that of the images. Slides are read at it."
     )
 
 
@@ -248,8 +248,8 @@ def _lineage(samples: TileDataset, split: Split, text: str) -> str:
     )
     groups = [len(np.unique(samples.groups[part])) for part in (split.train, split.val)]
     facts = (
-        f"Trained on {len(split.train)} pictures of {groups[0]} groups ({counts}); epoch and "
-        f"temperature chosen on {len(split.val)} pictures of {groups[1]} other groups."
+        f"Trained on {len(split.train)} images of {groups[0]} groups ({counts}); epoch and "
+        f"temperature chosen on {len(split.val)} images of {groups[1]} other groups."
     )
     return f"{facts} The recipe says of its data: {text}" if text else facts
 

@@ -125,4 +125,4 @@ def _draw_curves(out_file: Path, history: list[EpochResult]) -> Iterator[Notice]
     try:
         write_curves(out_file, history)
     except DataError as error:
-        yield Notice(f"no picture of the curves: {error}")
+        yield Notice(f"no image of the curves: {error}")

@@ -50,7 +50,7 @@ def test_a_turned_and_compressed_copy_across_parts_is_found(clean_tiles: Path, w
     copy = jpeg(np.ascontiguousarray(np.moveaxis(turned(tile, way), 0, -1)), 60)
     add_picture(clean_tiles, "copy.png", copy, "a,p99,test")
     report = audited(clean_tiles)
-    assert kinds(report) == ["near-identical pictures"]
+    assert kinds(report) == ["near-identical images"]
     assert report.findings[0].names == (("t0.png", "copy.png"),)
     assert "t0.png (train) and copy.png (test)" in report.findings[0].message
     with pytest.raises(DataError, match=r"t0\.png .*--allow-leaks"):
@@ -64,7 +64,7 @@ def test_an_identical_copy_with_another_label_is_found(clean_tiles: Path) -> Non
     report = audited(clean_tiles)
     assert kinds(report) == ["conflicting labels"]
     assert "t0.png (a) and copy.png (b)" in report.findings[0].message
-    assert kinds(report, "note") == ["identical pictures"]
+    assert kinds(report, "note") == ["identical images"]
     add_picture(clean_tiles, "again.png", jpeg(tile, 80), "b,p0,train")
     assert len(audited(clean_tiles).findings[0].names) == 2
 
@@ -74,9 +74,9 @@ def test_identical_copies_across_parts_and_groups(clean_tiles: Path) -> None:
     add_picture(clean_tiles, "copy.png", tile, "a,p99,train")
     report = audited(clean_tiles)
     assert not report.is_leaky
-    assert kinds(report, "warning") == ["identical pictures"]
+    assert kinds(report, "warning") == ["identical images"]
     add_picture(clean_tiles, "far.png", tile, "a,p98,val")
-    assert kinds(audited(clean_tiles)) == ["identical pictures"]
+    assert kinds(audited(clean_tiles)) == ["identical images"]
     samples = TableDataset(clean_tiles, ("a", "b"))
     without = audit(samples)
     assert not without.is_leaky
@@ -116,7 +116,7 @@ def test_sizes_that_tell_the_class_are_found(clean_tiles: Path) -> None:
     assert not report.is_leaky
     (finding,) = report.findings
     assert finding.kind == "short cut"
-    assert "picture size alone predicts the label with a balanced accuracy of 1.00" in (
+    assert "image size alone predicts the label with a balanced accuracy of 1.00" in (
         finding.message
     )
 
@@ -138,7 +138,7 @@ def test_progress_is_told_and_an_audit_can_be_left(clean_tiles: Path) -> None:
     assert shares == pytest.approx(np.arange(1, 25) / 24)
     step = next(steps)
     assert isinstance(step, AuditProgress)
-    assert step.what == "comparing pictures"
+    assert step.what == "comparing images"
     steps.close()
 
 
@@ -164,7 +164,7 @@ def test_size_of_ultrasound_frames_predicts_the_diagnosis(data_root: Path) -> No
     samples = FolderDataset(data_root / "ultrasound" / "focal_lesions")
     report = audit(samples)
     told = [f.message for f in report.findings if f.kind == "short cut"]
-    assert any("picture size alone" in m for m in told)
+    assert any("image size alone" in m for m in told)
     assert len(report.near) == 24
 
 
@@ -208,7 +208,7 @@ def test_a_check_tells_of_leaks_before_it_refuses_them(clean_tiles: Path) -> Non
     add_picture(clean_tiles, "copy.png", tile, "a,p99,test")
     samples = TableDataset(clean_tiles, ("a", "b"))
     check = check_leaks(samples, parts_of(samples))
-    assert next(check).kind == "identical pictures"
+    assert next(check).kind == "identical images"
     with pytest.raises(DataError, match=r"copy\.png"):
         list(check)
     allowed = list(check_leaks(samples, parts_of(samples), allow_leaks=True))

@@ -67,7 +67,7 @@ def test_bad_data_is_named(tmp_path: Path, masked_tiles: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         FatMaskDataset(tmp_path / "nowhere")
     (masked_tiles / "masks" / "t3.png").unlink()
-    with pytest.raises(DataError, match="no picture for tile 't3'"):
+    with pytest.raises(DataError, match="no image for tile 't3'"):
         FatMaskDataset(masked_tiles)
     Image.new("L", (10, 10)).save(masked_tiles / "masks" / "t3.png")
     with pytest.raises(DataError, match="same size"):

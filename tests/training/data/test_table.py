@@ -22,12 +22,12 @@ def test_tables_are_checked(pictures: Path) -> None:
         return str(caught.value)
 
     good = "tiles/HCC/p0_0.png,HCC\n"
-    assert "there is no picture" in refused("path,label\nnone.png,a\nb.png,b\n")
+    assert "there is no image" in refused("path,label\nnone.png,a\nb.png,b\n")
     assert "column label" in refused("path\nx\n")
     assert "at least two classes" in refused(f"path,label\n{good}")
     assert "no label" in refused(f"path,label\n{good}tiles/HCC/p1_2.png,\n")
     assert "'HCC' is none of" in refused(f"path,label\n{good}", classes=("a", "b"))
-    assert "no picture of class b" in refused(f"path,label\n{good}", classes=("HCC", "b"))
+    assert "no image of class b" in refused(f"path,label\n{good}", classes=("HCC", "b"))
     assert "split 'x'" in refused(
         f"path,label,split\n{good[:-1]},train\ntiles/healthy/p0_1.png,b,x\n"
     )

@@ -88,7 +88,7 @@ def test_an_event_of_a_run_that_is_over_is_dropped(
 
 def test_bad_slides_are_told(control: DockController, host: StepHost, tmp_path: Path) -> None:
     text = tmp_path / "text.svs"
-    text.write_text("no picture")
+    text.write_text("no image")
     cut = tmp_path / "cut.svs"
     cut.write_bytes(CMU.read_bytes()[:500_000])
     for path, words in ((text, "not an image"), (cut, "truncated"), (tmp_path / "no", "no such")):

@@ -146,7 +146,7 @@ def _is_color_tiles(page: Any) -> bool:
 
 def _levels(tif: tifffile.TiffFile) -> list[list[_Plane]]:
     """Return pages that make up each level, finest first, every level strictly smaller."""
-    # Associated pictures (label, macro, thumbnail) are stored in strips and so are passed over.
+    # Associated images (label, macro, thumbnail) are stored in strips and so are passed over.
     pages: list[Any] = [
         p for p in tif.pages if isinstance(p, tifffile.TiffPage) and _is_color_tiles(p)
     ]

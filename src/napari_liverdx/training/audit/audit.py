@@ -93,7 +93,7 @@ def audit_steps(
     kept = []
     for done, index in enumerate(subject.index, 1):
         kept.append(fingerprint(samples.picture(int(index))))
-        yield AuditProgress("reading pictures", done / len(subject.index))
+        yield AuditProgress("reading images", done / len(subject.index))
     digests, small, sizes, colors = zip(*kept, strict=True)
     prints = Fingerprints(np.array(digests), np.stack(small), np.array(sizes), np.stack(colors))
     near: list[NearPair] = []
@@ -101,7 +101,7 @@ def audit_steps(
         if isinstance(step, NearPair):
             near.append(step)
         else:
-            yield AuditProgress("comparing pictures", step)
+            yield AuditProgress("comparing images", step)
     identical = _identical(prints)
     probes = probe_labels(prints, subject.labels, subject.groups, subject.sources)
     alike = np.array([(p.first, p.second) for p in near], np.intp).reshape(-1, 2)
@@ -266,8 +266,8 @@ def _conflicts(
     subject: _Subject, copies: NDArray[np.intp], alike: NDArray[np.intp]
 ) -> Iterator[Finding]:
     kinds: tuple[tuple[str, Severity, NDArray[np.intp], str], ...] = (
-        ("the same picture", "error", copies, "keep the right one"),
-        ("near-identical pictures", "warning", alike, "check which label is right"),
+        ("the same image", "error", copies, "keep the right one"),
+        ("near-identical images", "warning", alike, "check which label is right"),
     )
     for what, severity, pairs, remedy in kinds:
         odd = pairs[subject.labels[pairs[:, 0]] != subject.labels[pairs[:, 1]]]
@@ -296,7 +296,7 @@ def _copies(subject: _Subject, pairs: NDArray[np.intp], what: str) -> Iterator[F
     i, j = pairs.T
     across = subject.part[i] != subject.part[j]
     strangers = ~across & (subject.groups[i] != subject.groups[j])
-    kind = f"{what} pictures"
+    kind = f"{what} images"
     if across.any():
         yield Finding(
             kind,
@@ -342,7 +342,7 @@ def _groups(subject: _Subject) -> Iterator[Finding]:
         yield Finding(
             "no groups",
             "warning",
-            "every picture is its own group; if several come from one patient or slide, a split "
+            "every image is its own group; if several come from one patient or slide, a split "
             "parts them and the test is too good: state groups by a column or --group-pattern",
         )
 

@@ -22,7 +22,7 @@ MARGIN = 0.05
 
 _FOLDS = 5
 _MEANS = {
-    "picture size": "pictures of different classes come from different scanners or were cut "
+    "image size": "images of different classes come from different scanners or were cut "
     "differently; a model can learn the size, so cut and resize all classes alike and compare its "
     "figures with this one",
     "mean color": "brightness or stain tells the classes apart; where that is not what the class "
@@ -91,7 +91,7 @@ def probe_labels(
     width, height = prints.sizes.T.astype(np.float64)
     _, source = np.unique(sources, return_inverse=True)
     features = {
-        "picture size": np.log(np.column_stack([width, height, width / height, width * height])),
+        "image size": np.log(np.column_stack([width, height, width / height, width * height])),
         "mean color": prints.colors,
         "source": np.eye(source.max() + 1)[source],
     }

@@ -213,4 +213,4 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the picture is damaged ({error})") from error
+        raise DataError(f"{path}: the image is damaged ({error})") from error

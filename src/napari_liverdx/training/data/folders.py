@@ -41,7 +41,7 @@ class ImageDataset(TileDataset):
             with Image.open(path) as image:
                 return image.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: the picture is damaged ({error})") from error
+            raise DataError(f"{path}: the image is damaged ({error})") from error
 
     @cached_property
     def sizes(self) -> NDArray[np.intp]:
@@ -147,7 +147,7 @@ class FolderDataset(ImageDataset):
             found = sorted(by_path)
             splits += [by_path[p] for p in found]
             if not found:
-                raise DataError(f"{folder / name}: no pictures for class {name!r}")
+                raise DataError(f"{folder / name}: no images for class {name!r}")
             for path in found:
                 group = group_of(path, name, group_pattern, group_blocks)
                 groups.append(group or str(path.relative_to(folder)))

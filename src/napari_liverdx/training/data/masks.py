@@ -98,7 +98,7 @@ def blank_pixels(image: NDArray[np.uint8], fat: NDArray[np.bool_]) -> NDArray[np
     pale = (values.max(axis=2) - values.min(axis=2) < 0.10) & (values.min(axis=2) > 0.78)
     clean = ndimage.uniform_filter(pale.astype(np.float32), 9) > 0.5
     radius = _NARROWEST_BLANK / 2
-    # An opening with a disc, by distance transforms; the picture's edge does not narrow a gap.
+    # An opening with a disc, by distance transforms; the image's edge does not narrow a gap.
     padded = np.pad(clean, int(radius) + 1, mode="edge")
     core = ndimage.distance_transform_edt(padded) >= radius
     opened = grow(core, radius)
@@ -139,7 +139,7 @@ class FatMaskDataset(TileDataset):
             fat = _read_mask(_find_image(folder / "masks", name))
             if fat.shape != image.shape[:2]:
                 raise DataError(
-                    f"{folder}: mask of {name} is {fat.shape}, its picture {image.shape[:2]}; "
+                    f"{folder}: mask of {name} is {fat.shape}, its image {image.shape[:2]}; "
                     "both must have the same size"
                 )
             self._images.append(image)
@@ -220,7 +220,7 @@ def _find_image(folder: Path, name: str) -> Path:
     for suffix in sorted(IMAGES):
         if is_file(path := folder / f"{name}{suffix}"):
             return path
-    raise DataError(f"{folder}: no picture for tile {name!r}")
+    raise DataError(f"{folder}: no image for tile {name!r}")
 
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:

@@ -70,7 +70,7 @@ class TableDataset(ImageDataset):
                 continue
             path = table.parent / row[called["path"]]
             if not is_file(path):
-                raise DataError(f"{table}, line {line}: there is no picture {path}")
+                raise DataError(f"{table}, line {line}: there is no image {path}")
             group = row.get(called["group"]) or group_of(
                 path, self.classes[number], group_pattern, group_blocks
             )
@@ -98,7 +98,7 @@ class TableDataset(ImageDataset):
 def _check_classes(classes: Sequence[str], labels: np.ndarray, table: Path) -> None:
     missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
     if missing:
-        raise DataError(f"{table}: no picture of class {', '.join(missing)}")
+        raise DataError(f"{table}: no image of class {', '.join(missing)}")
 
 
 def _yes_or_no(text: str | None, where: str) -> float:

@@ -81,9 +81,9 @@ class ExplainPage(Tab):
         self.notes = quiet_label()
         self.on_slide = QCheckBox("Show on the slide")
         self.on_slide.setToolTip("Grad-CAM and map pixels as layers, exactly over the tile")
-        self.copy = QPushButton("Copy picture")
-        self.save = QPushButton("Save picture…")
-        self.save.setToolTip("All pictures with captions and scales as PNG")
+        self.copy = QPushButton("Copy image")
+        self.save = QPushButton("Save image…")
+        self.save.setToolTip("All images with captions and scales as PNG")
         row = QHBoxLayout()
         row.addWidget(self.copy)
         row.addWidget(self.save)
@@ -148,7 +148,7 @@ class ExplainPage(Tab):
         if self.control.explanation is not None:
             clipboard = QGuiApplication.clipboard()
             clipboard.setImage(qimage(explanation_sheet(self.control.explanation)))
-            self.status.setText("The picture is in the clipboard.")
+            self.status.setText("The image is in the clipboard.")
 
     def _ask_file(self) -> None:
         e = self.control.explanation
@@ -159,7 +159,7 @@ class ExplainPage(Tab):
         name = f"{base}.{e.tile.row}-{e.tile.col}.{e.classes[e.class_index].name}.png"
         folder = self.controller.state.run.out_folder
         start = name if folder is None or not folder.is_dir() else str(folder / name)
-        path, _ = QFileDialog.getSaveFileName(self, "Save the picture", start, "Pictures (*.png)")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the image", start, "Images (*.png)")
         if path:
             self.save_picture(Path(path).with_suffix(".png"))
 
@@ -170,7 +170,7 @@ class ExplainPage(Tab):
         try:
             PilImage.fromarray(explanation_sheet(self.control.explanation)).save(path)
         except OSError as error:
-            show_error(f"{path}: the picture cannot be written ({error.strerror})")
+            show_error(f"{path}: the image cannot be written ({error.strerror})")
             return
         self.status.setText(f"Saved: {path}")
 

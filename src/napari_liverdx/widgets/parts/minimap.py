@@ -109,7 +109,7 @@ class Minimap(QWidget):
             painter.setClipRect(area.adjusted(-2, -2, 2, 2))
             corners = [self.point_of(x, y) for x, y in self._view]
             box = QRectF(corners[0], corners[2]).normalized()
-            # Never so small that it cannot be seen, never outside the picture.
+            # Never so small that it cannot be seen, never outside the image.
             box = box.united(QRectF(box.center() - QPointF(4, 4), QSize(8, 8).toSizeF()))
             box = box.intersected(area.adjusted(1, 1, -1, -1))
             for color, width in ((QColor(255, 255, 255, 220), 4.0), (QColor("#1f3a93"), 2.0)):
