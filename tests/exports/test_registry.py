@@ -110,10 +110,11 @@ def test_a_full_disk_leaves_what_was_there(store: ResultStore) -> None:
         "store = ResultStore.open(Path(sys.argv[1]))\n"
         "out = Path(sys.argv[2])\n"
         "for name in EXPORTS: export(store, name, out / name)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, -1))\n"
         "for name in EXPORTS:\n"
         "    try:\n        export(store, name, out / name)\n"
         "    except Exception as e:\n        print(name, type(e).__name__)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
     )
     out = store.path.parent / "full"
     told = subprocess.run(

@@ -94,8 +94,9 @@ def test_a_full_disk_is_named_and_loses_nothing(
         "import resource, itertools\n"
         "steps = analyze(plan, slide, model, store)\n"
         "list(itertools.islice(steps, 4))\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, 60))\n"
-        "list(steps)"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, -1))\n"
+        "try:\n    list(steps)\n"
+        "finally:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
     )
     process = child(tmp_path, small_slide, tiny_file, path, extra)
     _, errors = process.communicate()
