@@ -22,6 +22,7 @@ from napari_liverdx.reports.cohort import cohort_columns
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.batch_slide import SlideState, SlideStep
 from napari_liverdx.slides.listing import SlideEntry
+from napari_liverdx.widgets.batch.batch_controller import BatchChoices
 from napari_liverdx.widgets.batch.model import MPP_COLUMN
 from napari_liverdx.widgets.batch_dock import BatchDock
 from tests.support.cohort import cohort_table, read_csv, result_of
@@ -266,7 +267,7 @@ def test_the_dock_begins_as_preferred(
     dock.add_paths([mixed_slides / "a"])
     assert dock.controller.card.name == "tiny"
     assert dock.settings.chosen_thresholds == {"fat": pytest.approx(0.35)}
-    assert dock.settings.chosen_folder == tmp_path / "all"
+    assert dock.settings.choices.folder == tmp_path / "all"
     assert dock.settings.hide_names.isChecked()
     run(dock)
     (row,) = cohort_table(tmp_path / "all")
@@ -292,6 +293,31 @@ def test_preferences_that_cannot_be_met_are_said(
     assert device == choose_device()
     assert any(gone[wrong] in text.lower() for text in told)
     dock.release()
+
+
+def test_the_form_gives_what_is_chosen(many: BatchDock, tmp_path: Path) -> None:
+    settings = many.settings
+    assert settings.choices == BatchChoices(None, None, {"fat": pytest.approx(0.3)}, False)
+    assert settings.mpp.text() == "as the slides state"
+    settings.folder.setText(str(tmp_path))
+    settings.mpp.setValue(0.2525)
+    settings.hide_names.click()
+    assert settings.choices == BatchChoices(tmp_path, 0.2525, {"fat": pytest.approx(0.3)}, True)
+
+
+def test_a_chosen_folder_stays_when_slides_are_added(
+    many: BatchDock, mixed_slides: Path, tmp_path: Path
+) -> None:
+    many.add_paths([mixed_slides / "b"])
+    assert many.settings.choices.folder == mixed_slides / "b" / "liverdx-results"
+    many.controller.slides.remove([0])
+    many.add_paths([mixed_slides / "a"])
+    assert many.settings.choices.folder == mixed_slides / "a" / "liverdx-results"
+    # As the dialog of its button does.
+    many.settings.form["folder"].value = tmp_path / "mine"
+    many.controller.slides.remove([0])
+    many.add_paths([mixed_slides / "b"])
+    assert many.settings.choices.folder == tmp_path / "mine"
 
 
 def test_lists_and_removal(

@@ -55,7 +55,6 @@ class BatchDock(ReleasableDock):
         self.controller = BatchController(QtHost(self), self._begin.device)
         self.model = BatchModel(self.controller.slides, self)
         self._placed = False
-        self._folder_chosen = bool(self._begin.results_folder)
         self._build()
         self._connect()
         self.destroyed.connect(self.controller.stop.throw)
@@ -130,8 +129,6 @@ class BatchDock(ReleasableDock):
         control.slides.listed.connect(self._update_buttons)
         self.settings.model_chosen.connect(self.choose_model)
         self.settings.file_requested.connect(self._ask_model)
-        self.settings.folder_requested.connect(self._ask_folder)
-        self.settings.folder.textEdited.connect(self._keep_folder)
         self.settings.edited.connect(self._update_buttons)
         self.settings.hide_names.toggled.connect(self.model.set_hidden)
         self.model.set_hidden(self.settings.hide_names.isChecked())
@@ -153,15 +150,8 @@ class BatchDock(ReleasableDock):
         if path:
             self.choose_model(path)
 
-    def _ask_folder(self) -> None:
-        start = self.settings.folder.text()
-        path = QFileDialog.getExistingDirectory(self, "Folder for results", start)
-        if path:
-            self._keep_folder()
-            self.settings.folder.setText(path)
-
     def _ask_table(self) -> None:
-        folder = self.settings.chosen_folder or Path.home()
+        folder = self.settings.choices.folder or Path.home()
         start = str(folder / "cohort-table.csv")
         path, _ = QFileDialog.getSaveFileName(self, "Save the table", start, "Tables (*.csv)")
         if path:
@@ -171,9 +161,8 @@ class BatchDock(ReleasableDock):
 
     def add_paths(self, paths: Sequence[Path]) -> None:
         """List slides, the slides of folders, and those of tables; what is none is said."""
-        if self.controller.add_paths(paths) and not self._folder_chosen:
-            first = self.model.items[0].listed.path
-            self.settings.folder.setText(str(folder_for_results(first)))
+        if self.controller.add_paths(paths):
+            self.settings.suggest_folder(folder_for_results(self.model.items[0].listed.path))
 
     def remove_chosen(self) -> None:
         """Take the selected slides off the list."""
@@ -190,9 +179,6 @@ class BatchDock(ReleasableDock):
     def _on_card(self, card: ModelCard) -> None:
         self.settings.set_scheme(card.scheme)
         self.model.set_scheme(card.scheme)
-
-    def _keep_folder(self) -> None:
-        self._folder_chosen = True
 
     def open_chosen(self) -> None:
         """Show the result of the selected slide."""

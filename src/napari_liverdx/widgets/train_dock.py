@@ -12,15 +12,13 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QProgressBar,
     QPushButton,
-    QToolButton,
-    QWidget,
 )
 
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.session.train import TrainingRequest
 from napari_liverdx.training.recipe import packaged_recipes
 from napari_liverdx.widgets.parts.curve_plot import CurvePlot
-from napari_liverdx.widgets.parts.form import Form
+from napari_liverdx.widgets.parts.form import Form, RowAbove
 from napari_liverdx.widgets.parts.notice import NOTICE
 from napari_liverdx.widgets.parts.panel import (
     Panel,
@@ -105,9 +103,8 @@ class TrainDock(ReleasableDock):
         )
         self.recipe.setMinimumContentsLength(8)
         self.about = quiet_label()
-        self.form = Form(TrainingRequest, **_ROWS)
-        recipe = _with_button(self.recipe, "Use a recipe file", self._ask_recipe)
-        self.form.add_above("Recipe", recipe)
+        recipe = RowAbove("Recipe", self.recipe, "Use a recipe file", self._ask_recipe)
+        self.form = Form(TrainingRequest, recipe, **_ROWS)
         panel.body.addWidget(self.about)
         panel.body.addWidget(self.form.native)
         return panel
@@ -233,14 +230,3 @@ class TrainDock(ReleasableDock):
         """Stop the training; calling it again does nothing."""
         self.controller.close()
         self._clock.stop()
-
-
-def _with_button(widget: QWidget, tip: str, clicked: Any) -> QHBoxLayout:
-    button = QToolButton()
-    button.setText("…")
-    button.setToolTip(tip)
-    button.clicked.connect(clicked)
-    row = QHBoxLayout()
-    row.addWidget(widget, 1)
-    row.addWidget(button)
-    return row

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QSizePolicy,
-    QToolButton,
     QWidget,
 )
 
@@ -25,15 +24,40 @@ from napari_liverdx.core.resolution import MPP_RANGE
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.viewer.preferences import Preferences
 from napari_liverdx.widgets.batch.batch_controller import BatchChoices
+from napari_liverdx.widgets.parts.form import Form, RowAbove
 from napari_liverdx.widgets.parts.panel import Panel
 
 __all__ = ["BatchSettings", "folder_for_results"]
+
+_ROWS: dict[str, dict[str, Any]] = {
+    "folder": {
+        "label": "Results",
+        "mode": "d",
+        "placeholder": "Where results and the table go",
+    },
+    "mpp": {
+        "label": "µm/px",
+        "min": 0,
+        "max": MPP_RANGE[1],
+        "step": 0.05,
+        "unset": "as the slides state",
+        "tooltip": "For slides that state no resolution, which fail otherwise: about 0.25 for a "
+        "40x scan, 0.5 for 20x. A single slide gets its own in the table",
+    },
+    "hide_names": {
+        "label": "Names",
+        "text": "Pseudonymize",
+        "tooltip": "In reports, their file names, the saved table and copied rows; results keep "
+        "names",
+    },
+}
+"""How each setting is asked for."""
 
 
 class BatchSettings(Panel):
     """Model, folder of results, resolution, names and thresholds for all slides.
 
-    Signals: ``model_chosen(str)``, ``file_requested()``, ``folder_requested()``, ``edited()``.
+    Signals: ``model_chosen(str)``, ``file_requested()``, ``edited()``.
 
     Parameters
     ----------
@@ -45,7 +69,6 @@ class BatchSettings(Panel):
 
     model_chosen = Signal(str)
     file_requested = Signal()
-    folder_requested = Signal()
     edited = Signal()
 
     def __init__(self, begin: Preferences, parent: QWidget | None = None) -> None:
@@ -57,37 +80,20 @@ class BatchSettings(Panel):
         self.choice.activated.connect(
             lambda index: self.model_chosen.emit(str(self.choice.itemData(index)))
         )
-        self.file_button = _button("Use a model file (.safetensors)")
-        self.file_button.clicked.connect(self.file_requested)
-        self.folder = QLineEdit(begin.results_folder)
-        self.folder.setPlaceholderText("Where results and the table go")
-        self.folder.textChanged.connect(self.edited)
-        self.folder_button = _button("Choose a folder")
-        self.folder_button.clicked.connect(self.folder_requested)
-        self.mpp = QDoubleSpinBox()
-        self.mpp.setRange(0, MPP_RANGE[1])
+        tip = "Use a model file (.safetensors)"
+        model = RowAbove("Model", self.choice, tip, self.file_requested.emit)
+        self.form = Form(BatchChoices, model, **_ROWS)
+        self.folder: QLineEdit = self.form["folder"].line_edit.native
+        self.folder.setText(begin.results_folder)
+        self.form["folder"].choose_btn.tooltip = "Choose a folder"
+        self._suggested = ""
+        self.mpp: QDoubleSpinBox = self.form["mpp"].native
         self.mpp.setDecimals(4)
-        self.mpp.setSingleStep(0.05)
         self.mpp.setSuffix(" µm/px")
-        self.mpp.setSpecialValueText("as the slides state")
-        self.mpp.setToolTip(
-            "For slides that state no resolution, which fail otherwise: about 0.25 for a 40x "
-            "scan, 0.5 for 20x. A single slide gets its own in the table"
-        )
-        self.hide_names = QCheckBox("Pseudonymize")
-        self.hide_names.setToolTip(
-            "In reports, their file names, the saved table and copied rows; results keep names"
-        )
+        self.hide_names: QCheckBox = self.form["hide_names"].native
         self.hide_names.setChecked(begin.hide_names)
-        self._form = QFormLayout()
-        self._form.setContentsMargins(0, 0, 0, 0)
-        self._form.setVerticalSpacing(4)
-        self._form.addRow("Model", _line(self.choice, self.file_button))
-        self._form.addRow("Results", _line(self.folder, self.folder_button))
-        self._form.addRow("µm/px", self.mpp)
-        self._form.addRow("Names", self.hide_names)
-        self.body.addLayout(self._form)
-        self._fixed_rows = self._form.rowCount()
+        self.form.on_changed(self.edited.emit)
+        self.body.addWidget(self.form.native)
 
     def set_models(self, cards: Mapping[str, ModelCard], current: str) -> None:
         """List models by title."""
@@ -99,8 +105,7 @@ class BatchSettings(Panel):
     def set_scheme(self, scheme: ClassScheme) -> None:
         """Ask for a threshold for each pathological class."""
         self.thresholds.clear()
-        while self._form.rowCount() > self._fixed_rows:
-            self._form.removeRow(self._fixed_rows)
+        rows: list[tuple[str, QWidget]] = []
         for index in scheme.pathological:
             box = QDoubleSpinBox()
             box.setRange(0.01, 0.99)
@@ -119,48 +124,28 @@ class BatchSettings(Panel):
             row.setContentsMargins(0, 0, 0, 0)
             row.addWidget(title, 1)
             row.addWidget(box)
-            self._form.addRow("Threshold", line)
+            rows.append(("Threshold", line))
             self.thresholds[scheme[index].name] = box
+        self.form.show_below(rows)
+
+    def suggest_folder(self, folder: Path) -> None:
+        """Fill in a folder for results unless a person chose one."""
+        if self.folder.text() == self._suggested:
+            self._suggested = str(folder)
+            self.folder.setText(self._suggested)
 
     @property
     def choices(self) -> BatchChoices:
         """What is chosen for all slides."""
-        return BatchChoices(
-            self.chosen_folder, self.chosen_mpp, self.chosen_thresholds, self.hide_names.isChecked()
-        )
+        return self.form.value(thresholds=self.chosen_thresholds)
 
     @property
     def chosen_thresholds(self) -> dict[str, float]:
         """Minimum probability for a map pixel to be counted, per pathological class."""
         return {name: box.value() for name, box in self.thresholds.items()}
 
-    @property
-    def chosen_mpp(self) -> float | None:
-        """Resolution of slides that state none."""
-        return self.mpp.value() or None
-
-    @property
-    def chosen_folder(self) -> Path | None:
-        """Where results go."""
-        text = self.folder.text().strip()
-        return Path(text).expanduser() if text else None
-
 
 def folder_for_results(slide: Path) -> Path:
     """Where results of a slide go unless a person chooses otherwise."""
     base = slide.parent if os.access(slide.parent, os.W_OK) else Path.home()
     return base / "liverdx-results"
-
-
-def _button(tip: str) -> QToolButton:
-    button = QToolButton()
-    button.setText("…")
-    button.setToolTip(tip)
-    return button
-
-
-def _line(widget: QWidget, button: QToolButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.addWidget(widget, 1)
-    row.addWidget(button)
-    return row
