@@ -81,7 +81,7 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
     settings = options.settings.of_scheme(m.scheme)
     counted = _COUNTED
     if settings.error_rate is not None:
-        counted += f"; what cannot be told at an error rate of {settings.error_rate:g} is left out"
+        counted += f"; what is uncertain at an error rate of {settings.error_rate:g} is left out"
     return {
         "slide": slide_label(m, options),
         "slide_fingerprint": m.slide_fingerprint,

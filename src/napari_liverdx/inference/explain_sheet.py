@@ -166,7 +166,7 @@ def explanation_sheet(explanation: Explanation, *, side: int = 224) -> NDArray[n
     lines = [f"Tile {e.tile.row}, {e.tile.col} · {e.model_name} · {e.title}", *sentences(e)]
     wrapped = [part for line in lines for part in _wrapped(line, text, width - 2 * _MARGIN)]
     foot = [
-        f"Grad-CAM: {e.cam_note}. It shows where in this tile, not how much.",
+        f"Grad-CAM: {e.cam_note}. It shows relative importance within this tile.",
         f"{e.alone_note}.",
         NOTICE,
     ]

@@ -48,7 +48,7 @@ def warnings_of(store: ResultStore, hide_name: bool) -> tuple[str, ...]:
     if ood.get("state") in ("unusual", "foreign"):
         found.append(
             f"{_sentence(ood['sentence'])} {_sentence(ood['numbers'])} "
-            "Its probabilities and areas may not mean anything."
+            "Its probabilities and areas may be unreliable."
         )
     done, failed, pending = (
         store.count(s) for s in (TileState.DONE, TileState.FAILED, TileState.PENDING)
@@ -163,7 +163,7 @@ def _model(manifest: RunManifest, card: Mapping[str, Any]) -> Facts:
         ("Intended use", card["intended_use"]),
         (
             "Limits",
-            card["limitations"] or "The card states none; that does not mean there are none.",
+            card["limitations"] or "Limitations not stated in the model card.",
         ),
     ]
     return Facts("Model", tuple(rows))

@@ -172,7 +172,7 @@ class SessionState(EventedModel):
     view : ViewState
         How probability layers look.
     hide_names : bool
-        Whether what is handed on carries a code in place of the slide's file name.
+        Whether what is exported is pseudonymized.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
