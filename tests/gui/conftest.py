@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from napari.components import ViewerModel
 
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
 from tests.support.window import wait
+
+
+@pytest.fixture(autouse=True, scope="session")
+def screen() -> None:
+    """Windows draw with OpenGL, for which a platform without a screen is not enough."""
+    if os.environ.get("QT_QPA_PLATFORM") == "offscreen":
+        pytest.fail("windows need a screen: install xvfb, or run -m 'not gui'")
 
 
 @pytest.fixture
