@@ -185,7 +185,7 @@ def slide_steps(
     except Exception as error:  # noqa: BLE001
         _LOG.exception("unexpected error while analyzing a slide")
         problem = f"Unexpected problem: {error!r}"
-    # The row names the slide already, and a table that is handed on names no folders.
+    # The row names the slide already, and an exported table names no folders.
     problem = problem.removeprefix(f"{listed.path}: ")
     problem = without_folders(problem, listed.path.parent, tools.request.out_folder)
     yield last.to(SlideState.FAILED, problem, problem=problem)

@@ -133,12 +133,13 @@ class TrainState(Generic[N]):
             if self.scaler is not None and stored["scaler"] is not None:
                 self.scaler.load_state_dict(stored["scaler"])
             self.history = [EpochResult(**{**e, "restored": True}) for e in stored["history"]]
+            best_weights = stored["best_weights"]
+            epoch, best_loss, since_best, temperature = stored["numbers"]
         # What a damaged archive raises has no common base but Exception.
         except Exception as error:
             raise DataError(
                 f"{path}: this checkpoint is damaged or of another run ({error}); remove it to "
                 "start anew"
             ) from error
-        self.best_weights = stored["best_weights"]
-        epoch, self.best_loss, since_best, self.temperature = stored["numbers"]
+        self.best_weights, self.best_loss, self.temperature = best_weights, best_loss, temperature
         self.epoch, self.since_best = int(epoch), int(since_best)

@@ -79,10 +79,10 @@ class VersionsPanel(Panel):
         version = self.chosen
         self.card_button.setEnabled(version is not None)
         self.use_button.setEnabled(version is not None and version.name != self._current)
-        taught = version is not None and bool(version.card.parent)
-        outcome = version.card.training_data.partition("\n")[0] if taught and version else ""
-        self.note.setText(outcome)
-        self.note.setVisible(taught)
+        fine_tuned = version is not None and bool(version.card.parent)
+        note = version.card.training_data.partition("\n")[0] if fine_tuned and version else ""
+        self.note.setText(note)
+        self.note.setVisible(fine_tuned)
 
     def _use(self) -> None:
         if self.chosen is not None:
