@@ -27,6 +27,7 @@ from napari_liverdx.models.architectures.registry import ARCHITECTURES
 from napari_liverdx.models.file import load_model_file, save_model_file
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.backend import SlideRequest
 from napari_liverdx.slides.formats import FORMATS, SlideFormat, slide_suffixes, slide_titles
 from napari_liverdx.slides.formats.image import ArrayBackend
 from napari_liverdx.slides.listing import find_slides
@@ -59,7 +60,8 @@ def write_array(path: Path) -> Path:
 # -- slide formats --
 
 
-def open_zebra(path: Path) -> ArrayBackend | None:
+def open_zebra(request: SlideRequest) -> ArrayBackend | None:
+    path = request.path
     if path.suffix != ".zebra":
         return None
     return ArrayBackend(np.load(path), "Zebra", Mpp.square(0.5, "zebra"))
@@ -111,7 +113,8 @@ def test_a_package_adds_a_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         from napari_liverdx.slides.formats import SlideFormat
         from napari_liverdx.slides.formats.image import ArrayBackend
 
-        def open_okapi(path):
+        def open_okapi(request):
+            path = request.path
             if path.suffix != ".okapi":
                 return None
             if path.stem == "bad":

@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.core.resolution import Level, Mpp
+from napari_liverdx.slides.address import remote_address
 
-__all__ = ["IN_MEMORY", "WHITE", "SlideBackend", "SlideInfo"]
+__all__ = [
+    "IN_MEMORY",
+    "WHITE",
+    "AssociatedImages",
+    "Scene",
+    "SlideBackend",
+    "SlideInfo",
+    "SlideRequest",
+    "choose_scene",
+]
 
 WHITE = 255
 IN_MEMORY = "image layer"
 """Format of a slide that is no file; its name is that of a layer, which may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlideRequest:
+    """What is to be opened.
+
+    Attributes
+    ----------
+    path : Path
+        A file, a folder, or a remote address as `napari_liverdx.slides.address` spells it.
+    scene : int or None
+        Index of the scene; None for the largest.
+    """
+
+    path: Path
+    scene: int | None = None
+
+    @property
+    def url(self) -> str | None:
+        """The remote address; None for what lies on a disk."""
+        return remote_address(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One of several pictures in a file that could each be the slide.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    width, height : int
+        In its finest pixels.
+    """
+
+    name: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +79,47 @@ class SlideInfo:
     levels : tuple of Level
         Finest first.
     mpp : Mpp or None
-        None where the file gives none or an implausible one.
+        None where the file gives none, an implausible one, or several that differ.
     mpp_note : str
         Why ``mpp`` is None, else empty.
+    mpp_options : tuple of Mpp
+        What the file's sources say where they contradict each other, the likeliest first.
+    objective_power : float or None
+        Magnification of the objective, for example 40.
+    scenes : tuple of Scene
+        More than one where the file holds several; empty or one otherwise.
+    scene : int
+        Which of them is open.
+    origin : tuple of int
+        Where (0, 0) lies in the file's own level-0 pixels: not at (0, 0) where the scanner states
+        bounds or a scene is cut out.
+    associated : tuple of str
+        Names of the pictures stored beside the slide: label, macro, thumbnail.
+    icc_profile : bytes or None
+        Color profile of the pixels.
+    identity : str
+        What tells slides apart that the file's ends and level sizes do not: a scene, a series.
+    references : mapping of str to str
+        Identifiers that exports carry on, as the DICOM UIDs of the source.
     """
 
     format: str
     levels: tuple[Level, ...]
     mpp: Mpp | None
     mpp_note: str = ""
+    mpp_options: tuple[Mpp, ...] = ()
+    objective_power: float | None = None
+    scenes: tuple[Scene, ...] = ()
+    scene: int = 0
+    origin: tuple[int, int] = (0, 0)
+    associated: tuple[str, ...] = ()
+    icc_profile: bytes | None = field(default=None, repr=False)
+    identity: str = ""
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 class SlideBackend(Protocol):
-    """What a file format must be able to do."""
+    """What a file format must be able to do; reading is safe from several threads."""
 
     @property
     def info(self) -> SlideInfo:
@@ -49,6 +128,8 @@ class SlideBackend(Protocol):
 
     def read_tile(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         """Read one stored tile, RGB, shape (h, w, 3); cut at the level's edge or not.
+
+        Gaps and transparency are white.
 
         Raises
         ------
@@ -60,3 +141,34 @@ class SlideBackend(Protocol):
     def close(self) -> None:
         """Release the file; calling it again does nothing."""
         ...
+
+
+@runtime_checkable
+class AssociatedImages(Protocol):
+    """What a backend whose `SlideInfo.associated` is not empty can do as well."""
+
+    def read_associated(self, name: str) -> NDArray[np.uint8]:
+        """Read one of the pictures beside the slide, RGB, shape (h, w, 3).
+
+        Raises
+        ------
+        SlideReadError
+            If it cannot be decoded.
+        """
+        ...
+
+
+def choose_scene(scenes: Sequence[Scene], wanted: int | None, path: Path) -> int:
+    """Return the index of the wanted scene, by default of the largest.
+
+    Raises
+    ------
+    SlideReadError
+        If there is no such scene.
+    """
+    if wanted is None:
+        return max(range(len(scenes)), key=lambda i: scenes[i].width * scenes[i].height)
+    if not 0 <= wanted < len(scenes):
+        there = ", ".join(f"{i} ({s.name})" for i, s in enumerate(scenes))
+        raise SlideReadError(f"{path}: there is no scene {wanted}; choose one of {there}")
+    return wanted

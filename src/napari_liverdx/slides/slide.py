@@ -17,8 +17,9 @@ from PIL import Image
 from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
-from napari_liverdx.slides.backend import WHITE, SlideBackend, SlideInfo
+from napari_liverdx.slides.backend import WHITE, AssociatedImages, SlideBackend, SlideInfo
 from napari_liverdx.slides.cache import TileCache
+from napari_liverdx.slides.color import srgb_transform
 
 __all__ = ["Opener", "Overview", "Slide"]
 
@@ -26,7 +27,14 @@ __all__ = ["Opener", "Overview", "Slide"]
 class Opener(Protocol):
     """Opens a slide's file again, as `napari_liverdx.slides.open.open_slide` does."""
 
-    def __call__(self, path: Path, *, mpp: Mpp | None = None) -> Slide:
+    def __call__(
+        self,
+        path: Path,
+        *,
+        mpp: Mpp | None = None,
+        scene: int | None = None,
+        color_managed: bool = False,
+    ) -> Slide:
         """Open the file."""
         ...
 
@@ -67,6 +75,15 @@ class Slide:
         Memory for decoded tiles.
     open_again : Opener, optional
         Opens the file in another process; without it the slide cannot be pickled.
+    scene : int, optional
+        The scene that was asked for.
+    color_managed : bool
+        Whether colors are turned into sRGB by the file's ICC profile.
+
+    Raises
+    ------
+    SlideReadError
+        If colors are to be turned and the file has no usable profile.
     """
 
     def __init__(
@@ -77,8 +94,13 @@ class Slide:
         mpp: Mpp | None = None,
         cache: TileCache | None = None,
         open_again: Opener | None = None,
+        scene: int | None = None,
+        color_managed: bool = False,
     ) -> None:
         self.path = path
+        self.color_managed = color_managed
+        self._asked_scene = scene
+        self._convert = _conversion(path, backend.info) if color_managed else None
         self._open_again = open_again
         self._backend = backend
         self._given_mpp = mpp
@@ -88,10 +110,11 @@ class Slide:
         self._held = _Held()
         self._release = weakref.finalize(self._held, backend.close)
 
-    def __reduce__(self) -> tuple[Callable[..., Slide], tuple[Opener, Path, Mpp | None]]:
+    def __reduce__(self) -> tuple[Callable[..., Slide], tuple[object, ...]]:
         if self._open_again is None:
             raise TypeError(f"{self.path}: a slide without a file of its own cannot be pickled")
-        return _reopen, (self._open_again, self.path, self._given_mpp)
+        again = (self._given_mpp, self._asked_scene, self.color_managed)
+        return _reopen, (self._open_again, self.path, *again)
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +185,7 @@ class Slide:
         SlideReadError
             If the file is gone.
         """
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(self.info.identity.encode())
         sizes = [(v.width, v.height) for v in self.levels]
         if not self.path.exists() or self.path.is_dir():
             digest.update(self.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
@@ -193,7 +216,35 @@ class Slide:
         TileReadError
             If it cannot be decoded.
         """
-        return self._cache.get((level, row, col), lambda: self._backend.read_tile(level, row, col))
+        return self._cache.get((level, row, col), lambda: self._read(level, row, col))
+
+    def _read(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
+        tile = self._backend.read_tile(level, row, col)
+        return tile if self._convert is None else self._convert(tile)
+
+    def read_associated(self, name: str) -> NDArray[np.uint8]:
+        """Read a picture stored beside the slide, for looking at; it may show a patient's name.
+
+        Parameters
+        ----------
+        name : str
+            One of ``info.associated``.
+
+        Returns
+        -------
+        ndarray of uint8, shape (h, w, 3)
+
+        Raises
+        ------
+        SlideReadError
+            If there is none of that name or it cannot be decoded.
+        """
+        if name not in self.info.associated or not isinstance(self._backend, AssociatedImages):
+            there = ", ".join(self.info.associated) or "none"
+            raise SlideReadError(
+                f"{self.path}: no picture {name!r} beside the slide; it has {there}"
+            )
+        return self._backend.read_associated(name)
 
     def read_region(
         self,
@@ -268,7 +319,7 @@ class Slide:
             for col in range(tile_cols):
                 left = col * level.tile_width
                 try:
-                    tile = self._backend.read_tile(index, row, col)
+                    tile = self._read(index, row, col)
                 except SlideReadError:
                     unreadable += 1
                     continue
@@ -289,5 +340,13 @@ class _Held:
     """What the slides of one open file share; the file closes when it goes."""
 
 
-def _reopen(open_again: Opener, path: Path, mpp: Mpp | None) -> Slide:
-    return open_again(path, mpp=mpp)
+def _reopen(
+    open_again: Opener, path: Path, mpp: Mpp | None, scene: int | None, color_managed: bool
+) -> Slide:
+    return open_again(path, mpp=mpp, scene=scene, color_managed=color_managed)
+
+
+def _conversion(path: Path, info: SlideInfo) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    if info.icc_profile is None:
+        raise SlideReadError(f"{path}: it holds no color profile; open it without color management")
+    return srgb_transform(info.icc_profile, str(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_liverdx._registry import Registry
-from napari_liverdx.slides.backend import SlideBackend
+from napari_liverdx.slides.backend import SlideBackend, SlideRequest
 from napari_liverdx.slides.formats.image import open_image
 from napari_liverdx.slides.formats.tiff import open_tiff
 
@@ -27,13 +27,25 @@ class SlideFormat:
     suffixes : tuple of str
         Endings of such files, with their dot, in lower case.
     open : callable
-        Takes a path; returns a backend, or None if the file is not of this kind.
+        Takes a request; returns a backend, or None if the file is not of this kind.
+    folders : bool
+        Whether a slide may be a folder.
+    remote : bool
+        Whether a slide may be a remote address.
     """
 
     name: str
     title: str
     suffixes: tuple[str, ...]
-    open: Callable[[Path], SlideBackend | None]
+    open: Callable[[SlideRequest], SlideBackend | None]
+    folders: bool = False
+    remote: bool = False
+
+    def can_be(self, request: SlideRequest) -> bool:
+        """Return whether such a slide may lie where the request says."""
+        if request.url is not None:
+            return self.remote
+        return self.folders or not request.path.is_dir()
 
 
 FORMATS: Registry[SlideFormat] = Registry(

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_liverdx.core.errors import NotASlideError, SlideReadError
 from napari_liverdx.core.resolution import Level, Mpp
-from napari_liverdx.slides.backend import SlideInfo
+from napari_liverdx.slides.backend import SlideInfo, SlideRequest
 from napari_liverdx.slides.formats.tiff import TIFF_MAGIC, tiff_mpp
 from napari_liverdx.slides.pixels import to_rgb8
 
@@ -59,7 +59,7 @@ class ArrayBackend:
         """Do nothing, as there is nothing to release."""
 
 
-def open_image(path: Path) -> ArrayBackend | None:
+def open_image(request: SlideRequest) -> ArrayBackend | None:
     """Read an ordinary image whole, or return None if it is none.
 
     Raises
@@ -69,6 +69,7 @@ def open_image(path: Path) -> ArrayBackend | None:
     NotASlideError
         If it is too large to hold whole.
     """
+    path = request.path
     with path.open("rb") as file:
         if file.read(4) in TIFF_MAGIC:
             return _read_tiff(path)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp, is_plausible_mpp
-from napari_liverdx.slides.backend import WHITE, SlideInfo
+from napari_liverdx.slides.backend import WHITE, SlideInfo, SlideRequest
 from napari_liverdx.slides.pixels import to_rgb8
 
 __all__ = ["TIFF_MAGIC", "TiffBackend", "open_tiff", "tiff_mpp"]
@@ -294,7 +294,7 @@ def _truncated(path: Path, why: str) -> SlideReadError:
     return SlideReadError(f"{path}: the file is truncated, {why}; copy it again from its source")
 
 
-def open_tiff(path: Path) -> TiffBackend | None:
+def open_tiff(request: SlideRequest) -> TiffBackend | None:
     """Open a tiled TIFF, or return None if the file is no TIFF or not tiled.
 
     Raises
@@ -302,6 +302,7 @@ def open_tiff(path: Path) -> TiffBackend | None:
     SlideReadError
         If the file is a TIFF but damaged or truncated.
     """
+    path = request.path
     with path.open("rb") as file:
         if file.read(4) not in TIFF_MAGIC:
             return None

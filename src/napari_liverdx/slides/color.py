@@ -1,0 +1,56 @@
+"""Colors of a scanner as those of a screen, by its ICC profile."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from napari_liverdx.core.errors import SlideReadError
+
+__all__ = ["srgb_transform"]
+
+
+def srgb_transform(profile: bytes, where: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """Return a function that turns RGB of an ICC profile into sRGB.
+
+    Parameters
+    ----------
+    profile : bytes
+        As embedded in the file.
+    where : str
+        Named in the error.
+
+    Returns
+    -------
+    callable
+        From and to an ndarray of uint8, shape (h, w, 3); safe to call from several threads.
+
+    Raises
+    ------
+    SlideReadError
+        If the profile cannot be used.
+    """
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            "RGB",
+            "RGB",
+            ImageCms.Intent.PERCEPTUAL,
+            # The cache of one transform must not be shared by threads.
+            ImageCms.Flags.NOCACHE,
+        )
+    except (OSError, ImageCms.PyCMSError) as error:
+        raise SlideReadError(
+            f"{where}: its color profile cannot be used ({error}); open it without color management"
+        ) from error
+
+    def convert(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        changed = ImageCms.applyTransform(Image.fromarray(rgb), transform)
+        return rgb if changed is None else np.asarray(changed)
+
+    return convert
