@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,3 +95,36 @@ def test_impossible_overlap_is_refused(overlap: float) -> None:
         plan_grid(
             level_sizes(500, 500), Mpp.square(0.5), model_mpp=0.5, tile_size=224, overlap=overlap
         )
+
+
+@pytest.mark.parametrize(
+    ("model_mpp", "overlap", "match"),
+    [(20.0, 0.0, "finer resolution"), (0.5, 0.999, "smaller overlap")],
+)
+def test_what_cannot_be_held_is_no_plan(model_mpp: float, overlap: float, match: str) -> None:
+    with pytest.raises(PlanError, match=match):
+        plan_grid(
+            level_sizes(100_000, 100_000),
+            Mpp.square(0.25),
+            model_mpp=model_mpp,
+            tile_size=224,
+            overlap=overlap,
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale_x": math.nan},
+        {"scale_y": 0.0},
+        {"x": 10**300},
+        {"tile_size": 0},
+        {"tile_size": 9999},
+    ],
+)
+def test_numbers_of_a_damaged_file_are_no_grid(change: dict[str, float]) -> None:
+    whole = {"level": 0, "scale_x": 1.0, "scale_y": 1.0, "x": 0, "y": 0, "width": 9, "height": 9}
+    tile = {"tile_width": 4, "tile_height": 4, "stride_x": 4, "stride_y": 4, "tile_size": 4}
+    assert len(TileGrid(**{**whole, **tile})) == 9
+    with pytest.raises(PlanError, match="damaged"):
+        TileGrid(**{**whole, **tile, **change})

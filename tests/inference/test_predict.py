@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.errors import ModelFileError, PlanError
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.inference.device import choose_device
+from napari_liverdx.inference.device import DeviceChoice, choose_device
 from napari_liverdx.inference.plan import RunPlan, plan_run
 from napari_liverdx.inference.predict import next_batch_size, predict
 from napari_liverdx.models.architectures.base import TileModel, TileOutput
@@ -129,6 +131,42 @@ def test_memory_is_made_free_once_the_failure_is_let_go(
     model = LoadedModel(tiny.card, Hungry(tiny.network, 3), tiny.sha256, tiny.path)
     collect(make_plan(opened_slide, tiny, batch_size=8), opened_slide, model)
     assert handled == [None, None]
+
+
+class Broken(TileModel):
+    """A network that gives no numbers for tiles after the first batch."""
+
+    def __init__(self, inner: TileModel) -> None:
+        super().__init__()
+        self.inner, self.batches = inner, 0
+
+    def forward(self, tiles: torch.Tensor) -> TileOutput:
+        self.batches += 1
+        output = self.inner(tiles)
+        return output if self.batches == 1 else TileOutput(output.scores * math.nan, *output[1:])
+
+    def classify(self, x: torch.Tensor) -> TileOutput:
+        return self.inner.classify(x)
+
+
+def test_what_is_no_number_is_never_a_result(opened_slide: Slide, tiny: LoadedModel) -> None:
+    model = LoadedModel(tiny.card, Broken(tiny.network), tiny.sha256, tiny.path)
+    batches = predict(make_plan(opened_slide, tiny, batch_size=2), opened_slide, model)
+    assert np.isfinite(next(batches).probabilities).all()
+    with pytest.raises(ModelFileError, match=r"model tiny .* no finite numbers.*float32"):
+        next(batches)
+
+
+def test_batches_follow_what_a_tile_takes(opened_slide: Slide, tiny: LoadedModel) -> None:
+    """A model of large tiles judges fewer of them at a time."""
+    hungry = Hungry(tiny.network, 99)
+    model = LoadedModel(
+        tiny.card, hungry, tiny.sha256, tiny.path, tile_bytes=tiny.tile_bytes + 10**8
+    )
+    device = DeviceChoice("cpu", "CPU", "float32", "test", 8, adaptive=True)
+    plan = replace(make_plan(opened_slide, tiny), device=device)
+    collect(plan, opened_slide, model)
+    assert set(hungry.tried) <= {1, 2}
 
 
 @pytest.mark.parametrize(

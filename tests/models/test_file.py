@@ -14,7 +14,7 @@ from safetensors.torch import save as save_tensors
 from napari_liverdx.core.errors import ModelFileError
 from napari_liverdx.models.card import Interval
 from napari_liverdx.models.file import LoadedModel, load_model_file, save_model_file
-from tests.support.models import make_card
+from tests.support.models import make_card, model_of
 
 
 def test_round_trip(tmp_path: Path, tiny: LoadedModel) -> None:
@@ -47,7 +47,8 @@ def test_temperature_and_declared_output(tmp_path: Path, tiny: LoadedModel) -> N
     save_model_file(path, tiny.network, make_card(temperature=2.0))
     warm = load_model_file(path)
     assert torch.allclose(warm.probabilities(scores), torch.softmax(scores / 2, 1))
-    save_model_file(path, tiny.network, make_card(output="probabilities"))
+    published = model_of("livernet", 64)
+    save_model_file(path, published.network, published.card)
     ready = torch.tensor([[0.5, 0.2, 0.3]])
     assert torch.equal(load_model_file(path).probabilities(ready), ready)
 
@@ -88,8 +89,12 @@ def test_weights_that_do_not_fit_are_named(tmp_path: Path, tiny: LoadedModel) ->
         ({"architecture": "unheard-of"}, "unknown to this version"),
         ({"arguments": {"nonsense": 1}}, "nonsense"),
         ({"arguments": {"encoder": "hf-hub:someone/something"}}, "no encoder"),
-        ({"arguments": {**tiny.card.arguments, "hidden": 10**9}}, "between"),
+        ({"arguments": {**tiny.card.arguments, "hidden": 10**4}}, "between"),
+        ({"arguments": {**tiny.card.arguments, "hidden": 10**9}}, "must lie within"),
+        ({"arguments": {**tiny.card.arguments, "encoder": "vit_giant_patch14_224"}}, "do not fit"),
         ({"subtiles": 3}, "inconsistent"),
+        ({"output": "probabilities"}, "no probability"),
+        ({"tile_size": 4096}, "GiB of memory"),
     ):
         save_model_file(path, tiny.network, make_card(**change))
         with pytest.raises(ModelFileError, match=message):

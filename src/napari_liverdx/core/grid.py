@@ -11,6 +11,14 @@ from napari_liverdx.core.resolution import RESOLUTION_TOLERANCE, Level, Mpp, lev
 
 __all__ = ["TileGrid", "TileIndex", "plan_grid"]
 
+_MOST_TILES = 4_000_000
+_MOST_READ = 2**25
+"""Pixels of a level that are read for one tile."""
+
+_LARGEST_TILE = 4096
+_LARGEST = 2**40
+"""Beyond any slide: what is larger comes of a damaged file."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class TileIndex:
@@ -45,7 +53,8 @@ class TileGrid:
     Raises
     ------
     PlanError
-        If the region is empty or the stride is not between 1 pixel and a tile.
+        If the region is empty, the stride is not between 1 pixel and a tile, or a number is out
+        of all proportion.
     """
 
     level: int
@@ -62,6 +71,15 @@ class TileGrid:
     tile_size: int
 
     def __post_init__(self) -> None:
+        scales = (self.scale_x, self.scale_y)
+        places = (self.level, self.x, self.y, self.tile_size)
+        sizes = (self.width, self.height, self.tile_width, self.tile_height)
+        if (
+            not all(0 < s < _LARGEST for s in scales)
+            or not all(abs(n) < _LARGEST for n in (*places, *sizes))
+            or not 0 < self.tile_size <= _LARGEST_TILE
+        ):
+            raise PlanError("a grid of tiles with impossible numbers; it comes of a damaged file")
         if self.width < 1 or self.height < 1:
             raise PlanError(
                 f"the region to analyze is empty ({self.width} × {self.height} px); "
@@ -71,6 +89,11 @@ class TileGrid:
             raise PlanError(
                 f"a stride of {self.stride_x} × {self.stride_y} px leaves gaps or never moves; "
                 f"choose it between 1 and the tile, {self.tile_width} × {self.tile_height} px"
+            )
+        if self.n_rows * self.n_cols > _MOST_TILES:
+            raise PlanError(
+                f"{self.n_cols} × {self.n_rows} tiles are more than {_MOST_TILES:,}; choose a "
+                "smaller overlap, or analyze a region"
             )
 
     @property
@@ -147,7 +170,8 @@ def plan_grid(
     Raises
     ------
     PlanError
-        If the region misses the slide or the overlap is out of range.
+        If the region misses the slide, the overlap is out of range, or a tile of the model covers
+        more of the slide than can be read at once.
     """
     if not 0 <= overlap < 1:
         raise PlanError(f"overlap must be at least 0 and below 1, not {overlap:g}")
@@ -161,6 +185,12 @@ def plan_grid(
 
     tile_width = max(1, read_size(want_x, level.downsample_x))
     tile_height = max(1, read_size(want_y, level.downsample_y))
+    if tile_width * tile_height > _MOST_READ:
+        raise PlanError(
+            f"the model sees {model_mpp:g} µm/px; one of its tiles is {tile_width} × {tile_height} "
+            f"px of the slide's fitting level, more than can be read at once; use a model of a "
+            "finer resolution, or check the slide's µm/px"
+        )
     whole = Rect(0, 0, levels[0].width, levels[0].height)
     wanted = whole if region is None else whole.intersection(region)
     if wanted.is_empty:

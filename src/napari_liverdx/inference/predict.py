@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import PlanError, SlideReadError
+from napari_liverdx.core.errors import ModelFileError, PlanError, SlideReadError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.models.architectures.base import TileOutput
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_scorer
+from napari_liverdx.models.soundness import are_probabilities
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 
@@ -25,6 +26,9 @@ __all__ = ["TileBatchResult", "next_batch_size", "predict"]
 
 _PREFETCH = 2
 _READERS = 4
+_BUFFER_BYTES, _MAPS_BYTES = 128 * 2**20, 192 * 2**20
+"""Memory of one batch: of its pixels, and of what the network makes of them on the CPU."""
+
 _QUICK, _SLOW = 0.15, 0.4
 """Seconds: batches that take less grow, those that take more shrink; a run can only be stopped
 between two of them."""
@@ -119,10 +123,15 @@ def predict(
     Yields
     ------
     TileBatchResult
+
+    Raises
+    ------
+    ModelFileError
+        If what the model says is no probability.
     """
     wanted = list(plan.tiles if tiles is None else tiles)
     runner = _Runner(model, plan)
-    most = plan.device.batch_size
+    most = _fitting_batch(plan, model)
     size = 1 if plan.device.adaptive else most
     taken = 0
     pinned = plan.device.device.startswith("cuda")
@@ -169,6 +178,14 @@ def next_batch_size(size: int, most: int, seconds: float) -> int:
     return max(1, size // 2) if seconds > _SLOW else size
 
 
+def _fitting_batch(plan: RunPlan, model: LoadedModel) -> int:
+    """Return the largest batch that memory allows, at most the planned one."""
+    most = min(plan.device.batch_size, _BUFFER_BYTES // (3 * plan.grid.tile_size**2))
+    if plan.device.adaptive and model.tile_bytes:
+        most = min(most, _MAPS_BYTES // model.tile_bytes)
+    return max(1, most)
+
+
 class _Runner:
     """The network on its device, with a batch size that shrinks when memory runs out."""
 
@@ -210,6 +227,8 @@ class _Runner:
             return np.empty((0, self.n_classes), np.float32), None, nothing, None
         distances = np.concatenate(ood) if ood else None
         embeddings = np.concatenate([p.embedding.float().cpu().numpy() for p in parts])
+        if distances is not None and not np.isfinite(distances).all():
+            raise self._unusable("distances from the training data")
         scores = np.concatenate([self._probabilities(p.scores) for p in parts])
         if parts[0].subtile_scores is None:
             return scores, None, embeddings, distances
@@ -242,7 +261,18 @@ class _Runner:
             return (self.network(x), None) if self.scorer is None else self.scorer(self.network, x)
 
     def _probabilities(self, scores: torch.Tensor) -> NDArray[np.float32]:
-        return np.asarray(self.model.probabilities(scores).float().cpu().numpy())
+        found = self.model.probabilities(scores).float().cpu()
+        # Nothing else may be stored as a result.
+        if not are_probabilities(found):
+            raise self._unusable("probabilities")
+        return np.asarray(found.numpy())
+
+    def _unusable(self, what: str) -> ModelFileError:
+        return ModelFileError(
+            f"model {self.model.card.name} ({self.model.path}) gives {what} that are no finite "
+            f"numbers in the right range, computed in {str(self.dtype).removeprefix('torch.')}; "
+            "what was finished before is kept. Try --precision float32, or use another model"
+        )
 
     def _shrink(self, tried: int) -> None:
         self.limit = tried // 2

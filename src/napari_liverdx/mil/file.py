@@ -10,8 +10,10 @@ from torch import Tensor
 
 from napari_liverdx.core.errors import ModelFileError, PlanError
 from napari_liverdx.mil.network import SlideContext
+from napari_liverdx.models.architectures.registry import check_arguments
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.file import fill_network, read_card
+from napari_liverdx.models.soundness import check_tensors, without_memory
 
 __all__ = ["ARCHITECTURE", "LoadedMilModel", "load_mil_model"]
 
@@ -95,17 +97,26 @@ def load_mil_model(path: Path) -> LoadedMilModel:
         If the file is missing, damaged, a pickle, of another program, or a tile model.
     """
     card = read_card(path)
-    if card.slide is None or card.architecture != ARCHITECTURE:
+    slide = card.slide
+    if slide is None or card.architecture != ARCHITECTURE:
         raise ModelFileError(
             f"{path}: a tile model, not a slide-level model; give it with --model, or make a "
             f"slide-level model with 'liverdx mil train'"
         )
-    try:
-        network = SlideContext(
-            card.slide.features, len(card.classes), len(card.slide.classes), **card.arguments
-        )
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: slide-level model with {card.arguments}: {error}") from error
+    shadow = without_memory(lambda: _build(path, card, slide))
+    if shadow is not None:
+        check_tensors(path, shadow, ARCHITECTURE)
+    network = _build(path, card, slide)
     sha256 = fill_network(path, network, ARCHITECTURE)
     network.eval()
-    return LoadedMilModel(card, card.slide, network, sha256, path)
+    return LoadedMilModel(card, slide, network, sha256, path)
+
+
+def _build(path: Path, card: ModelCard, slide: SlidePart) -> SlideContext:
+    try:
+        check_arguments(ARCHITECTURE, card.arguments)
+        return SlideContext(slide.features, len(card.classes), len(slide.classes), **card.arguments)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ModelFileError(
+            f"{path}: slide-level model with {str(card.arguments)[:300]}: {str(error)[:300]}"
+        ) from error

@@ -19,6 +19,7 @@ from napari_liverdx.mil.file import LoadedMilModel
 from napari_liverdx.mil.loss import BagBatch, MilConfig, MilLoss, class_weights
 from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.models.calibration import fit_temperature
+from napari_liverdx.models.soundness import are_probabilities
 from napari_liverdx.results.slide_prediction import SlidePrediction, TopAttentionTile
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.training.config import EpochResult
@@ -203,7 +204,7 @@ def apply_mil_model(
     Raises
     ------
     ModelFileError
-        If the context belongs to another tile model.
+        If the context belongs to another tile model, or gives no probabilities.
     PlanError
         If tiles overlap otherwise than those it learned from.
     ResultError
@@ -220,11 +221,17 @@ def apply_mil_model(
         )
     (scores,) = score_bags(context.network, [bag], device)
     logits = torch.from_numpy(scores.tile_logits)[None]
-    refined = context.tile_probabilities(logits)[0].numpy() * bag.mask
+    tiles = context.tile_probabilities(logits)
+    slide = context.slide_probabilities(torch.from_numpy(scores.slide_logits)[None])
+    if not (are_probabilities(tiles) and are_probabilities(slide)):
+        raise ModelFileError(
+            f"{context.path}: what the slide-level model gives is no finite number; the result is "
+            "left as it was. Use another slide-level model"
+        )
+    refined = tiles[0].numpy() * bag.mask
     probabilities: tuple[float, ...] = ()
     if context.gives_slide_prediction:
-        slide = context.slide_probabilities(torch.from_numpy(scores.slide_logits)[None])[0]
-        probabilities = tuple(round(float(v), 6) for v in slide)
+        probabilities = tuple(round(float(v), 6) for v in slide[0])
     call = SlidePrediction(
         context_name=context.card.name,
         context_version=context.card.version,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx.core.classes import ClassScheme, TissueClass
+from napari_liverdx.core.resolution import MPP_RANGE
 
 __all__ = ["Interval", "ModelCard", "Normalization", "SlidePart"]
 
@@ -21,19 +22,33 @@ class _Frozen(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
+        # Every number is one that can be computed with.
+        allow_inf_nan=False,
     )
+
+
+_Temperature = Annotated[float, Field(ge=0.01, le=100)]
+"""Outside, probabilities are 0 and 1, or all alike; a fitted one lies between 0.25 and 4."""
+
+_MOST_CLASSES = 256
+
+_Mean = Annotated[float, Field(ge=-1e3, le=1e3)]
+_Deviation = Annotated[float, Field(ge=1e-4, le=1e4)]
 
 
 class Normalization(_Frozen):
     """How pixels become the network's input, per channel in ``channel_order``, 0 to 1 scale."""
 
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    mean: tuple[_Mean, _Mean, _Mean] = (0.5, 0.5, 0.5)
+    std: tuple[_Deviation, _Deviation, _Deviation] = (0.5, 0.5, 0.5)
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
 
 class Interval(_Frozen):
     """A measured value with its 95 % interval and how it was measured."""
+
+    # A figure of merit may be NaN, where a class never came; nothing is computed with it.
+    model_config = ConfigDict(allow_inf_nan=True)
 
     value: float
     low: float | None = None
@@ -67,11 +82,20 @@ class SlidePart(_Frozen):
 
     tile_model: str
     tile_sha256: str
-    features: int = Field(gt=0)
-    classes: tuple[str, ...] = Field(min_length=2)
+    features: int = Field(gt=0, le=2**16)
+    classes: tuple[str, ...] = Field(min_length=2, max_length=_MOST_CLASSES)
     overlap: float = Field(default=0.0, ge=0, lt=1)
     learned_from: Literal["tiles", "slides", "both"]
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: _Temperature = 1.0
+
+
+_OOD_BOUNDS = {
+    "limit": (1e-12, 1e12),
+    "residual": (1e-12, 1e12),
+    "rate": (1e-4, 0.9999),
+    "overlap": (0.0, 0.99),
+}
+_NEEDED = {"batch-norm": ("limit",), "embedding": ("limit", "residual")}
 
 
 class ModelCard(_Frozen):
@@ -122,20 +146,20 @@ class ModelCard(_Frozen):
         fine-tuned from it.
     """
 
-    schema_version: int = SCHEMA_VERSION
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=128)
     title: str
     summary: str
-    version: str = "1"
+    version: str = Field(default="1", max_length=128)
     architecture: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    classes: tuple[TissueClass, ...] = Field(min_length=2)
-    mpp: float = Field(gt=0)
+    classes: tuple[TissueClass, ...] = Field(min_length=2, max_length=_MOST_CLASSES)
+    mpp: float = Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])
     tile_size: int = Field(gt=0, le=4096)
-    subtiles: int = Field(default=1, ge=1, alias="cells")
+    subtiles: int = Field(default=1, ge=1, le=1024, alias="cells")
     normalization: Normalization = Field(default=Normalization(), alias="normalisation")
     output: Literal["logits", "probabilities"] = "logits"
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: _Temperature = 1.0
     training_data: str = ""
     data_license: str = Field(default="", alias="data_licence")
     license: str = Field(default="", alias="licence")
@@ -158,6 +182,18 @@ class ModelCard(_Frozen):
     def _distinct(cls, classes: tuple[TissueClass, ...]) -> tuple[TissueClass, ...]:
         ClassScheme(classes)
         return classes
+
+    @field_validator("ood")
+    @classmethod
+    def _are_numbers(cls, ood: dict[str, Any]) -> dict[str, Any]:
+        for name, (low, high) in _OOD_BOUNDS.items():
+            value: Any = ood.get(name)
+            if value is None and name not in _NEEDED.get(str(ood.get("kind")), ()):
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and low <= value <= high):
+                raise ValueError(f"{name} must be a number between {low:g} and {high:g}")
+        return ood
 
     @field_validator("schema_version")
     @classmethod

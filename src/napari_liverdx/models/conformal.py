@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.prediction_sets import Quantiles
 from napari_liverdx.models.card import ModelCard
 
-__all__ = ["ConformalScores", "calibrate_conformal", "conformal_quantiles"]
+__all__ = ["ConformalScores", "calibrate_conformal", "conformal_quantiles", "stored_scores"]
 
 _RATES = tuple(round(0.005 * i, 3) for i in range(1, 101))
 
@@ -30,12 +31,18 @@ class ConformalScores(BaseModel):
         Score for each of them; None where so few groups promise nothing.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    groups: int
-    samples: int
-    rates: tuple[float, ...]
-    quantiles: tuple[float | None, ...]
+    groups: int = Field(ge=0)
+    samples: int = Field(ge=0)
+    rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
+    quantiles: tuple[Annotated[float, Field(ge=0, le=1.01)] | None, ...]
+
+    @model_validator(mode="after")
+    def _are_pairs(self) -> ConformalScores:
+        if len(self.quantiles) != len(self.rates) or list(self.rates) != sorted(self.rates):
+            raise ValueError("one quantile belongs to each rate, and rates ascend")
+        return self
 
     def quantile(self, error_rate: float) -> float:
         """Return the score for an error rate; infinity where too few groups guarantee it.
@@ -113,14 +120,23 @@ def conformal_quantiles(card: ModelCard, error_rate: float | None) -> Quantiles:
     """
     if error_rate is None:
         return Quantiles()
-    # Stored under these names since the first version.
-    tile, subtile = card.conformal.get("tile"), card.conformal.get("cell")
+    scores = stored_scores(card)
+    tile, subtile = scores.get("tile"), scores.get("cell")
     if tile is None:
         raise PlanError(
             f"model {card.name} holds no calibration scores, so that no error rate can be "
             f"guaranteed; leave --error-rate out, or add them with 'liverdx ood fit'"
         )
-    found = [
-        ConformalScores.model_validate(s).quantile(error_rate) for s in (subtile or tile, tile)
-    ]
-    return Quantiles(*found)
+    return Quantiles((subtile or tile).quantile(error_rate), tile.quantile(error_rate))
+
+
+def stored_scores(card: ModelCard) -> dict[str, ConformalScores]:
+    """Return the calibration scores on a card, under ``tile`` and ``cell``, as stored at first.
+
+    Raises
+    ------
+    ValidationError
+        If what is stored is none.
+    """
+    known: dict[str, Any] = {k: v for k, v in card.conformal.items() if k in ("tile", "cell") and v}
+    return {key: ConformalScores.model_validate(value) for key, value in known.items()}

@@ -23,6 +23,16 @@ from napari_liverdx.core.errors import ModelFileError, storage_errors
 from napari_liverdx.models.architectures.base import TileModel
 from napari_liverdx.models.architectures.registry import build_model
 from napari_liverdx.models.card import ModelCard
+from napari_liverdx.models.conformal import stored_scores
+from napari_liverdx.models.ood import ood_scorer
+from napari_liverdx.models.soundness import (
+    BESIDE_WEIGHTS,
+    bytes_per_tile,
+    check_outputs,
+    check_tensors,
+    check_values,
+    without_memory,
+)
 
 __all__ = [
     "LoadedModel",
@@ -35,9 +45,11 @@ __all__ = [
 ]
 
 _CARD_KEY = "liverdx.card"
-_MAX_HEADER = 64 * 2**20
-_BESIDE = "domain."
-"""Tensors under this prefix are statistics, not weights."""
+_MAX_HEADER = 16 * 2**20
+"""Bytes; a header that lists thousands of tensors and 100,000 tiles of training is smaller."""
+
+_TOLD = 300
+"""Characters of a card's fault that a message shows."""
 
 _COPYING = threading.Lock()
 
@@ -56,6 +68,8 @@ class LoadedModel:
     path : Path
     statistics : mapping of str to Tensor
         What stands beside the weights; see `models.ood`.
+    tile_bytes : int
+        What the network needs for one tile, about; 0 where that is not known.
     """
 
     card: ModelCard
@@ -63,6 +77,7 @@ class LoadedModel:
     sha256: str
     path: Path
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    tile_bytes: int = 0
     _copies: dict[torch.device, TileModel] = field(default_factory=dict, init=False, repr=False)
 
     def network_on(self, device: torch.device) -> TileModel:
@@ -132,7 +147,7 @@ def rewrite_model_file(
         If the weights are damaged.
     """
     _, tensors = _load(path)
-    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    weights = {k: v for k, v in tensors.items() if not k.startswith(BESIDE_WEIGHTS)}
     beside = {k: v.half().contiguous() for k, v in statistics.items()}
     _write(out, {**weights, **beside}, card)
 
@@ -194,13 +209,15 @@ def _card_from_header(header: dict[str, object], path: Path) -> ModelCard:
             "another program and cannot be used"
         )
     try:
-        return ModelCard.model_validate_json(text)
+        card = ModelCard.model_validate_json(text)
+        stored_scores(card)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "card"
+        where = ".".join(map(str, first["loc"]))[:_TOLD] or "card"
         raise ModelFileError(
-            f"{path}: the model card is not valid at {where}: {first['msg']}"
+            f"{path}: the model card is not valid at {where}: {first['msg'][:_TOLD]}"
         ) from error
+    return card
 
 
 def load_model_file(path: Path) -> LoadedModel:
@@ -218,7 +235,12 @@ def load_model_file(path: Path) -> LoadedModel:
             f"{path}: a slide-level model for the tile model {card.slide.tile_model!r}, not a tile "
             "model; give it with --mil-model"
         )
-    network = build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
+    shadow = without_memory(lambda: _build(card))
+    tile_bytes = 0
+    if shadow is not None:
+        check_tensors(path, shadow, card.architecture)
+        tile_bytes = bytes_per_tile(path, shadow, card)
+    network = _build(card)
     sha256 = fill_network(path, network, card.architecture)
     if card.subtiles == 1:
         network.disable_subtiles()
@@ -232,8 +254,41 @@ def load_model_file(path: Path) -> LoadedModel:
     network.eval()
     with safe_open(path, "pt") as stored:
         names = list(stored.keys())
-        beside = {k: stored.get_tensor(k) for k in names if k.startswith(_BESIDE)}
-    return LoadedModel(card, network, sha256, path, beside)
+        beside = {k: stored.get_tensor(k) for k in names if k.startswith(BESIDE_WEIGHTS)}
+    check_values(path, nn.Module(), beside)
+    model = LoadedModel(card, network, sha256, path, beside, tile_bytes)
+    _try_out(model)
+    return model
+
+
+def _build(card: ModelCard) -> TileModel:
+    return build_model(card.architecture, len(card.classes), card.arguments, card.tile_size)
+
+
+@torch.inference_mode()
+def _try_out(model: LoadedModel) -> None:
+    """Judge one plain tile, so that a network that cannot is refused before a run."""
+    side = model.card.tile_size
+    tile = torch.full((1, 3, side, side), 200, dtype=torch.uint8)
+    problems = (TypeError, ValueError, ArithmeticError, RuntimeError, LookupError, AttributeError)
+    distance = None
+    try:
+        scorer = ood_scorer(model.card, model.statistics)
+        if scorer is None:
+            output = model.network(tile)
+        else:
+            output, distance = scorer(model.network, tile)
+    except problems as error:
+        raise ModelFileError(
+            f"{model.path}: the network cannot judge a tile of {side} × {side} px "
+            f"({str(error)[:_TOLD]}); the file is inconsistent"
+        ) from error
+    check_outputs(model.path, model.card, output, model.probabilities(output.scores))
+    if distance is not None and not bool(distance.isfinite().all()):
+        raise ModelFileError(
+            f"{model.path}: the statistics of the training data give no finite distance; the file "
+            "is damaged, copy it again from its source"
+        )
 
 
 def _load(path: Path) -> tuple[bytes, dict[str, Tensor]]:
@@ -271,7 +326,7 @@ def fill_network(path: Path, network: nn.Module, architecture: str) -> str:
         If the weights are damaged, do not fit, or are not finite.
     """
     data, tensors = _load(path)
-    weights = {k: v for k, v in tensors.items() if not k.startswith(_BESIDE)}
+    weights = {k: v for k, v in tensors.items() if not k.startswith(BESIDE_WEIGHTS)}
     try:
         network.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
@@ -281,6 +336,5 @@ def fill_network(path: Path, network: nn.Module, architecture: str) -> str:
             f"{path}: the weights do not fit the architecture {architecture!r} "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
-    if not all(torch.isfinite(p).all() for p in network.parameters()):
-        raise ModelFileError(f"{path}: the weights hold values that are not finite numbers")
+    check_values(path, network, {})
     return hashlib.sha256(data).hexdigest()

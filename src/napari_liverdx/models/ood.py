@@ -30,6 +30,7 @@ __all__ = [
 _PREFIX = "domain."
 _EXPLAINED = 0.99
 _MOST = 64
+_HALF_MOST = float(np.finfo(np.float16).max)
 
 BATCH_NORM_STATISTICS: dict[str, Any] = {
     "kind": "batch-norm",
@@ -91,6 +92,8 @@ class EmbeddingStatistics:
         floor = 1e-6 * float(variance[0]) + 1e-12
         residual = max(float(variance[k:].sum()) / max(1, rest), floor)
         components = directions[:k] / np.sqrt(np.maximum(variance[:k], floor))[:, None]
+        # Tiles that are all alike have no spread; half precision ends before its inverse.
+        components = components.clip(-_HALF_MOST, _HALF_MOST)
         # Rounded as they are stored, so that a limit set now holds later.
         return cls(
             torch.from_numpy(mean).half().float(),

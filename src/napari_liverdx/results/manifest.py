@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_liverdx import _v010
 from napari_liverdx._ids import named_uuid
 from napari_liverdx._version import NOTICE
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
-from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.core.resolution import MPP_RANGE, Mpp
 
 __all__ = [
     "SUFFIX",
@@ -33,6 +33,14 @@ SUFFIX = ".liverdx.zarr"
 
 _FORMAT = 1
 _DIGITS = 6
+
+
+_Pixels = Annotated[int, Field(ge=1, le=2**40)]
+_Resolution = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
+
+_MOST_VALUES = 200_000_000
+"""Probabilities of all map pixels of all tiles, 800 MB; what claims more comes of a damaged file,
+or of a run that could not be held in memory."""
 
 
 class RunManifest(BaseModel):
@@ -72,23 +80,27 @@ class RunManifest(BaseModel):
 
     # Some fields are stored under the names they had in the first version.
     model_config = ConfigDict(
-        extra="forbid", validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
     )
 
     format: int = _FORMAT
     slide_name: str
     slide_format: str
     slide_fingerprint: str
-    slide_size: tuple[int, int]
-    mpp: tuple[float, float]
+    slide_size: tuple[_Pixels, _Pixels]
+    mpp: tuple[_Resolution, _Resolution]
     mpp_source: str
     model_name: str
     model_version: str
     model_sha256: str
-    classes: tuple[TissueClass, ...]
+    classes: tuple[TissueClass, ...] = Field(min_length=2, max_length=256)
     grid: TileGrid
-    subtiles: int = Field(alias="cells")
-    overlap: float
+    subtiles: int = Field(ge=1, le=1024, alias="cells")
+    overlap: float = Field(ge=0, lt=1)
     regions_sha256: str
     device: str = ""
     versions: dict[str, str] = {}
@@ -103,6 +115,17 @@ class RunManifest(BaseModel):
     variant: str = ""
     restricted: bool = False
     own_tissue: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_held(self) -> RunManifest:
+        ClassScheme(self.classes)
+        values = len(self.classes) * len(self.grid) * self.subtiles**2
+        if values > _MOST_VALUES:
+            raise ValueError(
+                f"a map of {values:.3g} probabilities is more than memory is planned for, "
+                f"{_MOST_VALUES:,}; choose a smaller overlap, or analyze a region"
+            )
+        return self
 
     def named(self) -> RunManifest:
         """Return the same with a UUID of what makes its identity."""

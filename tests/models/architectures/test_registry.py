@@ -119,6 +119,15 @@ def test_attention_is_where_it_should_be() -> None:
         ("cnn-transformer", {"encoder": SMALL, "width": 33}, "multiple"),
         ("rnn-subtiles", {"cells": 0}, "do not fit"),
         ("frozen-mlp", {"encoder": "nonsense"}, "no encoder"),
+        ("frozen-mlp", {"hidden": 10**9}, "'hidden' must lie within"),
+        ("frozen-mlp", {"hidden": float("nan")}, "'hidden' must lie within"),
+        ("cnn", {"encoder": SMALL, "dropout": float("nan")}, "'dropout' must be at least 0"),
+        ("cnn", {"encoder": SMALL, "dropout": 1}, "below 1"),
+        ("cnn", {"encoder": "a" * 1000}, "at most 200 characters"),
+        ("cnn", {"encoder": SMALL, "checkpoint_path": "w.pth"}, "not for a model file"),
+        ("cnn", {"encoder": SMALL, "pretrained_cfg": {"file": "w"}}, "not for a model file"),
+        ("inception-v3", {"attributes": ["x"] * 5000}, "too many"),
+        ("cnn", {"encoder": SMALL, "block_args": {"a": {"b": {"c": {"d": {}}}}}}, "too many"),
     ],
 )
 def test_wrong_arguments_are_named(name: str, arguments: dict[str, object], match: str) -> None:
