@@ -59,3 +59,25 @@ def test_all_that_a_table_can_say_of_a_slide(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="label"):
         find_slides(listed, required=("path", "label"))
     assert read_slide_table(listed, names={"label": "klass"})[0].label == "fat"
+
+
+def test_lists_as_people_have_them(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    slide = tmp_path / "a b" / "Müller.svs"
+    slide.touch()
+    listed = tmp_path / "slides.csv.gz"
+    rows = ["sep=;", "SLIDE;MPP ", "a b\\Müller.svs;0,25", ";", "https://host/b.zarr;", ""]
+    listed.write_bytes("\r\n".join(rows).encode("cp1252"))
+    first, second = find_slides(listed)
+    assert (first, first.line) == (SlideEntry(slide, 0.25), 3)
+    assert (second.path, second.line) == (Path("https://host/b.zarr"), 5)
+    listed.write_text(f"path\na b/Müller.svs\n\n{slide.as_uri()}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 4: .*a second time, first in line 2"):
+        find_slides(listed)
+    listed.write_text("path,mpp\na.svs,inf\n")
+    with pytest.raises(DataError, match=r"line 2: mpp 'inf'"):
+        find_slides(listed)
+    workbook = tmp_path / "slides.xlsx"
+    workbook.write_bytes(b"PK\3\4")
+    with pytest.raises(DataError, match=r"a spreadsheet .*save the table as CSV"):
+        find_slides(workbook)

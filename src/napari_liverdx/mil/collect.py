@@ -48,11 +48,11 @@ def labeled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
         If nothing is found, a column is missing or a label is unknown.
     """
     entries = find_slides(source, required=("path", "label", "group"))
-    for line, entry in enumerate(entries, 2):
+    for entry in entries:
         if entry.label and entry.label not in classes:
             raise DataError(
-                f"{source}, line {line}: label {entry.label!r} is none of {', '.join(classes)}; "
-                "leave it empty if it is not known"
+                f"{source}, line {entry.line}: label {entry.label!r} is none of "
+                f"{', '.join(classes)}; leave it empty if it is not known"
             )
     names = [e.path.stem for e in entries]
     if twice := {n for n in names if names.count(n) > 1}:

@@ -1,4 +1,4 @@
-"""Remote addresses of slides, as paths.
+"""Where slides lie: remote addresses as paths, and places as tables and annotations name them.
 
 A slide's place is a `Path` throughout. That of a remote one is the path which its address makes:
 ``https://host/a.zarr`` becomes ``https:/host/a.zarr``, which no file is called, and back.
@@ -6,15 +6,20 @@ A slide's place is a `Path` throughout. That of a remote one is the path which i
 
 from __future__ import annotations
 
+import os
 import re
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+import unicodedata
+from pathlib import Path, PureWindowsPath
+from typing import Literal
+from urllib.parse import unquote
 
-__all__ = ["REMOTE_SCHEMES", "local_path", "remote_address"]
+__all__ = ["REMOTE_SCHEMES", "local_path", "named_path", "remote_address"]
 
 REMOTE_SCHEMES = ("http", "https", "s3", "gs", "az", "abfs")
 _REMOTE = re.compile(rf"({'|'.join(REMOTE_SCHEMES)}):/+(?=[^/])", re.IGNORECASE)
-_DRIVE = re.compile(r"/[A-Za-z]:/")
+_FORMS: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+_FILE = re.compile(r"file:(?://(?P<host>[^/\\]*))?(?P<path>[/\\].*)", re.IGNORECASE | re.DOTALL)
+_DRIVE = re.compile(r"/[A-Za-z]:[/\\]")
 
 
 def remote_address(path: str | Path) -> str | None:
@@ -26,11 +31,41 @@ def remote_address(path: str | Path) -> str | None:
 
 def local_path(text: str | Path) -> Path:
     """Return a place as a path: a ``file://`` address as the file's, anything else as it is."""
-    if isinstance(text, Path) or not text.lower().startswith("file:"):
+    found = None if isinstance(text, Path) else _FILE.fullmatch(text.strip())
+    if found is None:
         return Path(text)
-    parts = urlsplit(text)
-    name = unquote(parts.path)
+    name = unquote(found["path"])
     if _DRIVE.match(name):
         name = name[1:]
-    host = parts.netloc if parts.netloc not in ("", "localhost") else ""
+    host = found["host"] if found["host"] not in (None, "", "localhost") else ""
     return Path(f"//{host}{name}" if host else name)
+
+
+def named_path(text: str, folder: Path) -> Path:
+    """Return the place that a table in ``folder`` names, as people and programs spell places.
+
+    Relative to the folder or not, with ``~``, in quotation marks, with the backslashes of Windows,
+    as a ``file:`` address, or remote. Where a file of that very spelling is there, it is the one;
+    letters beyond ASCII are found in both their Unicode forms.
+
+    Raises
+    ------
+    ValueError
+        If ``~`` names nobody, or the text is no path at all.
+    """
+    text = text.strip().strip('"')
+    if remote_address(text):
+        return Path(text)
+    try:
+        path = local_path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    slashed = Path(str(path).replace("\\", "/"))
+    spelled = [path, slashed]
+    spelled += [Path(unicodedata.normalize(f, str(p))) for p in (path, slashed) for f in _FORMS]
+    places = [p if _is_absolute(p) else folder / p for p in spelled]
+    return next((place for place in places if os.path.lexists(place)), places[1])
+
+
+def _is_absolute(path: Path) -> bool:
+    return path.is_absolute() or PureWindowsPath(str(path)).is_absolute()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.slides.csv_table import is_file, read_table
+from napari_liverdx.slides.address import named_path
+from napari_liverdx.slides.csv_table import Row, is_file, number_in, read_table
 from napari_liverdx.slides.formats import is_slide_name, slide_suffixes
 
 __all__ = ["TABLE_SUFFIXES", "SlideEntry", "find_slides", "read_slide_table"]
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz")
+_SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers", ".parquet", ".feather")
+"""What a table is told from, to say in which form it is read."""
+
 _ALIASES = {"slide": "path"}
 
 
@@ -35,7 +40,9 @@ class SlideEntry:
     source : str
         Laboratory or scanner.
     annotations : tuple of Path
-        GeoJSON files, or napari's shapes as ``NAME.CLASS.csv``.
+        Files as `napari_liverdx.slides.annotations.read.read_annotations` reads them.
+    line : int
+        Line of the table that names it; 0 if no table does.
     """
 
     path: Path
@@ -45,6 +52,7 @@ class SlideEntry:
     split: str = ""
     source: str = ""
     annotations: tuple[Path, ...] = ()
+    line: int = field(default=0, compare=False)
 
 
 def find_slides(
@@ -89,7 +97,7 @@ def find_slides(
         return tuple(found)
     if not is_file(source):
         raise DataError(f"{source}: no such file or folder; give a folder of slides or a table")
-    if source.suffix.lower() in TABLE_SUFFIXES:
+    if source.name.lower().endswith(TABLE_SUFFIXES + _SPREADSHEETS):
         return read_slide_table(source, required=required)
     return (SlideEntry(source),)
 
@@ -102,9 +110,10 @@ def read_slide_table(
 ) -> tuple[SlideEntry, ...]:
     """Read a table of slides: a CSV file with a column ``path``, of old also called ``slide``.
 
-    Where present, the columns mpp, group, label, split, source and annotation (one GeoJSON file,
-    or napari's shapes) are read too. Paths are relative to the table. A slide that is not there is
-    listed all the same: it fails in its turn. Entry ``i`` stands in line ``i + 2``.
+    Where present, the columns mpp, group, label, split, source and annotation (one file, see
+    `napari_liverdx.slides.annotations.read.read_annotations`) are read too. Paths are relative to
+    the table, and spelled as `napari_liverdx.slides.address.named_path` says. A slide that is not
+    there is listed all the same: it fails in its turn.
 
     Parameters
     ----------
@@ -122,45 +131,47 @@ def read_slide_table(
     """
     called = dict(names or {})
     rows = read_table(table, [called.get(c, c) for c in required], _ALIASES)
-    listed: dict[Path, SlideEntry] = {}
-    for line, row in enumerate(rows, 2):
-        entry = _entry(table, {c: row.get(called.get(c, c), "") for c in _COLUMNS}, line)
-        if entry.path in listed:
+    listed: dict[str, SlideEntry] = {}
+    for row in rows:
+        entry = _entry(table, {c: row.get(called.get(c, c)) for c in _COLUMNS}, row)
+        first = listed.setdefault(os.path.normcase(os.path.abspath(entry.path)), entry)
+        if first is not entry:
             raise DataError(
-                f"{table}, line {line}: {entry.path.name} is named a second time; name each slide "
-                "once"
+                f"{table}, line {row.line}: {entry.path.name} is named a second time, first in "
+                f"line {first.line}; name each slide once"
             )
-        listed[entry.path] = entry
     return tuple(listed.values())
 
 
 _COLUMNS = ("path", "mpp", "group", "label", "split", "source", "annotation")
 
 
-def _entry(table: Path, row: Mapping[str, str], line: int) -> SlideEntry:
-    where = f"{table}, line {line}"
-    if not row["path"]:
+def _entry(table: Path, told: Mapping[str, str], row: Row) -> SlideEntry:
+    where = f"{table}, line {row.line}"
+    if not told["path"]:
         raise DataError(f"{where}: the path is empty; name a slide")
     try:
-        path = table.parent / Path(row["path"]).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"{where}: {row['path']}: {error}; check the path") from error
+        path = named_path(told["path"], table.parent)
+        annotations = (named_path(told["annotation"], table.parent),) if told["annotation"] else ()
+    except ValueError as error:
+        raise DataError(f"{where}: {told['path']}: {error}; check the path") from error
     return SlideEntry(
         path,
-        _number(row["mpp"], where),
-        row["group"],
-        row["label"],
-        row["split"],
-        row["source"],
-        (table.parent / row["annotation"],) if row["annotation"] else (),
+        _mpp(told["mpp"], where),
+        told["group"],
+        told["label"],
+        told["split"],
+        told["source"],
+        annotations,
+        row.line,
     )
 
 
-def _number(text: str, where: str) -> float | None:
-    try:
-        return float(text.replace(",", ".")) if text else None
-    except ValueError as error:
-        raise DataError(f"{where}: mpp {text!r} is not a number") from error
+def _mpp(text: str, where: str) -> float | None:
+    value = number_in(text)
+    if text and value is None:
+        raise DataError(f"{where}: mpp {text!r} is not a number; give µm per pixel, as 0.25")
+    return value
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:

@@ -117,16 +117,16 @@ def annotated_entries(
         table = source / _LIST if source.is_dir() else source
         entries = read_slide_table(table, names=column_names(columns, _COLUMNS))
     listed = []
-    for line, entry in enumerate(entries, 2):
+    for entry in entries:
         if not _exists(entry.path):
-            raise DataError(f"{table}, line {line}: there is no slide {entry.path}")
+            raise DataError(f"{table}, line {entry.line}: there is no slide {entry.path}")
         group = matched(entry.path.name, group_pattern, "group_pattern", entry.path)
         lab = matched(entry.path.name, source_pattern, "source_pattern", entry.path)
         listed.append(
             replace(
                 entry,
                 group=entry.group or "-".join(group) or entry.path.name,
-                split=split_name(entry.split, f"{table}, line {line}"),
+                split=split_name(entry.split, f"{table}, line {entry.line}"),
                 source=entry.source or "-".join(lab) or table.parent.name,
                 annotations=entry.annotations or _annotations_of(entry.path),
             )

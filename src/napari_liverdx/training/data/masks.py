@@ -129,7 +129,9 @@ class FatMaskDataset(TileDataset):
         self.rule = rule or LabelRule()
         table = folder / "tiles.csv"
         rows = read_table(table, ("tile", "group", "source"))
-        self.splits = np.array([split_name(row.get("split", ""), str(table)) for row in rows])
+        self.splits = np.array(
+            [split_name(row.get("split"), f"{table}, line {row.line}") for row in rows]
+        )
         self.names = [row["tile"] for row in rows]
         self.groups = np.array([row["group"] for row in rows])
         self.sources = np.array([row["source"] for row in rows])

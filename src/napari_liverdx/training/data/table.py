@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.slides.csv_table import is_file, read_table
+from napari_liverdx.slides.address import named_path
+from napari_liverdx.slides.csv_table import Row, is_file, read_table
 from napari_liverdx.training.data.base import class_order, column_names, matched, split_name
 from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 from napari_liverdx.training.data.folders import ImageDataset, group_of
@@ -64,13 +65,13 @@ class TableDataset(ImageDataset):
         self.paths, self.names = [], []
         numbered, groups, sources, splits = [], [], [], []
         known: list[list[float]] = []
-        for line, row in enumerate(rows, 2):
+        for row in rows:
             number = numbers[row[called["label"]]]
             if number is None:
                 continue
-            path = table.parent / row[called["path"]]
+            path = _picture(table, row, called["path"])
             if not is_file(path):
-                raise DataError(f"{table}, line {line}: there is no image {path}")
+                raise DataError(f"{table}, line {row.line}: there is no image {path}")
             group = row.get(called["group"]) or group_of(
                 path, self.classes[number], group_pattern, group_blocks
             )
@@ -83,8 +84,8 @@ class TableDataset(ImageDataset):
             numbered.append(number)
             groups.append(group)
             sources.append(lab or table.parent.name)
-            known.append([_yes_or_no(row[a], f"{table}, line {line}, {a}") for a in attributes])
-            splits.append(split_name(row.get(called["split"], ""), f"{table}, line {line}"))
+            known.append([_yes_or_no(row[a], f"{table}, line {row.line}, {a}") for a in attributes])
+            splits.append(split_name(row.get(called["split"]), f"{table}, line {row.line}"))
         self.labels = np.array(numbered, np.intp)
         self.groups, self.sources = np.array(groups), np.array(sources)
         self.splits = np.array(splits)
@@ -99,6 +100,13 @@ def _check_classes(classes: Sequence[str], labels: np.ndarray, table: Path) -> N
     missing = [name for i, name in enumerate(classes) if not (labels == i).any()]
     if missing:
         raise DataError(f"{table}: no image of class {', '.join(missing)}")
+
+
+def _picture(table: Path, row: Row, column: str) -> Path:
+    try:
+        return named_path(row[column], table.parent)
+    except ValueError as error:
+        raise DataError(f"{table}, line {row.line}: {error}; check the path") from error
 
 
 def _yes_or_no(text: str | None, where: str) -> float:

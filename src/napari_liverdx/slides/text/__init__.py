@@ -1,0 +1,1 @@
+"""Text that people and programs left in files: compressed or not, of any encoding."""
