@@ -12,6 +12,7 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.address import named_path
 from napari_liverdx.slides.csv_table import Row, is_file, number_in, read_table
 from napari_liverdx.slides.formats import is_slide_name, slide_suffixes
+from napari_liverdx.slides.formats.side_files import side_files
 
 __all__ = ["TABLE_SUFFIXES", "SlideEntry", "find_slides", "read_slide_table"]
 
@@ -179,8 +180,9 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
         inside = sorted(folder.iterdir(), key=lambda p: p.name.lower())
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror})") from error
+    beside = side_files(inside)
     for path in inside:
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path in beside:
             continue
         if is_slide_name(path) and is_file(path):
             yield path

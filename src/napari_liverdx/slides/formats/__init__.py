@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_liverdx._registry import Registry
 from napari_liverdx.slides.backend import SlideBackend, SlideRequest
 from napari_liverdx.slides.formats.image import open_image
+from napari_liverdx.slides.formats.openslide import OPENSLIDE_SUFFIXES, open_with_openslide
 from napari_liverdx.slides.formats.tiff import open_tiff
 
 __all__ = ["FORMATS", "SlideFormat", "is_slide_name", "slide_suffixes", "slide_titles"]
@@ -55,6 +56,12 @@ FORMATS: Registry[SlideFormat] = Registry(
         f.name: f
         for f in (
             SlideFormat("tiff", "SVS, tiled or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
+            SlideFormat(
+                "openslide",
+                "NDPI, MRXS, SCN, BIF, VMS, VMU, SVSLIDE or CZI",
+                OPENSLIDE_SUFFIXES,
+                open_with_openslide,
+            ),
             SlideFormat("image", "PNG, JPEG or BMP", (".png", ".jpg", ".jpeg", ".bmp"), open_image),
         )
     },

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp, is_plausible_mpp
 from napari_liverdx.slides.backend import WHITE, SlideInfo, SlideRequest
+from napari_liverdx.slides.formats.vendors import is_ndpi, scanner_of_tiff
 from napari_liverdx.slides.pixels import to_rgb8
 
 __all__ = ["TIFF_MAGIC", "TiffBackend", "open_tiff", "tiff_mpp"]
@@ -295,7 +296,7 @@ def _truncated(path: Path, why: str) -> SlideReadError:
 
 
 def open_tiff(request: SlideRequest) -> TiffBackend | None:
-    """Open a tiled TIFF, or return None if the file is no TIFF or not tiled.
+    """Open a tiled TIFF, or return None if it is no TIFF, not tiled or one that OpenSlide reads.
 
     Raises
     ------
@@ -306,6 +307,8 @@ def open_tiff(request: SlideRequest) -> TiffBackend | None:
     with path.open("rb") as file:
         if file.read(4) not in TIFF_MAGIC:
             return None
+        if is_ndpi(path):
+            return None
         _check_directories(path, file)
     try:
         tif = tifffile.TiffFile(path)
@@ -315,7 +318,8 @@ def open_tiff(request: SlideRequest) -> TiffBackend | None:
             "from its source"
         ) from error
     try:
-        if not any(page.is_tiled for page in tif.pages if isinstance(page, tifffile.TiffPage)):
+        tiled = any(page.is_tiled for page in tif.pages if isinstance(page, tifffile.TiffPage))
+        if not tiled or scanner_of_tiff(tif) is not None:
             tif.close()
             return None
         return TiffBackend(path, tif)

@@ -1,0 +1,1 @@
+"""Small files in the formats of slide scanners, as OpenSlide accepts them."""
