@@ -29,6 +29,7 @@ from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.plan import plan_slide
 from napari_liverdx.session.result import Result, open_result
 from napari_liverdx.session.run import Progressed, Started, loaded_model, run
+from napari_liverdx.slides.address import local_path, remote_address
 from napari_liverdx.slides.open import open_slide
 
 __all__ = [
@@ -60,6 +61,8 @@ def analyze_slide(
     batch_size: int | None = None,
     regions: Sequence[NDArray[np.float64]] | None = None,
     keep_artifacts: bool = False,
+    scene: int | None = None,
+    color_managed: bool = False,
     mil_model: str | Path | None = None,
     on_started: Callable[[Started], None] | None = None,
     on_progress: Callable[[RunProgress], None] | None = None,
@@ -89,6 +92,10 @@ def analyze_slide(
         Polygons to analyze, (x, y) in level-0 pixels; the whole slide by default.
     keep_artifacts : bool
         Whether pen marks, folds and blurred tissue are analyzed too.
+    scene : int, optional
+        Index of the scene, where the file holds several; the largest by default.
+    color_managed : bool
+        Whether colors are turned into sRGB by the file's ICC profile.
     mil_model : path, optional
         Slide-level model that refines the tiles and predicts the slide's class.
     on_started : callable, optional
@@ -104,7 +111,7 @@ def analyze_slide(
     LiverDxError
         Whatever stands in the way; finished tiles are kept.
     """
-    place = Path(slide)
+    place = local_path(slide)
     loaded = model if isinstance(model, LoadedModel) else loaded_model(str(model))
     mil = None if mil_model is None else load_mil_model(Path(mil_model))
     if mil is not None:
@@ -113,7 +120,7 @@ def analyze_slide(
     given = None if mpp is None else Mpp.square(mpp)
     choice = choose_device(device, precision)
     stop = threading.Event() if stop is None else stop
-    with open_slide(place, mpp=given) as opened:
+    with open_slide(place, mpp=given, scene=scene, color_managed=color_managed) as opened:
         plan = plan_slide(
             opened,
             loaded.card,
@@ -123,13 +130,19 @@ def analyze_slide(
             batch_size=batch_size,
             keep_artifacts=keep_artifacts,
         )
-        folder = place.resolve().parent / RESULTS_FOLDER if out is None else Path(out)
+        folder = _beside(place) if out is None else Path(out)
         events = run(plan, opened, loaded, folder, stop, keep_embeddings=mil is not None)
         with closing(events):
             store = _follow(events, place, on_started, on_progress)
     if mil is not None and not stop.is_set():
         apply_mil_model(store, mil)
     return Result(store, card=loaded.card, slide=place)
+
+
+def _beside(slide: Path) -> Path:
+    """Return the folder for results beside a slide; that of a remote one lies where we are."""
+    parent = Path.cwd() if remote_address(slide) is not None else slide.resolve().parent
+    return parent / RESULTS_FOLDER
 
 
 def _follow(
@@ -161,6 +174,8 @@ def explain(
     class_name: str | None = None,
     mpp: float | None = None,
     overlap: float = 0.0,
+    scene: int | None = None,
+    color_managed: bool = False,
 ) -> Explanation:
     """Explain one tile: Grad-CAM, and the map with and without the recurrent network.
 
@@ -180,6 +195,10 @@ def explain(
         Level-0 µm/px, if the slide states none or a wrong one.
     overlap : float
         Share of a tile that neighbors have in common.
+    scene : int, optional
+        Index of the scene, where the file holds several; the largest by default.
+    color_managed : bool
+        Whether colors are turned into sRGB by the file's ICC profile.
 
     Raises
     ------
@@ -193,9 +212,10 @@ def explain(
             f"{card.name} has no class {class_name!r}; it has {', '.join(card.scheme.names)}"
         )
     index = None if class_name is None else card.scheme.index(class_name)
-    with open_slide(Path(slide), mpp=None if mpp is None else Mpp.square(mpp)) as opened:
+    given = None if mpp is None else Mpp.square(mpp)
+    with open_slide(slide, mpp=given, scene=scene, color_managed=color_managed) as opened:
         if opened.mpp is None:
-            raise MppError(f"{slide}: the slide states no resolution; give it with --mpp")
+            raise MppError(f"{slide}: {opened.info.mpp_question}; give its resolution with --mpp")
         grid = plan_grid(
             opened.levels,
             opened.mpp,

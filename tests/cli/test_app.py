@@ -114,7 +114,7 @@ def test_errors_are_one_line_without_a_traceback(tmp_path: Path) -> None:
 
 
 def test_info_models_card_and_version() -> None:
-    assert "2220 × 2967 px, 1.11 × 1.48 mm" in run_command("slide", "info", CMU)
+    assert "2,220 × 2,967 px, 1.11 × 1.48 mm" in run_command("slide", "info", CMU)
     assert "liver-steatosis" in RUN.invoke(app, ["model", "list"]).output
     card = json.loads(RUN.invoke(app, ["model", "card", "liver-steatosis"]).output)
     assert card["name"] == "liver-steatosis"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import ImageCms
 
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.core.resolution import Mpp
@@ -15,6 +14,7 @@ from napari_liverdx.slides.backend import SlideInfo
 from napari_liverdx.slides.color import srgb_transform
 from napari_liverdx.slides.formats.image import ArrayBackend
 from napari_liverdx.slides.slide import Slide
+from tests.support.scenes import in_srgb, swapped_profile
 from tests.support.slides import waves, whole
 
 
@@ -45,15 +45,9 @@ def test_a_damaged_profile_is_told() -> None:
 
 def test_a_slide_is_shown_in_srgb_when_asked() -> None:
     pixels = waves()
-    # A profile whose primaries are swapped: red is stored where green belongs.
-    swapped = _swapped_profile()
-    expected = np.asarray(
-        ImageCms.profileToProfile(
-            Image.fromarray(pixels),
-            ImageCms.ImageCmsProfile(io.BytesIO(swapped)),
-            ImageCms.createProfile("sRGB"),
-        )
-    )
+    # A profile whose primaries are swapped: red is stored where blue belongs.
+    swapped = swapped_profile()
+    expected = in_srgb(pixels, swapped)
     with Slide(Path("a"), _Profiled(pixels, swapped)) as plain:
         assert np.array_equal(whole(plain), pixels)
     with Slide(Path("a"), _Profiled(pixels, swapped), color_managed=True) as managed:
@@ -65,13 +59,3 @@ def test_a_slide_is_shown_in_srgb_when_asked() -> None:
 def test_a_slide_without_profile_says_so() -> None:
     with pytest.raises(SlideReadError, match="no color profile"):
         Slide(Path("a"), _Profiled(waves(), None), color_managed=True)
-
-
-def _swapped_profile() -> bytes:
-    """Return an sRGB profile with the tags of red and green exchanged."""
-    data = bytearray(profile())
-    count = int.from_bytes(data[128:132], "big")
-    entries = {bytes(data[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
-    red, green = entries[b"rXYZ"], entries[b"gXYZ"]
-    data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(data)

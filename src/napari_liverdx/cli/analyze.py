@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_liverdx.cli.options import (
     BatchSizeOption,
+    ColorManagedOption,
     DeviceOption,
     ErrorRateOption,
     KeepArtifactsOption,
@@ -22,6 +23,7 @@ from napari_liverdx.cli.options import (
     OverlapOption,
     PrecisionOption,
     PseudonymizeOption,
+    SceneOption,
     ThresholdOption,
     thresholds_of,
 )
@@ -53,6 +55,8 @@ def analyze(
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for the result.")],
     model: ModelOption = "liver-steatosis",
     mpp: MppOption = None,
+    scene: SceneOption = None,
+    color_managed: ColorManagedOption = False,
     threshold: ThresholdOption = None,
     error_rate: ErrorRateOption = None,
     mil_model: MilModelOption = None,
@@ -83,6 +87,8 @@ def analyze(
             loaded,
             out=out_folder,
             mpp=mpp,
+            scene=scene,
+            color_managed=color_managed,
             device=device,
             precision=precision,
             overlap=overlap,
@@ -159,7 +165,12 @@ def _print_plan(event: Started) -> None:
     from napari_liverdx.results.store import TileState
 
     plan, card = event.plan, event.model.card
-    out.print(f"[bold]{escape(event.slide.path.name)}[/]  {plan.mpp}", highlight=False)
+    out.print(f"[bold]{escape(event.slide.path.name)}[/]  {escape(str(plan.mpp))}", highlight=False)
+    if event.store.manifest.scene is not None:
+        scene = f"{event.store.manifest.scene} ({event.store.manifest.scene_name})"
+        out.print(f"scene   {escape(scene)}", highlight=False)
+    if event.slide.color_managed:
+        out.print("colors  converted to sRGB by the ICC profile", highlight=False)
     out.print(f"model   {card.title}, version {card.version}", highlight=False)
     out.print(f"device  {plan.device}", highlight=False)
     out.print(

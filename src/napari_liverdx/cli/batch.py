@@ -18,6 +18,7 @@ from rich.table import Table
 from napari_liverdx._version import NOTICE
 from napari_liverdx.cli.options import (
     BatchSizeOption,
+    ColorManagedOption,
     DeviceOption,
     ErrorRateOption,
     KeepArtifactsOption,
@@ -49,7 +50,9 @@ def register(app: typer.Typer) -> None:
 def batch(
     slides: Annotated[
         Path,
-        typer.Argument(help="A folder of slides, or a table (CSV) with columns path and mpp."),
+        typer.Argument(
+            help="A folder of slides, or a table (CSV) with columns path, mpp and scene."
+        ),
     ],
     out_folder: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")],
     model: ModelOption = "liver-steatosis",
@@ -70,6 +73,7 @@ def batch(
     precision: PrecisionOption = "auto",
     batch_size: BatchSizeOption = None,
     keep_artifacts: KeepArtifactsOption = False,
+    color_managed: ColorManagedOption = False,
     pseudonymize: PseudonymizeOption = False,
 ) -> None:
     """Analyze many slides one after another and keep a table of all (cohort.csv).
@@ -97,6 +101,7 @@ def batch(
         batch_size,
         keep_artifacts,
         pseudonymize,
+        color_managed,
     )
     stop = threading.Event()
     with _ctrl_c(stop):

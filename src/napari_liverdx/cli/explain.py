@@ -11,9 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_liverdx.cli.options import (
+    ColorManagedOption,
     ModelOption,
     MppOption,
     OverlapOption,
+    SceneOption,
 )
 from napari_liverdx.core.errors import PlanError
 
@@ -40,6 +42,8 @@ def explain(
         str | None, typer.Option("--class", help="Class to explain; the predicted one by default.")
     ] = None,
     mpp: MppOption = None,
+    scene: SceneOption = None,
+    color_managed: ColorManagedOption = False,
     overlap: OverlapOption = 0.0,
 ) -> None:
     """Explain one tile: Grad-CAM, and the map with and without the recurrent network."""
@@ -55,6 +59,8 @@ def explain(
         class_name=class_name,
         mpp=mpp,
         overlap=overlap,
+        scene=scene,
+        color_managed=color_managed,
     )
     write_explanation(out_file, explanation)
     _print_explanation(explanation)

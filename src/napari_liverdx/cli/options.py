@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALLOW_LEAKS",
     "BatchSizeOption",
+    "ColorManagedOption",
     "DeviceOption",
     "ErrorRateOption",
     "KeepArtifactsOption",
@@ -27,6 +28,7 @@ __all__ = [
     "OverlapOption",
     "PrecisionOption",
     "PseudonymizeOption",
+    "SceneOption",
     "ThresholdOption",
     "public_command",
     "thresholds_of",
@@ -68,6 +70,19 @@ BatchSizeOption = Annotated[int | None, typer.Option(help="Tiles at a time.")]
 KeepArtifactsOption = Annotated[
     bool,
     typer.Option("--keep-artifacts", help="Analyze pen marks, folds and blurred tissue too."),
+]
+
+SceneOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Which scene of a file that holds several (liverdx slide info lists them); "
+        "the largest by default.",
+    ),
+]
+ColorManagedOption = Annotated[
+    bool,
+    typer.Option("--color-managed", help="Convert colors to sRGB by the slide's ICC profile."),
 ]
 
 ALLOW_LEAKS = "Continue even if images or patients occur in more than one split."

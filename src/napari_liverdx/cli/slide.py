@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from napari_liverdx.cli.options import SceneOption
+
 __all__ = ["register"]
 
 out = Console()
@@ -24,23 +26,21 @@ def register(app: typer.Typer) -> None:
 
 
 def info(
-    slide: Annotated[Path, typer.Argument(help="A slide.")],
+    slide: Annotated[Path, typer.Argument(help="A slide: a file, a folder or an address.")],
+    scene: SceneOption = None,
 ) -> None:
-    """Show slide properties: size, pyramid levels, pixel size, tissue area and artifacts."""
+    """Show slide properties: size, levels, pixel size, scenes, colors, tissue and artifacts."""
     from napari_liverdx.core.tissue import TissueLabel
     from napari_liverdx.slides.open import open_slide
     from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
 
-    with open_slide(slide) as opened:
+    with open_slide(slide, scene=scene) as opened:
+        out.print(f"[bold]{escape(slide.name)}[/]", highlight=False)
+        for title, text in opened.info.properties(opened.mpp):
+            _say(title, text)
+        if opened.mpp is None:
+            _say("", "give it with --mpp (about 0.25 for a 40x scan, 0.5 for 20x)")
         width, height = opened.size
-        out.print(f"[bold]{escape(slide.name)}[/]  {opened.info.format}", highlight=False)
-        size = f"{width} × {height} px"
-        if (mm := opened.size_mm) is not None:
-            size += f", {mm[0]:.2f} × {mm[1]:.2f} mm"
-        out.print(f"size        {size}", highlight=False)
-        levels = ", ".join(f"{v.width}×{v.height}" for v in opened.levels)
-        out.print(f"levels      {len(opened.levels)}: {levels}", highlight=False)
-        out.print(f"resolution  {opened.mpp or opened.info.mpp_note}", highlight=False)
         overview = slide_overview(opened)
         found = slide_tissue_map(opened, overview)
         for label in TissueLabel:
@@ -52,9 +52,13 @@ def info(
             else:
                 text = f"{100 * area / (width * height):.1f} % of the slide"
             note = "" if label == TissueLabel.TISSUE else ", left out by default"
-            out.print(f"{label.title.lower():11} {text}{note}", highlight=False)
+            _say(label.title.lower(), f"{text}{note}")
         if overview.unreadable:
             err.print(f"{overview.unreadable} stored tiles are damaged and show as white")
+
+
+def _say(title: str, text: str) -> None:
+    out.print(f"{title:13} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def sample(

@@ -120,7 +120,7 @@ def export(store: ResultStore, name: str, path: Path, options: ExportOptions | N
     target, own = path.resolve(), store.path.resolve()
     if own == target or own in target.parents or target in own.parents:
         raise ResultError(f"{path}: that is the result itself; choose another place")
-    if target.is_file() and _is_slide_of(store, target):
+    if target.exists() and _is_slide_of(store, target):
         raise ResultError(
             f"{path}: that is the slide itself, and it is left as it is; choose another name"
         )
@@ -129,7 +129,7 @@ def export(store: ResultStore, name: str, path: Path, options: ExportOptions | N
 
 def _is_slide_of(store: ResultStore, path: Path) -> bool:
     try:
-        with open_slide(path) as slide:
+        with open_slide(path, scene=store.manifest.scene) as slide:
             return slide.fingerprint() == store.manifest.slide_fingerprint
     except LiverDxError:
         return False

@@ -9,6 +9,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from napari_liverdx.results.arrays import sole_writer
 from napari_liverdx.results.locate import find_result
 from napari_liverdx.results.manifest import RunManifest, grid_facts
 from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.backend import SlideInfo
 from napari_liverdx.slides.slide import Slide
 
 __all__ = [
@@ -77,7 +79,7 @@ class RunProgress:
 def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
     """Return the manifest of a run that is about to start."""
     mask = hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest()
-    return RunManifest(
+    manifest = RunManifest(
         slide_name=slide.path.name,
         slide_format=slide.info.format,
         slide_fingerprint=slide.fingerprint(),
@@ -100,10 +102,19 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         },
         warnings=plan.warnings,
         tissue=plan.tissue_record,
-        variant=_variant(plan, slide, mask),
         restricted=plan.restricted,
         own_tissue=plan.own_tissue,
-    ).named()
+        slide_origin=slide.info.origin,
+        color_managed=slide.color_managed,
+        **_scene(slide.info),
+    )
+    return manifest.model_copy(update={"variant": _variant(plan, slide, manifest)}).named()
+
+
+def _scene(info: SlideInfo) -> dict[str, Any]:
+    if len(info.scenes) < 2:
+        return {}
+    return {"scene": info.scene, "scene_name": info.scenes[info.scene].name}
 
 
 def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedModel) -> Path:
@@ -114,22 +125,27 @@ def result_location(folder: Path, plan: RunPlan, slide: Slide, model: LoadedMode
     return find_result(folder, make_manifest(plan, slide, model))
 
 
-def _variant(plan: RunPlan, slide: Slide, mask: str) -> str:
+def _variant(plan: RunPlan, slide: Slide, manifest: RunManifest) -> str:
     """Return what tells a run from the plain one, so that a slide's results stand side by side.
 
-    The whole slide as it is is the plain one; other regions, overlaps, resolutions and tissue that
-    a person chose have a mark of their own.
+    The whole slide as it is is the plain one, of its largest scene; other regions, overlaps,
+    resolutions, scenes, colors and tissue that a person chose have a mark of their own.
     """
-    own = slide.info.mpp
+    info = slide.info
+    other_scene = manifest.scene not in (None, info.default_scene)
+    own = info.mpp
     same_mpp = own is not None and (own.x, own.y) == (plan.mpp.x, plan.mpp.y)
-    if same_mpp and not (plan.restricted or plan.own_tissue or plan.overlap):
+    own_view = other_scene or slide.color_managed
+    if same_mpp and not (plan.restricted or plan.own_tissue or plan.overlap or own_view):
         return ""
-    facts = {
+    facts: dict[str, object] = {
         "grid": grid_facts(plan.grid),
         "overlap": plan.overlap,
         "mpp": (plan.mpp.x, plan.mpp.y),
-        "mask": mask,
+        "mask": manifest.regions_sha256,
     }
+    if own_view:
+        facts |= manifest.view_facts()
     return digest({"variant": facts})[:_MARK]
 
 

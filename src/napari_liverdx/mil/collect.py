@@ -130,7 +130,7 @@ def _make_bag(
 ) -> tuple[Bag, int]:
     regions = _regions(row.annotations, model.card.scheme)
     given = mpp if row.mpp is None else Mpp.square(row.mpp, "slide table")
-    with open_slide(row.path, mpp=given) as slide:
+    with open_slide(row.path, mpp=given, scene=row.scene) as slide:
         plan = plan_run(
             slide.levels, slide.mpp, slide_tissue(slide), model.card, overlap=overlap, device=device
         )

@@ -38,6 +38,7 @@ _AFTER = (
     "seconds",
     "result",
     "problem",
+    "scene",
 )
 
 
@@ -71,6 +72,8 @@ class CohortRow:
         Name of the result beside the table.
     problem : str
         Why the slide failed; empty if it did not.
+    scene : str
+        Index and name of the scene, where the file holds several; else empty.
     code : str
         What stands in place of the slide's name where that is hidden; empty until the slide was
         opened. No column of the table.
@@ -91,6 +94,7 @@ class CohortRow:
     seconds: float = math.nan
     result: str = ""
     problem: str = ""
+    scene: str = ""
     code: str = ""
 
     def measure_of(self, name: str) -> ClassMeasure | None:
@@ -169,6 +173,7 @@ def _values(row: CohortRow, scheme: ClassScheme) -> list[str]:
         _number(row.seconds, 1),
         row.result,
         row.problem,
+        row.scene,
     ]
 
 

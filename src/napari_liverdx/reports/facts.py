@@ -130,6 +130,7 @@ def _slide_and_run(store: ResultStore, tissue_mm2: float) -> Facts:
     rows = [
         ("Size", size),
         ("Resolution", f"{mpp_x:.4g} µm/px ({m.mpp_source})"),
+        *_view(m),
         ("Analyzed tissue", f"{tissue_mm2:.3f} mm² in {store.count(TileState.DONE):,} tiles"),
     ]
     for key, what in (("excluded", "Left out of it"), ("kept", "Artifacts in it")):
@@ -150,6 +151,19 @@ def _slide_and_run(store: ResultStore, tissue_mm2: float) -> Facts:
     if m.finished or m.created:
         rows.append(("Finished" if m.finished else "Begun", m.finished or m.created))
     return Facts("Slide and run", tuple(rows))
+
+
+def _view(manifest: RunManifest) -> list[tuple[str, str]]:
+    """Return what was chosen of the file: a scene, a part of it, other colors."""
+    rows = []
+    if manifest.scene is not None:
+        rows.append(("Scene", f"{manifest.scene} ({manifest.scene_name})"))
+    if any(manifest.slide_origin):
+        x, y = manifest.slide_origin
+        rows.append(("Begins at", f"x {x:,}, y {y:,} in the file's own pixels"))
+    if manifest.color_managed:
+        rows.append(("Colors", "Converted to sRGB by the slide's ICC profile"))
+    return rows
 
 
 def _model(manifest: RunManifest, card: Mapping[str, Any]) -> Facts:

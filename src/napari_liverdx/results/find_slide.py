@@ -39,10 +39,12 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     places += [folder / kept] if kept else []
     places += [f / manifest.slide_name for f in (folder, folder.parent, folder.parent.parent)]
     for place in places:
-        if not place.is_file():
+        if not place.exists():
             continue
         try:
-            slide = open_slide(place.resolve())
+            slide = open_slide(
+                place.resolve(), scene=manifest.scene, color_managed=manifest.color_managed
+            )
         except LiverDxError:
             continue
         if slide.fingerprint() == manifest.slide_fingerprint:
@@ -62,7 +64,7 @@ def relative_place(slide: Path, result: Path) -> str:
 
     Results are handed on, so that folders above their common surroundings must not be named.
     """
-    if not slide.is_file():
+    if not slide.exists():
         return ""
     try:
         place = Path(os.path.relpath(slide.resolve(), result.parent.resolve()))

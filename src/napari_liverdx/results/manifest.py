@@ -76,6 +76,14 @@ class RunManifest(BaseModel):
         Tells the result from the plain one of its slide and model; empty for the plain one.
     restricted, own_tissue : bool
         Whether regions were given, and whether a person edited the tissue or kept artifacts.
+    scene : int or None
+        Index of the scene in a file that holds several; None otherwise.
+    scene_name : str
+        What the file calls it.
+    slide_origin : tuple of int
+        Where the slide's (0, 0) lies in the file's own level-0 pixels. For the record.
+    color_managed : bool
+        Whether colors were turned into sRGB by the file's ICC profile.
     """
 
     # Some fields are stored under the names they had in the first version.
@@ -115,6 +123,10 @@ class RunManifest(BaseModel):
     variant: str = ""
     restricted: bool = False
     own_tissue: bool = False
+    scene: int | None = None
+    scene_name: str = ""
+    slide_origin: tuple[int, int] = (0, 0)
+    color_managed: bool = False
 
     @model_validator(mode="after")
     def _can_be_held(self) -> RunManifest:
@@ -129,15 +141,25 @@ class RunManifest(BaseModel):
 
     def named(self) -> RunManifest:
         """Return the same with a UUID of what makes its identity."""
-        facts = {
+        facts: dict[str, object] = {
             "slide": self.slide_fingerprint,
             "model": self.model_sha256,
             "grid": grid_facts(self.grid),
             "subtiles": self.subtiles,
             "mpp": self.mpp,
             "mask": self.regions_sha256,
+            **self.view_facts(),
         }
         return self.model_copy(update={"uid": str(named_uuid({"result": facts}))})
+
+    def view_facts(self) -> dict[str, object]:
+        """Return what was chosen of the file: scene and colors; nothing where nothing was."""
+        facts: dict[str, object] = {}
+        if self.scene is not None:
+            facts["scene"] = self.scene
+        if self.color_managed:
+            facts["colors"] = "sRGB"
+        return facts
 
     def differences(self, other: RunManifest) -> list[str]:
         """Describe in words what differs in the identity."""
@@ -147,6 +169,9 @@ class RunManifest(BaseModel):
             "µm/px": np.allclose(self.mpp, other.mpp, rtol=1e-6),
             "tile grid": self.grid == other.grid and self.subtiles == other.subtiles,
             "region or tissue": self.regions_sha256 == other.regions_sha256,
+            # A result made before its format knew of scenes says nothing of them.
+            "scene": None in (self.scene, other.scene) or self.scene == other.scene,
+            "color management": self.color_managed == other.color_managed,
         }
         return [name for name, same in checks.items() if not same]
 

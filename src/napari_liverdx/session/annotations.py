@@ -170,11 +170,16 @@ def open_annotated_slides(
 
 def _open(found: SlideAnnotations) -> Slide:
     mpp = None if found.mpp is None else Mpp(*found.mpp, "kept with the annotations")
-    slide = open_slide(found.path, mpp=mpp)
-    if short_fingerprint(slide) != found.fingerprint:
+    # Of a file that holds several scenes any one may have been annotated.
+    scenes: list[int | None] = [None]
+    while scenes:
+        slide = open_slide(found.path, mpp=mpp, scene=(asked := scenes.pop()))
+        if short_fingerprint(slide) == found.fingerprint:
+            return slide
         slide.close()
-        raise LiverDxError(f"{found.path}: another slide than the one that was annotated")
-    return slide
+        if asked is None and len(slide.info.scenes) > 1:
+            scenes = [i for i in range(len(slide.info.scenes)) if i != slide.info.scene]
+    raise LiverDxError(f"{found.path}: another slide than the one that was annotated")
 
 
 def summarize(collected: CollectedAnnotations, card: ModelCard) -> AnnotationSummary:

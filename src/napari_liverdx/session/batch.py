@@ -207,9 +207,9 @@ def _prepare(request: BatchRequest) -> BatchTools:
     """Load what is shared; refuse what cannot work for any slide."""
     if not request.slides:
         raise DataError("there is no slide to analyze; add slides or a folder of slides")
-    twice = [p for p, n in Counter(s.path for s in request.slides).items() if n > 1]
+    twice = [p for p, n in Counter((s.path, s.scene) for s in request.slides).items() if n > 1]
     if twice:
-        raise DataError(f"{twice[0]}: is listed twice; list each slide once")
+        raise DataError(f"{twice[0][0]}: is listed twice; list each slide once")
     if request.mpp is not None:
         Mpp.square(request.mpp, "given by user")
     if not 0 <= request.overlap < 1:

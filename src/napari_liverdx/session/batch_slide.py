@@ -91,6 +91,8 @@ class BatchRequest:
     hide_names : bool
         Whether codes stand in place of the slides' names in the cohort table, in the reports and
         in the names of their files. Results keep theirs.
+    color_managed : bool
+        Whether colors are turned into sRGB by the files' ICC profiles.
     """
 
     slides: tuple[SlideEntry, ...]
@@ -104,6 +106,7 @@ class BatchRequest:
     batch_size: int | None = None
     keep_artifacts: bool = False
     hide_names: bool = False
+    color_managed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +199,9 @@ def _steps(
 ) -> Generator[SlideStep, None, None]:
     yield (step := step.to(SlideState.DETECTING, "Detecting tissue…"))
     with _opened(tools.request, listed) as slide:
-        step = step.to(step.state, "", code=pseudonym_of(slide.fingerprint()))
+        step = step.to(
+            step.state, "", code=pseudonym_of(slide.fingerprint()), scene=_scene_text(slide)
+        )
         plan = _plan(tools, slide)
         step = step.to(step.state, "", mpp=plan.mpp.mean, mpp_source=plan.mpp.source)
         step = step.to(step.state, "", tiles=len(plan.tiles))
@@ -239,16 +244,23 @@ def _steps(
 def _opened(request: BatchRequest, listed: SlideEntry) -> Slide:
     """Open the slide at its resolution: as a person set it, of the file, or of all slides."""
     given = None if listed.mpp is None else Mpp.square(listed.mpp, "given by user")
-    slide = open_slide(listed.path, mpp=given)
+    slide = open_slide(
+        listed.path, mpp=given, scene=listed.scene, color_managed=request.color_managed
+    )
     if slide.mpp is None and request.mpp is not None:
         return slide.with_mpp(Mpp.square(request.mpp, "given by user"))
     return slide
 
 
+def _scene_text(slide: Slide) -> str:
+    scenes = slide.info.scenes
+    return f"{slide.info.scene} ({scenes[slide.info.scene].name})" if len(scenes) > 1 else ""
+
+
 def _plan(tools: BatchTools, slide: Slide) -> RunPlan:
     if slide.mpp is None:
         raise MppError(
-            f"no µm/px: {slide.info.mpp_note}; give it for this slide in the list, or for all "
+            f"no µm/px: {slide.info.mpp_question}; give it for this slide in the list, or for all "
             "that state none (about 0.25 for a 40x scan, 0.5 for 20x)"
         )
     request = tools.request

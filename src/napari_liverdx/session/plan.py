@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import PlanError
+from napari_liverdx.core.errors import MppError, PlanError
 from napari_liverdx.core.tissue import ARTIFACTS
 from napari_liverdx.inference.device import DeviceChoice
 from napari_liverdx.inference.plan import RunPlan, plan_run
@@ -91,6 +91,11 @@ def plan_slide(
     LiverDxError
         If the slide cannot be read, or as `napari_liverdx.inference.plan.plan_run`.
     """
+    if slide.mpp is None:
+        raise MppError(
+            f"{slide.path}: {slide.info.mpp_question}; give its µm/px (--mpp 0.25 for 40x, "
+            "--mpp 0.5 for 20x)"
+        )
     tissue = slide_tissue_map(slide).keeping(ARTIFACTS if keep_artifacts else frozenset())
     return plan_run(
         slide.levels,

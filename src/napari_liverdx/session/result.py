@@ -151,7 +151,12 @@ class Result:
         if self._slide is None:
             slide = find_slide(self.store)
         else:
-            slide = open_slide(self._slide, mpp=self.store.mpp)
+            slide = open_slide(
+                self._slide,
+                mpp=self.store.mpp,
+                scene=self.manifest.scene,
+                color_managed=self.manifest.color_managed,
+            )
         try:
             if slide is not None and slide.fingerprint() != self.manifest.slide_fingerprint:
                 raise PlanError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,22 +52,18 @@ class Progressed:
 
 def slide_facts(slide: Slide) -> SlideFacts:
     """Return what is known of a slide without reading pixels."""
-    return SlideFacts(slide.name, slide.info.format, slide.levels, slide.mpp, slide.info.mpp_note)
+    return SlideFacts(slide.name, slide.info, slide.mpp, color_managed=slide.color_managed)
 
 
 def inspect_slide(slide: Slide) -> SlideFacts:
     """Return the facts with tissue and artifacts; reads small levels, and fine ones over tissue."""
     overview = slide_overview(slide)
     found = slide_tissue_map(slide, overview)
-    return SlideFacts(
-        slide.name,
-        slide.info.format,
-        slide.levels,
-        slide.mpp,
-        slide.info.mpp_note,
-        found.analyzed,
-        overview.unreadable,
-        found,
+    return replace(
+        slide_facts(slide),
+        tissue=found.analyzed,
+        unreadable=overview.unreadable,
+        tissue_map=found,
     )
 
 

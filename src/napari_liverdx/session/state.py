@@ -21,6 +21,7 @@ from napari_liverdx.inference.run import RunProgress
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.slides.backend import SlideInfo
 
 __all__ = [
     "AnalysisRegion",
@@ -63,27 +64,33 @@ class SlideFacts:
 
     Attributes
     ----------
-    name, format : str
-    levels : tuple of Level
+    name : str
+    info : SlideInfo
+        What the file says of itself.
     mpp : Mpp or None
-    mpp_note : str
-        Why it is None.
+        As the file or a person says.
     tissue : TissueMask or None
         None until it was detected.
     unreadable : int
         Damaged stored tiles met so far.
     tissue_map : TissueMap or None
         What was found: tissue, pen marks, folds, blur; ``tissue`` is what of it is analyzed.
+    color_managed : bool
+        Whether colors are turned into sRGB.
     """
 
     name: str
-    format: str
-    levels: tuple[Level, ...]
+    info: SlideInfo
     mpp: Mpp | None
-    mpp_note: str = ""
     tissue: TissueMask | None = None
     unreadable: int = 0
     tissue_map: TissueMap | None = None
+    color_managed: bool = False
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels, finest first."""
+        return self.info.levels
 
     @property
     def tissue_mm2(self) -> float | None:
@@ -91,6 +98,10 @@ class SlideFacts:
         if self.tissue is None or self.mpp is None:
             return None
         return self.tissue.area_px * self.mpp.x * self.mpp.y / 1e6
+
+    def properties(self) -> tuple[tuple[str, str], ...]:
+        """Return what there is to know of the file, each with its title, for people."""
+        return self.info.properties(self.mpp, color_managed=self.color_managed)
 
 
 class ChosenSlide(EventedModel):

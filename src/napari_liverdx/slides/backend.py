@@ -117,6 +117,54 @@ class SlideInfo:
     identity: str = ""
     references: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def default_scene(self) -> int:
+        """Index of the scene that is opened unless another is asked for."""
+        return _largest(self.scenes) if self.scenes else 0
+
+    @property
+    def mpp_question(self) -> str:
+        """Why a person must state the resolution, with what sources say that contradict."""
+        said = " or ".join(map(str, self.mpp_options))
+        return f"{self.mpp_note} ({said})" if said else self.mpp_note
+
+    def properties(
+        self, mpp: Mpp | None, *, color_managed: bool = False
+    ) -> tuple[tuple[str, str], ...]:
+        """Return what there is to know of a slide, each with its title, for people.
+
+        Parameters
+        ----------
+        mpp : Mpp or None
+            As the file or a person says.
+        color_managed : bool
+            Whether colors are turned into sRGB.
+        """
+        first = self.levels[0]
+        size = f"{first.width:,} × {first.height:,} px"
+        if mpp is not None:
+            size += f", {first.width * mpp.x / 1000:.2f} × {first.height * mpp.y / 1000:.2f} mm"
+        levels = ", ".join(f"{v.width:,} × {v.height:,}" for v in self.levels)
+        rows = [
+            ("format", self.format),
+            ("size", size),
+            ("levels", f"{len(self.levels)}: {levels}"),
+            ("resolution", str(mpp or self.mpp_question)),
+        ]
+        if self.objective_power is not None:
+            rows.append(("objective", f"{self.objective_power:g}x"))
+        if any(self.origin):
+            x, y = self.origin
+            rows.append(("begins at", f"x {x:,}, y {y:,} in the file's own pixels"))
+        for index, scene in enumerate(self.scenes if len(self.scenes) > 1 else ()):
+            text = f"{index}: {scene.name}, {scene.width:,} × {scene.height:,} px"
+            rows.append(("scene", text + (", open" if index == self.scene else "")))
+        used = "converted to sRGB" if color_managed else "shown as stored"
+        profile = f"color profile (ICC), {used}" if self.icc_profile else "no color profile"
+        rows.append(("colors", profile))
+        rows.append(("beside it", ", ".join(self.associated) or "no label, macro or thumbnail"))
+        return tuple(rows)
+
 
 class SlideBackend(Protocol):
     """What a file format must be able to do; reading is safe from several threads."""
@@ -167,8 +215,12 @@ def choose_scene(scenes: Sequence[Scene], wanted: int | None, path: Path) -> int
         If there is no such scene.
     """
     if wanted is None:
-        return max(range(len(scenes)), key=lambda i: scenes[i].width * scenes[i].height)
+        return _largest(scenes)
     if not 0 <= wanted < len(scenes):
         there = ", ".join(f"{i} ({s.name})" for i, s in enumerate(scenes))
         raise SlideReadError(f"{path}: there is no scene {wanted}; choose one of {there}")
     return wanted
+
+
+def _largest(scenes: Sequence[Scene]) -> int:
+    return max(range(len(scenes)), key=lambda i: scenes[i].width * scenes[i].height)

@@ -44,6 +44,8 @@ class SlideEntry:
         Files as `napari_liverdx.slides.annotations.read.read_annotations` reads them.
     line : int
         Line of the table that names it; 0 if no table does.
+    scene : int or None
+        Index of the scene in a file that holds several; None for the largest.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class SlideEntry:
     source: str = ""
     annotations: tuple[Path, ...] = ()
     line: int = field(default=0, compare=False)
+    scene: int | None = None
 
 
 def find_slides(
@@ -111,10 +114,11 @@ def read_slide_table(
 ) -> tuple[SlideEntry, ...]:
     """Read a table of slides: a CSV file with a column ``path``, of old also called ``slide``.
 
-    Where present, the columns mpp, group, label, split, source and annotation (one file, see
-    `napari_liverdx.slides.annotations.read.read_annotations`) are read too. Paths are relative to
-    the table, and spelled as `napari_liverdx.slides.address.named_path` says. A slide that is not
-    there is listed all the same: it fails in its turn.
+    Where present, the columns mpp, group, label, split, source, annotation (one file, see
+    `napari_liverdx.slides.annotations.read.read_annotations`) and scene (its index in a file that
+    holds several) are read too. Paths are relative to the table, and spelled as
+    `napari_liverdx.slides.address.named_path` says. A slide that is not there is listed all the
+    same: it fails in its turn.
 
     Parameters
     ----------
@@ -132,10 +136,11 @@ def read_slide_table(
     """
     called = dict(names or {})
     rows = read_table(table, [called.get(c, c) for c in required], _ALIASES)
-    listed: dict[str, SlideEntry] = {}
+    listed: dict[tuple[str, int | None], SlideEntry] = {}
     for row in rows:
         entry = _entry(table, {c: row.get(called.get(c, c)) for c in _COLUMNS}, row)
-        first = listed.setdefault(os.path.normcase(os.path.abspath(entry.path)), entry)
+        key = (os.path.normcase(os.path.abspath(entry.path)), entry.scene)
+        first = listed.setdefault(key, entry)
         if first is not entry:
             raise DataError(
                 f"{table}, line {row.line}: {entry.path.name} is named a second time, first in "
@@ -144,7 +149,7 @@ def read_slide_table(
     return tuple(listed.values())
 
 
-_COLUMNS = ("path", "mpp", "group", "label", "split", "source", "annotation")
+_COLUMNS = ("path", "mpp", "group", "label", "split", "source", "annotation", "scene")
 
 
 def _entry(table: Path, told: Mapping[str, str], row: Row) -> SlideEntry:
@@ -165,6 +170,7 @@ def _entry(table: Path, told: Mapping[str, str], row: Row) -> SlideEntry:
         told["source"],
         annotations,
         row.line,
+        _index(told["scene"], where),
     )
 
 
@@ -173,6 +179,14 @@ def _mpp(text: str, where: str) -> float | None:
     if text and value is None:
         raise DataError(f"{where}: mpp {text!r} is not a number; give µm per pixel, as 0.25")
     return value
+
+
+def _index(text: str, where: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise DataError(f"{where}: scene {text!r} is not a whole number; count them from 0")
+    return int(text)
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:

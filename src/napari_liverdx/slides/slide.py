@@ -174,6 +174,25 @@ class Slide:
         other._given_mpp = mpp
         return other
 
+    def with_color_management(self, *, on: bool) -> Slide:
+        """Return the same slide with colors in sRGB, or as they are stored.
+
+        Both read through one open file: closing either closes both.
+
+        Raises
+        ------
+        SlideReadError
+            If colors are to be turned and the file has no usable profile.
+        """
+        if on == self.color_managed:
+            return self
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.color_managed = on
+        other._convert = _conversion(self.path, self.info) if on else None
+        other._cache = TileCache(self._cache.max_bytes)
+        return other
+
     def fingerprint(self) -> str:
         """Compute a SHA-256 that tells slides apart, cheap on files of any size.
 
@@ -188,7 +207,8 @@ class Slide:
         digest = hashlib.sha256(self.info.identity.encode())
         sizes = [(v.width, v.height) for v in self.levels]
         if not self.path.exists() or self.path.is_dir():
-            digest.update(self.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
+            as_stored = self.with_color_management(on=False)
+            digest.update(as_stored.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())
             digest.update(level_sizes(sizes).encode())
             return digest.hexdigest()
         try:

@@ -66,6 +66,8 @@ class AnnotatedSlide:
         Over the whole slide at the model's resolution.
     regions : tuple of tuple of Region
         For each class.
+    scene : int or None
+        Index of the scene; None for the largest.
     """
 
     path: Path
@@ -75,10 +77,13 @@ class AnnotatedSlide:
     given_mpp: Mpp | None
     grid: TileGrid
     regions: tuple[tuple[Region, ...], ...]
+    scene: int | None = None
 
     def open(self, cache_bytes: int) -> Slide:
         """Open the slide with so much memory for decoded tiles."""
-        return open_slide(self.path, mpp=self.given_mpp, cache=TileCache(cache_bytes))
+        return open_slide(
+            self.path, mpp=self.given_mpp, scene=self.scene, cache=TileCache(cache_bytes)
+        )
 
     def label_of(self, rect: Rect, rule: TileRule) -> int | None:
         """Return the class of a tile over ``rect`` (level-0 pixels); None if it is of none."""
@@ -222,7 +227,7 @@ def open_annotated(
     notes: list[str] = []
     for item in listed:
         given = None if item.mpp is None else _mpp(item.mpp, "slide table", item.path)
-        with open_slide(item.path, mpp=given) as slide:
+        with open_slide(item.path, mpp=given, scene=item.scene) as slide:
             if slide.mpp is None:
                 if slide_mpp is None:
                     raise DataError(
@@ -256,6 +261,7 @@ def open_annotated(
             given,
             grid,
             tuple(tuple(r for r in regions if numbers[r.name] == c) for c in range(len(order))),
+            item.scene,
         )
         for item, given, grid, regions in opened
     ]

@@ -94,9 +94,9 @@ class SlideList:
 
     def add(self, found: Iterable[SlideEntry]) -> int:
         """Append slides that are not listed yet; the number of new ones."""
-        known = {item.listed.path.absolute() for item in self.items}
-        once = {s.path.absolute(): s for s in reversed(list(found))}
-        new = [s for path, s in reversed(once.items()) if path not in known]
+        known = {(item.listed.path.absolute(), item.listed.scene) for item in self.items}
+        once = {(s.path.absolute(), s.scene): s for s in reversed(list(found))}
+        new = [s for key, s in reversed(once.items()) if key not in known]
         if new:
             first = len(self.items)
             self.inserting.emit(first, first + len(new) - 1)

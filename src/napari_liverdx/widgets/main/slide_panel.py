@@ -112,19 +112,19 @@ class SlidePanel(Panel):
                 label.setText("–")
             set_tone(self.mpp, "plain")
             return
-        self.kind.setText(facts.format)
+        self.kind.setText(facts.info.format)
         first = facts.levels[0]
         size = f"{first.width:,} × {first.height:,} px"
         if facts.mpp is not None:
             width, height = first.width * facts.mpp.x / 1000, first.height * facts.mpp.y / 1000
             self.dimensions.setText(f"{width:.2f} × {height:.2f} mm")
-            self.kind.setText(f"{facts.format}, {size}")
+            self.kind.setText(f"{facts.info.format}, {size}")
         else:
             self.dimensions.setText(size)
         steps = ", ".join(f"{level.downsample:.3g}×" for level in facts.levels)
         self.levels.setText(f"{len(facts.levels)} ({steps})")
         if facts.mpp is None:
-            self.mpp.setText(f"Pixel size unknown ({facts.mpp_note}). Enter µm/px:")
+            self.mpp.setText(f"Pixel size unknown ({facts.info.mpp_note}). Enter µm/px:")
         else:
             self.mpp.setText(str(facts.mpp))
             self.mpp_box.setValue(facts.mpp.mean)
