@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -86,12 +88,32 @@ def test_two_runs_never_write_into_one_result(
     second = ResultStore.open(path)
     steps = analyze(plan, opened_slide, tiny, first)
     next(steps)
-    with pytest.raises(ResultError, match="another run is writing"):
+    told = rf"another run is writing into this result \(.+, process {os.getpid()}, since 2"
+    with pytest.raises(ResultError, match=told):
         next(analyze(plan, opened_slide, tiny, second))
     steps.close()
     for _ in analyze(plan, opened_slide, tiny, ResultStore.open(path)):
         pass
     assert ResultStore.open(path).is_complete
+    with warnings.catch_warnings(action="error"):
+        names = {name for name, _ in zarr.open_group(path, mode="r").members()}
+    assert {p.name for p in path.iterdir()} == names | {"zarr.json"}
+
+
+def test_nothing_is_written_through_a_link_in_a_result(
+    tmp_path: Path, opened_slide: Slide, tiny: LoadedModel
+) -> None:
+    path, foreign = tmp_path / "r.liverdx.zarr", tmp_path / "foreign"
+    plan = make_plan(opened_slide, tiny)
+    manifest = make_manifest(plan, opened_slide, tiny)
+    store = ResultStore.create(path, manifest, plan.tissue, plan.tiles)
+    shutil.copytree(path / "cells", foreign)
+    before = sorted(foreign.rglob("*"))
+    shutil.rmtree(path / "cells")
+    (path / "cells").symlink_to(foreign)
+    with pytest.raises(ResultError, match="cells: a link within a result"):
+        next(analyze(plan, opened_slide, tiny, store))
+    assert sorted(foreign.rglob("*")) == before
 
 
 def test_damaged_and_foreign_results_are_named(

@@ -57,6 +57,19 @@ class SubtileMap:
         bottom, right = _corner(self._grid, self._subtiles, last)
         return slice(None), slice(top, bottom + self._subtiles), slice(left, right + self._subtiles)
 
+    def blocks_at(self, place: tuple[slice, ...], side: int) -> list[tuple[int, int]]:
+        """Return the blocks of ``side`` × ``side`` tiles that touch a part of `values`."""
+        rows, cols = (range(-(-n // side)) for n in self._grid.shape)
+        return [
+            (row, col)
+            for row in rows
+            for col in cols
+            if all(
+                own.start < part.stop and part.start < own.stop
+                for own, part in zip(self.block(row, col, side)[1:], place[1:], strict=True)
+            )
+        ]
+
 
 def _corner(grid: TileGrid, subtiles: int, tile: TileIndex) -> tuple[int, int]:
     """Return row and column of a tile's first map pixel, to the nearest under overlap."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_liverdx._files import readable_name
 from napari_liverdx._ids import digest
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import LiverDxError
@@ -80,7 +81,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
     """Return the manifest of a run that is about to start."""
     mask = hashlib.sha256(np.packbits(plan.tissue.mask).tobytes()).hexdigest()
     manifest = RunManifest(
-        slide_name=slide.path.name,
+        slide_name=readable_name(slide.path),
         slide_format=slide.info.format,
         slide_fingerprint=slide.fingerprint(),
         slide_size=slide.size,

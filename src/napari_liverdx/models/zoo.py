@@ -48,7 +48,8 @@ def find_model(name_or_path: str | Path) -> Path:
     ModelFileError
         If there is none; the message lists the names that exist.
     """
-    for folder in (_PACKAGED, user_model_folder()):
+    is_name = len(Path(name_or_path).parts) == 1
+    for folder in (_PACKAGED, user_model_folder()) if is_name else ():
         candidate = existing_path(folder / f"{name_or_path}{_SUFFIX}", ModelFileError)
         if candidate is not None:
             return candidate

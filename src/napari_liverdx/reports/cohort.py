@@ -227,4 +227,4 @@ def _replace(path: Path, text: str) -> None:
         storage_errors(path, "what was there before is kept"),
         atomic_write(path, make_folder=True) as partial,
     ):
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="replace")

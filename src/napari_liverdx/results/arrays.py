@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from napari_liverdx._files import LockedError, exclusive_lock
+from napari_liverdx._files import LockedError, exclusive_lock, remove_leftovers
 from napari_liverdx.core.errors import ResultError, storage_errors
 
-__all__ = ["child_array", "fitting_chunks", "read_array", "sole_writer"]
+__all__ = [
+    "CHECKED",
+    "DAMAGE",
+    "child_array",
+    "chunk_places",
+    "fitting_chunks",
+    "read_array",
+    "read_chunks",
+    "sole_writer",
+    "write_part",
+]
+
+CHECKED = (ZstdCodec(), Crc32cCodec())
+"""How chunks are stored: packed, and with a checksum, so that a torn one is known."""
+
+DAMAGE = (KeyError, ValueError, RuntimeError, TypeError, MemoryError)
+"""What reading raises where metadata or chunks are damaged; sizes they claim are taken on faith."""
+
+_TORN = {errno.EIO, errno.EISDIR, errno.ENOTDIR}
+
+Place = tuple[slice, ...]
 
 
 def fitting_chunks(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -44,37 +68,141 @@ def read_array(group: zarr.Group, name: str, path: Path) -> NDArray[Any]:
     ResultError
         If it is missing or damaged.
     """
+    values, damaged = read_chunks(group, name, path)
+    if damaged:
+        raise _damaged(path, name, "a part of it does not agree with its checksum")
+    return values
+
+
+def read_chunks(group: zarr.Group, name: str, path: Path) -> tuple[NDArray[Any], list[Place]]:
+    """Read the array called ``name``, whatever can be read of it.
+
+    Returns
+    -------
+    ndarray
+        Its values; the fill value where a chunk is damaged.
+    list of tuple of slice
+        Where chunks are damaged.
+
+    Raises
+    ------
+    ResultError
+        If the array is missing, its metadata is damaged, or it may not be read.
+    """
     try:
-        return np.array(child_array(group, name)[...])
-    except (KeyError, ValueError, RuntimeError, OSError) as error:
-        raise ResultError(
-            f"{path}: array {name!r} is missing or damaged ({error}); remove the result and "
-            "analyze the slide again"
-        ) from error
+        array = child_array(group, name)
+    except (*DAMAGE, OSError) as error:
+        raise _damaged(path, name, error) from error
+    try:
+        return np.array(array[...]), []
+    except (*DAMAGE, OSError) as error:
+        first = error
+    values = np.full(array.shape, array.fill_value, array.dtype)
+    places = list(chunk_places(array.shape, array.chunks))
+    damaged = [place for place in places if not _read_into(values, array, place, path)]
+    if not damaged:
+        raise _damaged(path, name, first) from first
+    return values, damaged
+
+
+def chunk_places(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Place]:
+    """Yield where each chunk of an array lies."""
+    sides = zip(shape, chunks, strict=True)
+    yield from itertools.product(
+        *([slice(i, min(i + c, n)) for i in range(0, n, c)] for n, c in sides)
+    )
+
+
+def _read_into(values: NDArray[Any], array: zarr.Array[Any], place: Place, path: Path) -> bool:
+    try:
+        values[place] = array[place]
+    except DAMAGE:
+        return False
+    except OSError as error:
+        if error.errno not in _TORN:
+            raise ResultError(f"{path}: cannot be read ({error.strerror or error})") from error
+        return False
+    return True
+
+
+def write_part(array: zarr.Array[Any], values: NDArray[Any], where: Place) -> None:
+    """Write a part of ``values``, all of the array as it is in memory.
+
+    Parameters
+    ----------
+    array : Array
+        The array on disk.
+    values : ndarray
+        Of the same shape.
+    where : tuple of slice
+        What is new; it may reach beyond the array.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    part = values[where]
+    fitted = tuple(
+        slice(s.start or 0, (s.start or 0) + n) for s, n in zip(where, part.shape, strict=True)
+    )
+    try:
+        array[fitted] = part
+    except DAMAGE:
+        # A part of a chunk is put into the rest of it, which is damaged: the whole is written.
+        for place in chunk_places(array.shape, array.chunks):
+            if all(
+                a.start < b.stop and b.start < a.stop for a, b in zip(place, fitted, strict=True)
+            ):
+                array[place] = values[place]
+
+
+def _damaged(path: Path, name: str, why: object) -> ResultError:
+    return ResultError(
+        f"{path}: array {name!r} is missing or damaged ({why}); analyze the slide again into the "
+        "same folder, which makes it good and keeps what is whole"
+    )
 
 
 @contextmanager
 def sole_writer(result: Path) -> Iterator[None]:
     """Write into a result with nobody else writing, in this program or another.
 
-    The system gives the lock back when a program dies.
+    The system gives the lock back when a program dies; what dead ones left half written is
+    removed.
 
     Raises
     ------
     ResultError
-        If a run is writing into it, or the folder cannot be written to.
+        If a run is writing into it, the folder cannot be written to, or it holds links, through
+        which other files would be written to.
     StorageFullError
         If the disk is full.
     """
-    with storage_errors(result, "the tiles are kept"):
-        try:
-            lock = exclusive_lock(result / "run.lock")
-        except LockedError as error:
-            raise ResultError(
-                f"{result}: another run is writing into this result; wait for it, or cancel it, "
-                "and start again"
-            ) from error
-    try:
+    with ExitStack() as held:
+        with storage_errors(result, "the tiles are kept"):
+            try:
+                held.enter_context(exclusive_lock(result / "run.lock"))
+            except LockedError as error:
+                raise ResultError(
+                    f"{result}: another run is writing into this result ({error}); wait for it, "
+                    "or cancel it, and start again"
+                ) from error
+        _tidy(result)
         yield
-    finally:
-        lock.release()
+
+
+def _tidy(result: Path) -> None:
+    remove_leftovers(result)
+    for folder, folders, files in os.walk(result):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink():
+                raise ResultError(
+                    f"{path}: a link within a result; nothing is written through it. Put what it "
+                    "points to in its place, or choose another folder for the result"
+                )
+            # So are the chunks called that somebody was about to write.
+            if name.endswith(".partial") and not name.startswith(".liverdx-"):
+                with suppress(OSError):
+                    path.unlink()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_liverdx._files import readable_name
 from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.results.store import ResultStore
@@ -37,7 +38,8 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     kept = ViewState.load(store.path).slide
     places = [given] if given is not None else []
     places += [folder / kept] if kept else []
-    places += [f / manifest.slide_name for f in (folder, folder.parent, folder.parent.parent)]
+    for near in (folder, folder.parent, folder.parent.parent):
+        places += [near / manifest.slide_name, *_spelled_otherwise(near, manifest.slide_name)]
     for place in places:
         if not place.exists():
             continue
@@ -55,6 +57,16 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     return None
 
 
+def _spelled_otherwise(folder: Path, name: str) -> list[Path]:
+    """Return files whose name holds bytes that are no text, and reads like ``name`` without."""
+    if "\N{REPLACEMENT CHARACTER}" not in name:
+        return []
+    try:
+        return [path for path in sorted(folder.iterdir()) if readable_name(path) == name]
+    except OSError:
+        return []
+
+
 def _pair(mpp: Mpp) -> tuple[float, float]:
     return mpp.x, mpp.y
 
@@ -70,4 +82,6 @@ def relative_place(slide: Path, result: Path) -> str:
         place = Path(os.path.relpath(slide.resolve(), result.parent.resolve()))
     except ValueError:  # another drive
         return ""
-    return place.as_posix() if place.parts.count("..") <= _NEAR else ""
+    text = place.as_posix()
+    is_text = text.encode(errors="replace") == text.encode(errors="surrogatepass")
+    return text if is_text and place.parts.count("..") <= _NEAR else ""

@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from napari_liverdx._files import safe_name
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
 from napari_liverdx.slides.backend import IN_MEMORY
 
@@ -28,7 +29,7 @@ def output_stem(path: Path, manifest: RunManifest, *, pseudonymize: bool = False
 
     They are named like the result, so that those of two results never meet, or by a code.
     """
-    return manifest.file_stem(pseudonymize=True) if pseudonymize else result_name(path)
+    return manifest.file_stem(pseudonymize=True) if pseudonymize else safe_name(result_name(path))
 
 
 def result_name(path: Path) -> str:

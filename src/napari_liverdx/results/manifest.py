@@ -11,6 +11,7 @@ import zarr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_liverdx import _v010
+from napari_liverdx._files import safe_name
 from napari_liverdx._ids import named_uuid
 from napari_liverdx._version import NOTICE
 from napari_liverdx.core.classes import ClassScheme, TissueClass
@@ -183,11 +184,12 @@ class RunManifest(BaseModel):
     def file_stem(self, *, pseudonymize: bool = False) -> str:
         """Return what names of files about the result begin with.
 
-        Slide, model and variant; the model by name and by the start of its hash.
+        Slide, model and variant; the model by name and by the start of its hash. A name that
+        not every system takes is shortened; see `safe_name`.
         """
         slide = self.pseudonym if pseudonymize else self.stem
         model = f"{self.model_name}-{self.model_sha256[:_DIGITS]}"
-        return ".".join(part for part in (slide, model, self.variant) if part)
+        return safe_name(".".join(part for part in (slide, model, self.variant) if part))
 
     @property
     def pseudonym(self) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.core.geometry import Rect
-from napari_liverdx.results.arrays import fitting_chunks
+from napari_liverdx.results.arrays import CHECKED, fitting_chunks
 
 __all__ = ["SlidePrediction", "TopAttentionTile", "read_slide_prediction", "write_slide_prediction"]
 
@@ -112,6 +112,7 @@ def write_slide_prediction(
             shape=values.shape,
             chunks=fitting_chunks((*values.shape[:-2], 256, 256), values.shape),
             dtype="f4",
+            compressors=CHECKED,
             overwrite=True,
         )
         array[...] = values

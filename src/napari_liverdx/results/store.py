@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import (
@@ -22,14 +21,21 @@ from napari_liverdx.core.errors import (
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.subtile_map import SubtileMap
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.results.arrays import child_array, read_array
+from napari_liverdx.results.arrays import child_array, read_array, write_part
 from napari_liverdx.results.embeddings import EmbeddingGrid
-from napari_liverdx.results.layout import TileState, add_ood_array, create_arrays
+from napari_liverdx.results.layout import (
+    TileState,
+    add_ood_array,
+    create_arrays,
+    mend,
+    open_parts,
+    read_values,
+    stale_blocks,
+)
 from napari_liverdx.results.manifest import (
     ResultGeometry,
     RunManifest,
     group_attributes,
-    read_manifest,
 )
 from napari_liverdx.results.review_log import Reviewed
 from napari_liverdx.results.slide_prediction import (
@@ -59,6 +65,8 @@ class ResultStore(ResultGeometry, Reviewed):
         `TileState` values.
     ood : ndarray of float32, shape (tile rows, tile columns)
         How unlike the training data each tile is, 1 at the limit; NaN where it is not known.
+    damaged : int
+        Tiles that had been done and are pending again, because what was stored of them is damaged.
     """
 
     def __init__(self, path: Path, group: zarr.Group, manifest: RunManifest, tissue: TissueMask):
@@ -66,14 +74,10 @@ class ResultStore(ResultGeometry, Reviewed):
         self.manifest = manifest
         self.tissue = tissue
         self._group = group
-        self._slots = read_array(group, "cells", path)
-        self.tile_probabilities = read_array(group, "tiles", path)
-        self.state = read_array(group, "state", path)
-        if "domain" not in group:  # a result of an earlier version
-            with storage_errors(path, "the tiles are kept"):
-                add_ood_array(group, manifest.grid.shape, _BLOCK)
-        self.ood = read_array(group, "domain", path)
         self._dirty: set[tuple[int, int]] = set()
+        self._slots, self.tile_probabilities, self.state, self.ood, self.damaged = read_values(
+            group, path, manifest
+        )
         self._embeddings: EmbeddingGrid | None = None
         self._map = SubtileMap(manifest.grid, manifest.subtiles, len(manifest.classes))
         self.probabilities = self._map.values
@@ -130,23 +134,7 @@ class ResultStore(ResultGeometry, Reviewed):
         ResultError
             If it is missing, damaged or not a result of this program.
         """
-        if existing_path(path, ResultError) is None:
-            raise ResultError(f"{path}: no such result; check the path")
-        try:
-            group = zarr.open_group(path, mode="r+")
-            stored: Any = dict(group.attrs)["liverdx"]
-            manifest = read_manifest(stored, path)
-            mask = child_array(group, "tissue")
-            scale: Any = dict(mask.attrs)["level0_pixels_per_pixel"]
-            tissue = TissueMask(np.asarray(mask[...]).astype(bool), *scale)
-            return cls(path, group, manifest, tissue)
-        except ResultError:
-            raise
-        except (KeyError, ValueError, TypeError, OSError, ValidationError) as error:
-            raise ResultError(
-                f"{path}: not a result of this program, or damaged ({error}); remove it and "
-                "analyze the slide again"
-            ) from error
+        return cls(path, *open_parts(path))
 
     @classmethod
     def open_or_create(
@@ -159,10 +147,11 @@ class ResultStore(ResultGeometry, Reviewed):
         ResultMismatchError
             If there is a result of another slide, model, region or resolution; it is untouched.
         ResultError
-            If it cannot be read or made.
+            If it cannot be read or made; what of it is damaged is made good.
         """
         if existing_path(path, ResultError) is None:
             return cls.create(path, manifest, tissue, tiles)
+        mend(path, manifest, tissue, tiles, _BLOCK)
         store = cls.open(path)
         differences = store.manifest.differences(manifest)
         if differences:
@@ -170,6 +159,7 @@ class ResultStore(ResultGeometry, Reviewed):
                 f"{path}: holds the result of another run (different {', '.join(differences)}); "
                 "it is left as it is. Choose another folder, or remove it"
             )
+        store._dirty |= stale_blocks(store._group, store._map, _BLOCK)
         return store
 
     # -- filling --
@@ -234,7 +224,15 @@ class ResultStore(ResultGeometry, Reviewed):
             If writing fails, or the disk is full; tiles flushed before are kept.
         """
         k = self.manifest.subtiles
+        if not (self.path / "zarr.json").is_file():
+            # Writing would make a folder of parts.
+            raise ResultError(
+                f"{self.path}: the result is gone: somebody moved or removed it, or its disk is "
+                "away. Put it back, or start again"
+            )
         with storage_errors(self.path, "what was finished before is kept, run again to resume"):
+            if not (self.path / "domain").exists():  # a result of an earlier version
+                add_ood_array(self._group, self.manifest.grid.shape, _BLOCK)
             blocks = sorted(self._dirty)
             for row, col in blocks:
                 tile_rows = slice(row * _BLOCK, (row + 1) * _BLOCK)
@@ -246,7 +244,7 @@ class ResultStore(ResultGeometry, Reviewed):
                 self._write("domain", self.ood, (tile_rows, tile_cols))
                 self._write("probabilities", self.probabilities, self._map.block(row, col, _BLOCK))
                 if self._embeddings is not None:
-                    self._embeddings.write(tile_rows, tile_cols, _BLOCK)
+                    self._embeddings.write(tile_rows, tile_cols)
             for row, col in blocks:
                 block = (
                     slice(row * _BLOCK, (row + 1) * _BLOCK),
@@ -385,8 +383,4 @@ class ResultStore(ResultGeometry, Reviewed):
         return self._slots[:, tile.row * k : (tile.row + 1) * k, tile.col * k : (tile.col + 1) * k]
 
     def _write(self, name: str, values: NDArray[Any], where: tuple[slice, ...]) -> None:
-        part = values[where]
-        fitted = tuple(
-            slice(s.start or 0, (s.start or 0) + n) for s, n in zip(where, part.shape, strict=True)
-        )
-        child_array(self._group, name)[fitted] = part
+        write_part(child_array(self._group, name), values, where)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from napari_liverdx._files import readable_name
 from napari_liverdx._version import NOTICE, __version__
 from napari_liverdx.core.errors import DataError, PlanError, ResultError
 from napari_liverdx.core.resolution import Mpp
@@ -144,7 +145,7 @@ def first_rows(slides: Sequence[SlideEntry]) -> tuple[CohortRow, ...]:
     except ValueError:  # on different drives
         folders = [Path(p).name for p in parents]
     return tuple(
-        CohortRow(s.path.name, "" if folder == "." else folder, SlideState.WAITING.value)
+        CohortRow(readable_name(s.path), "" if folder == "." else folder, SlideState.WAITING.value)
         for s, folder in zip(slides, folders, strict=True)
     )
 

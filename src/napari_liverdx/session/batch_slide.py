@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from napari_liverdx._files import safe_name
 from napari_liverdx.core.errors import LiverDxError, MppError, SlideReadError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.device import DeviceChoice
@@ -24,7 +25,8 @@ from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.reports.cohort import CohortRow
 from napari_liverdx.reports.write import ReportOptions, report_paths, save_report
 from napari_liverdx.results.findings import Findings, measure_result
-from napari_liverdx.results.manifest import pseudonym_of, stored_fingerprint
+from napari_liverdx.results.locate import result_name
+from napari_liverdx.results.manifest import SUFFIX, pseudonym_of, stored_fingerprint
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.privacy import without_folders
 from napari_liverdx.results.store import ResultStore, TileState
@@ -280,7 +282,8 @@ def _place(tools: BatchTools, plan: RunPlan, slide: Slide) -> Path:
     mine = slide.fingerprint()
     if not path.exists() or stored_fingerprint(path) in (mine, ""):
         return path
-    return path.with_name(f"{slide.name}.{mine[:6]}{path.name.removeprefix(slide.name)}")
+    stem = f"{slide.name}.{mine[:6]}{result_name(path).removeprefix(slide.name)}"
+    return path.with_name(safe_name(stem) + SUFFIX)
 
 
 def _is_whole(store: ResultStore, plan: RunPlan, *, tried: bool = False) -> bool:
