@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.exports.base import ExportOptions
+from napari_liverdx.exports.registry import EXPORTS
 from napari_liverdx.slides.listing import SlideEntry, find_slides, read_slide_table
+from tests.support.dicom_slides import Written, changed, write_pyramid_slide, write_slide
 from tests.support.paths import CMU
+from tests.support.results import oblong_result
+from tests.support.slides import waves
 
 
 def test_slides_of_a_folder(mixed_slides: Path, tmp_path: Path) -> None:
@@ -81,3 +87,41 @@ def test_lists_as_people_have_them(tmp_path: Path) -> None:
     workbook.write_bytes(b"PK\3\4")
     with pytest.raises(DataError, match=r"a spreadsheet .*save the table as CSV"):
         find_slides(workbook)
+
+
+def test_a_folder_of_dicom_files_is_one_slide(tmp_path: Path) -> None:
+    folder = tmp_path / "case 1"
+    write_pyramid_slide(folder, waves(100, 90))
+    assert find_slides(folder) == (SlideEntry(folder),)
+    assert find_slides(folder, pattern="*.DCM") == (SlideEntry(folder),)
+    shutil.copyfile(CMU, tmp_path / "a.svs")
+    assert [e.path.name for e in find_slides(tmp_path)] == ["a.svs", "case 1"]
+    assert [e.path.name for e in find_slides(tmp_path, recursive=True)] == ["a.svs", "case 1"]
+    (file, *_) = sorted(folder.iterdir())
+    assert find_slides(file) == (SlideEntry(file),)
+
+
+def test_two_dicom_slides_in_a_folder_are_two(tmp_path: Path) -> None:
+    wanted = [
+        write_slide(tmp_path / "both", waves(100, 90), Written(slide=n, suffix=""))[0]
+        for n in (1, 2)
+    ]
+    for number in (1, 2):
+        label = Written(slide=number, number=3, kind="LABEL", suffix="")
+        write_slide(tmp_path / "both", waves(48, 64), label)
+    assert [e.path for e in find_slides(tmp_path / "both")] == wanted
+    assert [e.path for e in find_slides(tmp_path, recursive=True)] == wanted
+    with pytest.raises(DataError, match="--recursive"):
+        find_slides(tmp_path)
+
+
+def test_other_dicom_files_are_no_slides(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    store = oblong_result(tmp_path)
+    EXPORTS["dicom"].write(store, tmp_path / "slides" / "a.dicom", ExportOptions())
+    (label,) = write_slide(tmp_path / "slides", waves(48, 64), Written(kind="LABEL"))
+    with pytest.raises(DataError, match="no slide in this folder"):
+        find_slides(tmp_path / "slides", recursive=True)
+    changed(label, SamplesPerPixel=None)
+    # It fails in its turn, and says why.
+    assert find_slides(tmp_path / "slides") == (SlideEntry(label),)

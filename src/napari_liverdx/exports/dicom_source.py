@@ -17,6 +17,7 @@ from napari_liverdx._version import __version__
 from napari_liverdx.exports.base import ExportOptions, result_uuid, slide_uuid
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.backend import WHITE
+from napari_liverdx.slides.formats.dicom_parts.files import DICOM_MAKER
 from napari_liverdx.slides.slide import Overview
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MANUFACTURER", "derived_uid", "moment", "source_image"]
 
-MANUFACTURER = "napari-liverdx"
+MANUFACTURER = DICOM_MAKER
 _TILE = 256
 _JPEG_QUALITY = 90
 _TISSUE = (226, 190, 208)

@@ -18,6 +18,7 @@ __all__ = [
     "IN_MEMORY",
     "WHITE",
     "AssociatedImages",
+    "OwnFingerprint",
     "Scene",
     "SlideBackend",
     "SlideInfo",
@@ -202,6 +203,21 @@ class AssociatedImages(Protocol):
         ------
         SlideReadError
             If it cannot be decoded.
+        """
+        ...
+
+
+@runtime_checkable
+class OwnFingerprint(Protocol):
+    """What a backend of several files does as well, so that it counts as one whichever is named."""
+
+    def fingerprint_bytes(self) -> bytes:
+        """Return what tells the slide from all others besides its identity and level sizes.
+
+        Raises
+        ------
+        SlideReadError
+            If the files are gone.
         """
         ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.address import named_path
 from napari_liverdx.slides.csv_table import Row, is_file, number_in, read_table
-from napari_liverdx.slides.formats import is_slide_name, slide_suffixes
+from napari_liverdx.slides.formats import FORMATS, is_slide_name, slide_suffixes
 from napari_liverdx.slides.formats.side_files import side_files
 
 __all__ = ["TABLE_SUFFIXES", "SlideEntry", "find_slides", "read_slide_table"]
@@ -83,7 +83,8 @@ def find_slides(
     Returns
     -------
     tuple of SlideEntry
-        In alphabetical order, or in that of the table; each file once.
+        In alphabetical order, or in that of the table; each slide once. A slide of several files
+        is their folder, or one of them where the folder holds other slides of the kind.
 
     Raises
     ------
@@ -190,19 +191,44 @@ def _index(text: str, where: str) -> int | None:
 
 
 def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    inside = _inside(folder)
+    gathered = _gathered(inside)
+    told: set[Path] = set()
+    for path in inside:
+        if path in gathered:
+            place = gathered[path]
+            if place is not None and place not in told:
+                told.add(place)
+                yield place
+        elif is_slide_name(path) and is_file(path):
+            yield path
+        elif path.is_dir() and path.suffix != ".zarr" and not path.is_symlink():
+            if recursive:
+                yield from _files(path, recursive)
+            elif path in _gathered(_inside(path)).values():
+                yield path
+
+
+def _inside(folder: Path) -> list[Path]:
     try:
         inside = sorted(folder.iterdir(), key=lambda p: p.name.lower())
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be read ({error.strerror})") from error
     beside = side_files(inside)
-    for path in inside:
-        if path.name.startswith(".") or path in beside:
-            continue
-        if is_slide_name(path) and is_file(path):
-            yield path
-        elif recursive and path.is_dir() and path.suffix != ".zarr" and not path.is_symlink():
-            yield from _files(path, recursive)
+    return [p for p in inside if not p.name.startswith(".") and p not in beside]
+
+
+def _gathered(inside: Sequence[Path]) -> dict[Path, Path | None]:
+    """Return for files that are parts of slides what is to be opened for each."""
+    found: dict[Path, Path | None] = {}
+    files = [path for path in inside if is_file(path)]
+    for kind in FORMATS.values():
+        if kind.gather is not None:
+            found.update(kind.gather(files))
+    return found
 
 
 def _matches(path: Path, pattern: str) -> bool:
-    return fnmatch(path.name.lower(), pattern.lower())
+    """Return whether a file, or a folder or one of its files, is called so."""
+    names = [path.name, *(p.name for p in path.iterdir())] if path.is_dir() else [path.name]
+    return any(fnmatch(name.lower(), pattern.lower()) for name in names)

@@ -17,7 +17,13 @@ from PIL import Image
 from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
-from napari_liverdx.slides.backend import WHITE, AssociatedImages, SlideBackend, SlideInfo
+from napari_liverdx.slides.backend import (
+    WHITE,
+    AssociatedImages,
+    OwnFingerprint,
+    SlideBackend,
+    SlideInfo,
+)
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.color import srgb_transform
 
@@ -197,7 +203,7 @@ class Slide:
         """Compute a SHA-256 that tells slides apart, cheap on files of any size.
 
         Over the length and both ends of the file and the level sizes; for pixels without a file,
-        over a small picture of them.
+        over a small picture of them; for a slide of several files, over what its format says.
 
         Raises
         ------
@@ -206,6 +212,10 @@ class Slide:
         """
         digest = hashlib.sha256(self.info.identity.encode())
         sizes = [(v.width, v.height) for v in self.levels]
+        if isinstance(self._backend, OwnFingerprint):
+            digest.update(self._backend.fingerprint_bytes())
+            digest.update(level_sizes(sizes).encode())
+            return digest.hexdigest()
         if not self.path.exists() or self.path.is_dir():
             as_stored = self.with_color_management(on=False)
             digest.update(as_stored.overview(max(1.0, max(self.size) / 512)).rgb.tobytes())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_liverdx._registry import Registry
 from napari_liverdx.slides.backend import SlideBackend, SlideRequest
+from napari_liverdx.slides.formats.dicom import open_dicom
+from napari_liverdx.slides.formats.dicom_parts.files import gather_dicom
 from napari_liverdx.slides.formats.image import open_image
 from napari_liverdx.slides.formats.openslide import OPENSLIDE_SUFFIXES, open_with_openslide
 from napari_liverdx.slides.formats.tiff import open_tiff
@@ -33,6 +35,9 @@ class SlideFormat:
         Whether a slide may be a folder.
     remote : bool
         Whether a slide may be a remote address.
+    gather : callable or None
+        For slides of several files: takes the files of one folder and returns, for those that are
+        of this kind, what is to be opened for each; None for a file that is no part of a slide.
     """
 
     name: str
@@ -41,6 +46,7 @@ class SlideFormat:
     open: Callable[[SlideRequest], SlideBackend | None]
     folders: bool = False
     remote: bool = False
+    gather: Callable[[Sequence[Path]], Mapping[Path, Path | None]] | None = None
 
     def can_be(self, request: SlideRequest) -> bool:
         """Return whether such a slide may lie where the request says."""
@@ -56,6 +62,7 @@ FORMATS: Registry[SlideFormat] = Registry(
         f.name: f
         for f in (
             SlideFormat("tiff", "SVS, tiled or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
+            SlideFormat("dicom", "DICOM", (".dcm",), open_dicom, folders=True, gather=gather_dicom),
             SlideFormat(
                 "openslide",
                 "NDPI, MRXS, SCN, BIF, VMS, VMU, SVSLIDE or CZI",
