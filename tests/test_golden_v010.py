@@ -34,7 +34,7 @@ from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.annotations import keep_review
 from napari_liverdx.session.batch_slide import SlideState
 from napari_liverdx.session.run import Progressed, Started, run
-from napari_liverdx.slides.annotations import read_shapes_csv
+from napari_liverdx.slides.annotations.shapes_csv import read_shapes_csv
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map

@@ -17,6 +17,7 @@ _LAZY = {
     "open_result": "napari_liverdx.session.result",
     "Mpp": "napari_liverdx.core.resolution",
     "open_slide": "napari_liverdx.slides.open",
+    "read_annotations": "napari_liverdx.slides.annotations.read",
     "read_table": "napari_liverdx.slides.csv_table",
     "Slide": "napari_liverdx.slides.slide",
     "find_tissue": "napari_liverdx.core.tissue",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from napari_liverdx.models.zoo import load_model
     from napari_liverdx.results.store import ResultStore
     from napari_liverdx.session.result import Result, open_result
+    from napari_liverdx.slides.annotations.read import read_annotations
     from napari_liverdx.slides.csv_table import read_table
     from napari_liverdx.slides.open import open_slide
     from napari_liverdx.slides.slide import Slide

@@ -13,7 +13,7 @@ from napari_liverdx.models.file import load_model_file, read_card, save_model_fi
 from napari_liverdx.models.zoo import load_model
 from napari_liverdx.reports.cohort import write_cohort_manifest
 from napari_liverdx.results.store import ResultStore
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.geojson import read_geojson
 from napari_liverdx.slides.csv_table import read_table
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.training.recipe import load_recipe

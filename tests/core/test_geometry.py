@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from napari_liverdx.core.geometry import Rect, Region, covered
+from napari_liverdx.core.geometry import Rect, Region, covered, has_area
 from tests.support.annotations import box
 
 coordinates = st.floats(-1000, 1000)
@@ -78,3 +80,44 @@ def test_a_polygon_is_filled_as_matplotlib_fills_it(
     away = np.abs(span[:, 0] * offset[..., 1] - span[:, 1] * offset[..., 0]) / length
     clear = (away > 1e-6).all(axis=1).reshape(found.shape)
     assert (found == expected)[clear].all()
+
+
+RINGS = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=3, max_size=8, unique=True
+).map(lambda corners: np.array(corners, np.float64))
+
+
+@given(st.lists(RINGS, min_size=1, max_size=3))
+def test_the_area_is_that_of_what_is_inside(rings: list[NDArray[np.float64]]) -> None:
+    """Rings that cross themselves, touch and overlap too; as shapely finds it."""
+    region = Region("a", tuple(rings))
+    shapes = [
+        shapely.unary_union(
+            [
+                p
+                for p in shapely.polygonize([shapely.node(shapely.LinearRing(r))]).geoms
+                if _is_inside(p.representative_point(), r)
+            ]
+        )
+        for r in rings
+    ]
+    expected = shapes[0]
+    for hole in shapes[1:]:
+        expected = expected.difference(hole)
+    assert region.area == pytest.approx(expected.area, abs=1e-6)
+    assert has_area(rings[0]) == (shapes[0].area > 1e-9)
+
+
+def _is_inside(point: shapely.Point, ring: NDArray[np.float64]) -> bool:
+    found = Region("a", (ring,)).contains(np.array([point.x]), np.array([point.y]))
+    return bool(found[0, 0])
+
+
+def test_the_area_of_a_figure_of_eight_does_not_cancel() -> None:
+    eight = np.array([(0, 0), (100, 100), (100, 0), (0, 100)], np.float64)
+    assert Region("a", (eight,)).area == pytest.approx(5000)
+    there_and_back = np.array([(0, 0), (100, 0), (50, 0), (100, 0)], np.float64)
+    assert not has_area(there_and_back)
+    assert Region("a", (there_and_back,)).area == 0
+    away = np.array(box(1e8, 1e8, 1, 1)[:-1])
+    assert Region("a", (away,)).area == 1

@@ -22,7 +22,7 @@ from napari_liverdx.results.findings import measure_result
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.review_log import Decision
 from napari_liverdx.results.store import ResultStore, TileState
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.geojson import read_geojson
 from tests.support.exports import counted, exported
 from tests.support.models import CLASSES
 from tests.support.results import CELL, MPP, oblong_result

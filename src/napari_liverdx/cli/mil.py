@@ -83,6 +83,8 @@ def extract(
         note = ", there already" if made.kept else ""
         note += f", {made.failed} could not be read" if made.failed else ""
         out.print(f"{name}: {made.tiles} tiles{note}", highlight=False, soft_wrap=True)
+        for left_out in made.notes:
+            out.print(f"Note: {left_out}.", markup=False, highlight=False, soft_wrap=True)
     out.print(f"{len(rows) - failures} of {len(rows)} slides in {out_folder}", highlight=False)
     if failures:
         raise typer.Exit(1)

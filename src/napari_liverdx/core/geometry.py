@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rect", "Region", "covered", "ellipse_corners"]
+__all__ = ["Rect", "Region", "covered", "ellipse_corners", "has_area"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,9 @@ SAMPLES = 32
 class Region:
     """One polygon with its holes.
 
-    A point is inside if a ray from it crosses the rings an odd number of times, so that holes are
-    simply further rings.
+    A point is inside if it is inside the first ring and in none of the others: holes may overlap
+    each other and reach beyond the first ring. Inside of a ring is where a ray crosses it an odd
+    number of times, so that a ring may cross itself.
 
     Attributes
     ----------
@@ -107,12 +108,8 @@ class Region:
 
     @property
     def area(self) -> float:
-        """Area of the first ring less that of the others, level-0 pixels squared."""
-        sizes = []
-        for ring in self.rings:
-            (x, y), (next_x, next_y) = ring.T, np.roll(ring, -1, axis=0).T
-            sizes.append(abs(float((x * next_y - next_x * y).sum())) / 2)
-        return sizes[0] - sum(sizes[1:])
+        """Area in level-0 pixels squared, exact also where rings cross themselves or each other."""
+        return _area(self.rings)
 
     def contains(self, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether the crossings of ``xs`` and ``ys`` lie inside.
@@ -126,19 +123,111 @@ class Region:
         -------
         ndarray of bool, shape (rows, columns)
         """
-        odd = np.zeros((len(ys), len(xs)), np.bool_)
-        for ring in self.rings:
-            start, end = ring, np.roll(ring, -1, axis=0)
-            low = np.minimum(start[:, 1], end[:, 1])
-            high = np.maximum(start[:, 1], end[:, 1])
-            # Level edges are not crossed at all.
-            near = (low <= ys[-1]) & (high > ys[0]) & (low < high)
-            for (x0, y0), (x1, y1) in zip(start[near], end[near], strict=True):
-                # Half-open in y, so that a corner on a row is crossed once and not twice.
-                rows = np.flatnonzero((ys >= min(y0, y1)) & (ys < max(y0, y1)))
-                crossing = x0 + (ys[rows] - y0) * ((x1 - x0) / (y1 - y0))
-                odd[rows] ^= xs[None, :] >= crossing[:, None]
-        return odd
+        inside = _within(self.rings[0], xs, ys)
+        for hole in self.rings[1:]:
+            inside &= ~_within(hole, xs, ys)
+        return inside
+
+
+def _within(
+    ring: NDArray[np.float64], xs: NDArray[np.float64], ys: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return whether the crossings of ``xs`` and ``ys``, ascending, lie inside a ring."""
+    odd = np.zeros((len(ys), len(xs)), np.bool_)
+    start, end = ring, np.roll(ring, -1, axis=0)
+    low = np.minimum(start[:, 1], end[:, 1])
+    high = np.maximum(start[:, 1], end[:, 1])
+    # Level edges are not crossed at all.
+    near = (low <= ys[-1]) & (high > ys[0]) & (low < high)
+    for (x0, y0), (x1, y1) in zip(start[near], end[near], strict=True):
+        # Half-open in y, so that a corner on a row is crossed once and not twice.
+        rows = np.flatnonzero((ys >= min(y0, y1)) & (ys < max(y0, y1)))
+        crossing = x0 + (ys[rows] - y0) * ((x1 - x0) / (y1 - y0))
+        odd[rows] ^= xs[None, :] >= crossing[:, None]
+    return odd
+
+
+_MOST_PAIRS = 2_000_000
+"""Pairs of edges, and edges over slabs, that are looked at; beyond it rings count as simple."""
+
+
+def has_area(ring: NDArray[np.float64]) -> bool:
+    """Return whether a ring, shape (n, 2), encloses more than a line.
+
+    One that runs the same way back, or whose corners lie on a line, does not; one that crosses
+    itself does, as the figure of eight whose halves cancel.
+    """
+    least = 1e-12 * float(np.ptp(ring, axis=0).max(initial=0)) ** 2
+    return len(ring) > 2 and (_shoelace(ring) > least or _area((ring,)) > least)
+
+
+def _shoelace(ring: NDArray[np.float64]) -> float:
+    # From one corner, so that far from (0, 0) no digits are lost.
+    (x, y), (next_x, next_y) = (ring - ring[0]).T, np.roll(ring - ring[0], -1, axis=0).T
+    return abs(float((x * next_y - next_x * y).sum())) / 2
+
+
+def _area(rings: Sequence[NDArray[np.float64]]) -> float:
+    """Return the area inside the first ring and outside of all others.
+
+    Between two heights without a corner or a crossing every piece is a trapezoid, whose area is
+    its width at half its height times its height.
+    """
+    edges = np.concatenate([np.hstack([r, np.roll(r, -1, axis=0)]) for r in rings])
+    ring_of = np.repeat(np.arange(len(rings)), [len(r) for r in rings])
+    heights = _crossings(edges)
+    rising = edges[:, 1] != edges[:, 3]
+    edges, ring_of = edges[rising], ring_of[rising]
+    simple = _shoelace(rings[0]) - sum(map(_shoelace, rings[1:]))
+    if heights is None:
+        return max(0.0, simple)
+    heights = np.unique(np.concatenate([edges[:, 1], edges[:, 3], heights]))
+    low, high = (f(edges[:, 1], edges[:, 3]) for f in (np.minimum, np.maximum))
+    first, last = np.searchsorted(heights, low), np.searchsorted(heights, high)
+    if (last - first).sum() > _MOST_PAIRS:
+        return max(0.0, simple)
+    edge, slab = _ranges(last - first)
+    slab += first[edge]
+    middle = (heights[slab] + heights[slab + 1]) / 2
+    x0, y0, x1, y1 = edges[edge].T
+    x = x0 + (middle - y0) * ((x1 - x0) / (y1 - y0))
+    # Along a slab a ring is entered and left in turn.
+    by_ring = np.lexsort((x, ring_of[edge], slab))
+    change = np.empty(len(edge), np.intp)
+    change[by_ring] = 1 - 2 * (np.arange(len(edge)) % 2)
+    order = np.lexsort((x, slab))
+    outer = ring_of[edge[order]] == 0
+    inside = np.cumsum(np.where(outer, change[order], 0)) > 0
+    inside &= np.cumsum(np.where(outer, 0, change[order])) == 0
+    width = np.diff(x[order], append=0.0)
+    return float((width * np.diff(heights)[slab[order]])[inside].sum())
+
+
+def _crossings(edges: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the heights at which edges cross between their ends; None if they are too many."""
+    low, high = (f(edges[:, 1], edges[:, 3]) for f in (np.minimum, np.maximum))
+    order = np.argsort(low)
+    edges, low, high = edges[order], low[order], high[order]
+    counts = np.searchsorted(low, high) - np.arange(len(edges)) - 1
+    if counts.sum() > _MOST_PAIRS:
+        return None
+    one, other = _ranges(np.maximum(counts, 0))
+    other += one + 1
+    a, b = edges[one], edges[other]
+    along, across = a[:, 2:] - a[:, :2], b[:, 2:] - b[:, :2]
+    between = b[:, :2] - a[:, :2]
+    turn = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (between[:, 0] * across[:, 1] - between[:, 1] * across[:, 0]) / turn
+        u = (between[:, 0] * along[:, 1] - between[:, 1] * along[:, 0]) / turn
+    crossed = (t > 0) & (t < 1) & (u > 0) & (u < 1)
+    return np.asarray(a[crossed, 1] + t[crossed] * along[crossed, 1])
+
+
+def _ranges(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return for each range its number, repeated, and the positions within it."""
+    number = np.repeat(np.arange(len(counts)), counts)
+    return number, np.arange(len(number)) - (np.cumsum(counts) - counts)[number]
 
 
 def ellipse_corners(box: NDArray[np.float64]) -> NDArray[np.float64]:

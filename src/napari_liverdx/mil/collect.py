@@ -20,9 +20,10 @@ from napari_liverdx.inference.predict import predict
 from napari_liverdx.mil.bags import SUFFIX, UNKNOWN, Bag, load_bag, save_bag, tile_logits
 from napari_liverdx.mil.network import slide_classes
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.read import read_annotations
 from napari_liverdx.slides.listing import SlideEntry, find_slides
 from napari_liverdx.slides.open import open_slide
+from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tissue import slide_tissue
 from napari_liverdx.training.data.annotated import TileRule
 
@@ -74,6 +75,8 @@ class BagExtracted:
         Whether the bag was there already.
     error : str
         Why there is no bag; empty if there is one.
+    notes : tuple of str
+        What was left out of its annotations.
     """
 
     row: SlideEntry
@@ -81,6 +84,7 @@ class BagExtracted:
     failed: int = 0
     kept: bool = False
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def extract_bags(
@@ -112,12 +116,12 @@ def extract_bags(
                 if made == (model.sha256, label, row.group, overlap):
                     yield BagExtracted(row, len(old), kept=True)
                     continue
-            bag, failed = _make_bag(row, label, model, device, mpp, overlap)
+            bag, failed, notes = _make_bag(row, label, model, device, mpp, overlap)
             save_bag(folder, bag)
         except LiverDxError as error:
             yield BagExtracted(row, error=str(error))
             continue
-        yield BagExtracted(row, len(bag), failed)
+        yield BagExtracted(row, len(bag), failed, notes=notes)
 
 
 def _make_bag(
@@ -127,10 +131,10 @@ def _make_bag(
     device: DeviceChoice | None,
     mpp: Mpp | None,
     overlap: float,
-) -> tuple[Bag, int]:
-    regions = _regions(row.annotations, model.card.scheme)
+) -> tuple[Bag, int, tuple[str, ...]]:
     given = mpp if row.mpp is None else Mpp.square(row.mpp, "slide table")
     with open_slide(row.path, mpp=given, scene=row.scene) as slide:
+        regions, notes = _regions(row.annotations, slide, model.card.scheme)
         plan = plan_run(
             slide.levels, slide.mpp, slide_tissue(slide), model.card, overlap=overlap, device=device
         )
@@ -161,21 +165,27 @@ def _make_bag(
         model.sha256,
         overlap,
     )
-    return bag, sum(len(b.failed) for b in batches)
+    return bag, sum(len(b.failed) for b in batches), notes
 
 
-def _regions(paths: Sequence[Path], scheme: ClassScheme) -> list[list[Region]]:
-    """Return the annotated regions of each class; none without an annotation."""
+def _regions(
+    paths: Sequence[Path], slide: Slide, scheme: ClassScheme
+) -> tuple[list[list[Region]], tuple[str, ...]]:
+    """Return the annotated regions of each class, and what was left out."""
     found: list[list[Region]] = [[] for _ in scheme]
+    notes: list[str] = []
     for path in paths:
-        for region in read_geojson(path).regions:
+        annotations = read_annotations(path, mpp=slide.mpp, slide=slide)
+        if annotations.note:
+            notes.append(f"{path.name}: {annotations.note}")
+        for region in annotations.regions:
             if region.name not in scheme.names:
                 raise DataError(
                     f"{path}: class {region.name!r} is none of {', '.join(scheme.names)}; rename "
                     "it in the annotation"
                 )
             found[scheme.index(region.name)].append(region)
-    return found
+    return found, tuple(notes)
 
 
 def _label_tiles(

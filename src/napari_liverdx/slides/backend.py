@@ -100,6 +100,8 @@ class SlideInfo:
         Color profile of the pixels.
     identity : str
         What tells slides apart that the file's ends and level sizes do not: a scene, a series.
+    center_nm : tuple of float or None
+        From the center of the glass to that of the picture, nm, (x, y), where the scanner says so.
     references : mapping of str to str
         Identifiers that exports carry on, as the DICOM UIDs of the source.
     """
@@ -116,6 +118,7 @@ class SlideInfo:
     associated: tuple[str, ...] = ()
     icc_profile: bytes | None = field(default=None, repr=False)
     identity: str = ""
+    center_nm: tuple[float, float] | None = None
     references: Mapping[str, str] = field(default_factory=dict)
 
     @property

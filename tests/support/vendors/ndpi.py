@@ -41,6 +41,7 @@ def write_ndpi(
     mpp: float = 0.25,
     power: float = 40.0,
     blocks: int = 8,
+    center_nm: tuple[int, int] = (0, 0),
 ) -> None:
     """Write pixels whose width on every level is a multiple of 8 · ``blocks``."""
     pictures = [(pixels[:: 2**i, :: 2**i], power / 2**i, mpp * 2**i) for i in range(levels)]
@@ -75,8 +76,8 @@ def write_ndpi(
             (296, _SHORT, 1, struct.pack("<I", 3)),
             (65420, _LONG, 1, struct.pack("<I", 1)),
             (65421, _FLOAT, 1, struct.pack("<f", lens)),
-            (65422, _SLONG, 1, struct.pack("<i", 0)),
-            (65423, _SLONG, 1, struct.pack("<i", 0)),
+            (65422, _SLONG, 1, struct.pack("<i", center_nm[0])),
+            (65423, _SLONG, 1, struct.pack("<i", center_nm[1])),
             (65424, _SLONG, 1, struct.pack("<i", 0)),
             (65426, _LONG, len(starts), struct.pack("<I", table)),
         ]

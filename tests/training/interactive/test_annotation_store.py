@@ -14,7 +14,7 @@ from napari_liverdx.core.geometry import Region
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.results.review_log import Decision
 from napari_liverdx.results.store import ResultStore
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.geojson import read_geojson
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.interactive.annotation_record import rectangle

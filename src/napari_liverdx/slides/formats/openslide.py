@@ -21,6 +21,7 @@ from napari_liverdx.slides.formats.openslide_handles import OpenSlideHandles
 from napari_liverdx.slides.formats.openslide_properties import (
     Area,
     associated_names,
+    glass_center,
     positive_number,
     stated_bounds,
     stated_regions,
@@ -132,6 +133,7 @@ class OpenSlideBackend:
             associated=tuple(self._names),
             icc_profile=_profile(slide, properties),
             identity=f"{identity} {chosen}" if chosen else identity,
+            center_nm=glass_center(properties),
         )
 
     def _levels(

@@ -11,6 +11,7 @@ from napari_liverdx.core.resolution import Mpp, is_plausible_mpp
 __all__ = [
     "Area",
     "associated_names",
+    "glass_center",
     "positive_number",
     "stated_bounds",
     "stated_regions",
@@ -49,6 +50,15 @@ def positive_number(properties: Mapping[str, str], name: str) -> float | None:
     except (KeyError, ValueError):
         return None
     return value if math.isfinite(value) and value > 0 else None
+
+
+def glass_center(properties: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return where the picture's center lies from that of the glass, nm, as Hamamatsu states it."""
+    try:
+        x, y = (float(properties[f"hamamatsu.{axis}OffsetFromSlideCentre"]) for axis in "XY")
+    except (KeyError, ValueError):
+        return None
+    return (x, y) if math.isfinite(x) and math.isfinite(y) else None
 
 
 def stated_bounds(properties: Mapping[str, str], size: tuple[int, int]) -> Area:

@@ -13,7 +13,13 @@ from napari_liverdx.core.errors import DataError, MppError
 from napari_liverdx.core.geometry import Rect, Region, covered
 from napari_liverdx.core.grid import TileGrid, TileIndex, plan_grid
 from napari_liverdx.core.resolution import Mpp
-from napari_liverdx.slides.annotations import Annotations, Units, read_geojson, read_shapes_csv
+from napari_liverdx.slides.annotations.base import Units
+from napari_liverdx.slides.annotations.beside import (
+    annotations_beside,
+    may_annotate,
+    slide_stem,
+)
+from napari_liverdx.slides.annotations.read import ANNOTATION_TITLES, read_annotations
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.slides.formats import is_slide_name
@@ -30,7 +36,6 @@ __all__ = [
     "tiles_in_regions",
 ]
 
-_ANNOTATIONS = (".geojson", ".csv")
 _LIST = "slides.csv"
 _COLUMNS = ("path", "annotation", "group", "split", "source", "mpp")
 
@@ -103,10 +108,9 @@ def annotated_entries(
 ) -> list[SlideEntry]:
     """Return the slides of a folder or table with their annotations; open none of them.
 
-    Beside ``NAME.svs`` stands ``NAME.geojson`` or ``NAME.svs.geojson`` (QuPath), or one
-    ``NAME.CLASS.csv`` for each class (napari Shapes layers). A table is as `read_slide_table` says;
-    what it does not state of group, source and annotation is taken from the file's name and from
-    beside it.
+    Beside ``NAME.svs`` stand its annotations, as `annotations_beside` says. A table is as
+    `read_slide_table` says; what it does not state of group, source and annotation is taken from
+    the file's name and from beside it.
 
     Raises
     ------
@@ -146,45 +150,26 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _stems(slide: Path) -> tuple[str, ...]:
-    """Return what the name of a slide's annotation may begin with, longest first."""
-    return tuple(dict.fromkeys((slide.name, slide.stem, slide.stem.removesuffix(".ome"))))
-
-
 def _annotations_of(slide: Path) -> tuple[Path, ...]:
-    found: dict[Path, None] = {}
-    for stem in _stems(slide):
-        geojson = slide.with_name(f"{stem}.geojson")
-        if is_file(geojson):
-            found.setdefault(geojson)
-        for path in sorted(slide.parent.glob("*.csv")):
-            name = path.name[len(stem) + 1 : -len(".csv")]
-            if path.name.startswith(f"{stem}.") and name and "." not in name:
-                found.setdefault(path)
+    found = annotations_beside(slide, sorted(slide.parent.iterdir()))
     if not found:
         raise DataError(
             f"{slide}: no annotation beside it; export it from QuPath as {slide.stem}.geojson, or "
-            f"save napari's Shapes layers as {slide.stem}.CLASS.csv"
+            f"save napari's Shapes layers as {slide.stem}.CLASS.csv (read are {ANNOTATION_TITLES})"
         )
-    return tuple(found)
+    return found
 
 
 def _slides_beside_annotations(folder: Path) -> list[str]:
     files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    marks = [p for p in files if p.suffix.lower() in _ANNOTATIONS]
+    marks = [p for p in files if may_annotate(p)]
     slides: list[str] = []
     for path in files:
         if path in marks or path.is_dir() or not is_slide_name(path):
             continue
-        mine = [
-            m
-            for m in marks
-            for s in _stems(path)
-            if m.name == f"{s}.geojson" or (m.suffix == ".csv" and m.name.startswith(f"{s}."))
-        ]
-        if mine:
+        if annotations_beside(path, marks):
             slides.append(path.name)
-    names = [Path(s).stem.removesuffix(".ome") for s in slides]
+    names = [slide_stem(Path(s)) for s in slides]
     twice = [n for n in names if names.count(n) > 1]
     if twice:
         raise DataError(
@@ -193,8 +178,8 @@ def _slides_beside_annotations(folder: Path) -> list[str]:
         )
     if not slides:
         raise DataError(
-            f"{folder}: no slide with an annotation beside it (NAME.geojson from QuPath, or "
-            "NAME.CLASS.csv from napari)"
+            f"{folder}: no slide with an annotation beside it ({ANNOTATION_TITLES}), called "
+            "NAME.geojson, NAME.xml or NAME.CLASS.csv as the slide NAME"
         )
     return slides
 
@@ -239,14 +224,12 @@ def open_annotated(
             if resolution is None:
                 raise DataError(f"{item.path}: the slide states no resolution")
             grid = plan_grid(slide.levels, resolution, model_mpp=mpp, tile_size=tile_size)
-        regions: list[Region] = []
-        for path in item.annotations:
-            found = _read(path, units, resolution)
-            regions += found.regions
-            if found.skipped:
-                notes.append(
-                    f"{path.name}: {found.skipped} objects without an area or a class are left out"
-                )
+            regions: list[Region] = []
+            for path in item.annotations:
+                found = read_annotations(path, units=units, mpp=resolution, slide=slide)
+                regions += found.regions
+                if found.note:
+                    notes.append(f"{path.name}: {found.note}")
         opened.append((item, given, grid, regions))
     names = dict.fromkeys(r.name for *_, regions in opened for r in regions)
     if not names:
@@ -273,13 +256,6 @@ def _mpp(value: float, source: str, path: Path) -> Mpp:
         return Mpp.square(value, source)
     except MppError as error:
         raise DataError(f"{path}: {error}") from error
-
-
-def _read(path: Path, units: Units, mpp: Mpp) -> Annotations:
-    """Return what a file holds; napari's shapes are of the class in the file's name."""
-    if path.suffix.lower() == ".csv":
-        return read_shapes_csv(path, path.stem.rpartition(".")[2], units=units, mpp=mpp)
-    return read_geojson(path)
 
 
 def tiles_in_regions(slide: AnnotatedSlide, rule: TileRule) -> list[tuple[TileIndex, int]]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_liverdx._registry import Registry
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.slides.annotations import Units
+from napari_liverdx.slides.annotations.base import Units
 from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.training.data.annotated import TileRule
 from napari_liverdx.training.data.base import TileDataset

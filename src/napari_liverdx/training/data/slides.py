@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.slides.annotations import Units
+from napari_liverdx.slides.annotations.base import Units
+from napari_liverdx.slides.annotations.beside import annotations_beside, may_annotate
 from napari_liverdx.slides.csv_table import is_file
+from napari_liverdx.slides.formats import is_slide_name
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.data.annotated import (
     TileRule,
@@ -158,8 +160,12 @@ def _fits(source: Path) -> float:
         return 0.9 if source.name == "slides.csv" else 0
     if not source.is_dir():
         return 0
-    marked = any(p.suffix.lower() in (".geojson", ".csv") for p in source.iterdir())
-    return 0.7 if marked else 0
+    files = list(source.iterdir())
+    slides = [p for p in files if is_slide_name(p)]
+    marks = [p for p in files if may_annotate(p)]
+    # Drawn regions whose slides are not here yet are told by name; XML and JSON may be anything.
+    marked = any(p.suffix.lower() in (".geojson", ".csv") for p in marks)
+    return 0.7 if marked or any(annotations_beside(s, marks) for s in slides) else 0
 
 
 LAYOUT = DataLayout("slides", _open, _fits)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import DataError, storage_errors
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.geojson import read_geojson
 
 __all__ = [
     "AnnotationRecord",
@@ -128,8 +128,10 @@ def read_record(file: Path) -> AnnotationRecord:
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise DataError(damaged(file, error)) from error
-    regions = read_geojson(file).regions
-    if len(regions) < len(copies):
+    found = read_geojson(file)
+    regions = found.regions
+    # Copies are the last objects; where one is left out, it is not known which text is whose.
+    if len(regions) < len(copies) or (copies and found.skipped):
         raise DataError(damaged(file, f"{len(copies)} tiles, {len(regions)} outlines"))
     shapes, tiles = regions[: len(regions) - len(copies)], regions[len(regions) - len(copies) :]
     return AnnotationRecord(

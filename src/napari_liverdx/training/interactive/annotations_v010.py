@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Region
-from napari_liverdx.slides.annotations import read_geojson
+from napari_liverdx.slides.annotations.geojson import read_geojson
 from napari_liverdx.training.interactive.annotation_record import (
     AnnotationRecord,
     CorrectedTile,
