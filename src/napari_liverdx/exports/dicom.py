@@ -15,6 +15,7 @@ from napari_liverdx.core.classes import TissueClass
 from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.exports.base import ExportOptions, writing_folder
+from napari_liverdx.exports.dicom_reference import SourceReference, refer_to, source_reference
 from napari_liverdx.exports.dicom_source import (
     MANUFACTURER,
     derived_uid,
@@ -46,10 +47,11 @@ _KINDS = {
 
 
 def write_dicom(store: ResultStore, path: Path, options: ExportOptions) -> None:
-    """Write a folder with a slide image, a segmentation and a parametric map.
+    """Write a folder with a segmentation, a parametric map and, unless it is DICOM, a slide image.
 
-    Each pathological class is a segment, each class a channel of the map. All three lie on one
-    another: same frame of reference, pixel spacing and origin.
+    Each pathological class is a segment, each class a channel of the map. All lie on one another:
+    same frame of reference, pixel spacing and origin. Those of a DICOM slide refer to it and lie
+    in its frame of reference.
 
     Parameters
     ----------
@@ -80,12 +82,16 @@ def write_dicom(store: ResultStore, path: Path, options: ExportOptions) -> None:
             f"{store.path}: the model names no pathological class, so there is nothing to segment; "
             "export the probabilities as OME-TIFF or OME-Zarr"
         )
-    source = source_image(store, options)
+    reference = source_reference(store, options)
+    source = source_image(store, options, reference)
     objects = {
-        SOURCE: source,
         SEGMENTATION: _segmentation(store, source, options),
         MAP: _parametric_map(store, source),
     }
+    for what, made in (("segmentation", objects[SEGMENTATION]), ("map", objects[MAP])):
+        _settle(made, store, what, reference)
+    if reference is None:
+        objects[SOURCE] = source
     with writing_folder(path, _is_ours) as partial:
         partial.mkdir()
         for name, made in objects.items():
@@ -170,7 +176,7 @@ def _segmentation(store: ResultStore, source: Dataset, options: ExportOptions) -
     )
     # Required of images without a patient-based position; it may be empty.
     made.PatientOrientation = ""
-    return _settled(made, store, "segmentation")
+    return made
 
 
 def _parametric_map(store: ResultStore, source: Dataset) -> Dataset:
@@ -193,7 +199,7 @@ def _parametric_map(store: ResultStore, source: Dataset) -> Dataset:
         for tissue_class in store.manifest.classes
     ]
     values = np.moveaxis(store.probabilities, 0, -1)[None].astype(np.float32)
-    made = ParametricMap(
+    return ParametricMap(
         source_images=[source],
         pixel_array=values,
         contains_recognizable_visual_features=False,
@@ -204,7 +210,6 @@ def _parametric_map(store: ResultStore, source: Dataset) -> Dataset:
         tile_pixel_array=True,
         **_equipment(store, "map", 3, values),
     )
-    return _settled(made, store, "map")
 
 
 def _equipment(store: ResultStore, what: str, number: int, values: NDArray[Any]) -> dict[str, Any]:
@@ -221,8 +226,12 @@ def _equipment(store: ResultStore, what: str, number: int, values: NDArray[Any])
     }
 
 
-def _settled(made: Dataset, store: ResultStore, what: str) -> Dataset:
-    """Give what is drawn by chance or by the clock values that stay the same."""
+def _settle(
+    made: Dataset, store: ResultStore, what: str, reference: SourceReference | None
+) -> None:
+    """Give what is drawn by chance or by the clock values that stay the same; name the source."""
+    if reference is not None:
+        refer_to(made, reference)
     when = moment(store)
     made.ContentDate, made.ContentTime = when.strftime("%Y%m%d"), when.strftime("%H%M%S")
     for keyword in ("InstanceCreationDate", "SeriesDate"):
@@ -233,13 +242,12 @@ def _settled(made: Dataset, store: ResultStore, what: str) -> Dataset:
             setattr(made, keyword, made.ContentTime)
     for item in made.get("ContributingEquipmentSequence", ()):
         item.ContributionDateTime = made.ContentDate + made.ContentTime
-    known: dict[str, str] = {}
+    known = {} if reference is None else {uid: uid for uid in reference.uids}
     for element in _uids(made):
         value = str(element.value)
         if not value.startswith(("2.25.", "1.2.840.10008.")):
             known.setdefault(value, derived_uid(store, f"{what} {element.keyword} {len(known)}"))
             element.value = known[value]
-    return made
 
 
 def _uids(dataset: Dataset) -> Iterator[Any]:

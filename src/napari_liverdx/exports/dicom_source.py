@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from napari_liverdx._version import __version__
 from napari_liverdx.exports.base import ExportOptions, result_uuid, slide_uuid
+from napari_liverdx.exports.dicom_reference import SourceReference
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.slides.backend import WHITE
 from napari_liverdx.slides.formats.dicom_parts.files import DICOM_MAKER
@@ -52,7 +53,9 @@ def moment(store: ResultStore) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
+def source_image(
+    store: ResultStore, options: ExportOptions, reference: SourceReference | None = None
+) -> Dataset:
     """Build a VL Whole Slide Microscopy Image with one pixel for each map pixel.
 
     Its pixels are the slide's overview at the map's resolution, or, without an overview, a
@@ -60,12 +63,17 @@ def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
     its rows, y along its columns, in mm from the upper-left corner of its first pixel. Where the
     picture lies on the glass is not known.
 
+    With a reference it stands for that slide: it has its identifiers and its place on the glass,
+    and is not to be written.
+
     Parameters
     ----------
     store : ResultStore
         The result.
     options : ExportOptions
         Whose overview is used.
+    reference : SourceReference, optional
+        The DICOM slide the result was made of.
 
     Returns
     -------
@@ -88,6 +96,8 @@ def source_image(store: ResultStore, options: ExportOptions) -> Dataset:
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     _identify(image, store)
     _place(image, store, picture.shape[:2])
+    if reference is not None:
+        _stand_for(image, store, reference)
     _describe_specimen(image, store)
     image.ImageType = ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"]
     image.DerivationDescription = (
@@ -167,6 +177,25 @@ def _place(image: Dataset, store: ResultStore, shape: tuple[int, int]) -> None:
     organization = Dataset()
     organization.DimensionOrganizationUID = derived_uid(store, "source dimensions")
     image.DimensionOrganizationSequence = [organization]
+
+
+def _stand_for(image: Dataset, store: ResultStore, reference: SourceReference) -> None:
+    """Take the place and the identifiers of a DICOM slide."""
+    (width, height), (x, y), mpp = store.subtile_size, store.origin, store.mpp
+    image.SOPInstanceUID = reference.instances[0]
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+    image.StudyInstanceUID, image.SeriesInstanceUID = reference.study, reference.series
+    image.FrameOfReferenceUID = reference.frame_of_reference
+    # From the center of the slide's first pixel to that of the map.
+    left, top = reference.place(
+        (x + (width - 1) / 2) * mpp.x / 1000, (y + (height - 1) / 2) * mpp.y / 1000
+    )
+    origin = image.TotalPixelMatrixOriginSequence[0]
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = (
+        _mm(left),
+        _mm(top),
+    )
+    image.ImageOrientationSlide = [*map(_mm, reference.rows), 0, *map(_mm, reference.columns), 0]
 
 
 def _mm(value: float) -> Any:

@@ -107,6 +107,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         own_tissue=plan.own_tissue,
         slide_origin=slide.info.origin,
         color_managed=slide.color_managed,
+        references=dict(slide.info.references),
         **_scene(slide.info),
     )
     return manifest.model_copy(update={"variant": _variant(plan, slide, manifest)}).named()

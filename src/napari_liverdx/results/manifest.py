@@ -85,6 +85,9 @@ class RunManifest(BaseModel):
         Where the slide's (0, 0) lies in the file's own level-0 pixels. For the record.
     color_managed : bool
         Whether colors were turned into sRGB by the file's ICC profile.
+    references : dict
+        Identifiers of the slide that exports refer to, as DICOM UIDs; empty where it has none. No
+        part of the result's identity.
     """
 
     # Some fields are stored under the names they had in the first version.
@@ -128,6 +131,7 @@ class RunManifest(BaseModel):
     scene_name: str = ""
     slide_origin: tuple[int, int] = (0, 0)
     color_managed: bool = False
+    references: dict[str, str] = Field(default={}, max_length=16)
 
     @model_validator(mode="after")
     def _can_be_held(self) -> RunManifest:

@@ -40,6 +40,7 @@ __all__ = ["DicomBackend", "open_dicom"]
 
 _MAX_PICTURE_PIXELS = 2**26
 _MAX_LOG_SPREAD = 0.1
+_UID = frozenset("0123456789.")
 
 
 class _Image:
@@ -276,7 +277,7 @@ def open_dicom(request: SlideRequest) -> DicomBackend | None:
 
 def _scene(levels: Sequence[ImageParts], index: int) -> Scene:
     first = levels[0][0]
-    return Scene(f"slide {index + 1}, {first.path.name}", first.width, first.height)
+    return Scene(f"slide {index + 1}", first.width, first.height)
 
 
 def _area(levels: Sequence[ImageParts]) -> int:
@@ -353,8 +354,14 @@ def _plausible(x: float, y: float, source: str) -> Mpp | None:
 
 
 def _references(levels: Sequence[ImageParts]) -> dict[str, str]:
-    """Return the identifiers that exports refer to; none names a patient."""
+    """Return the identifiers that exports refer to; none names a patient.
+
+    Empty where one of them is no UID: it may then be anything.
+    """
     first = levels[0][0]
+    uids = [first.study, first.series, first.reference or "0"]
+    if not all(set(u) <= _UID for u in (*uids, *(p.instance for parts in levels for p in parts))):
+        return {}
     return {
         "StudyInstanceUID": first.study,
         "SeriesInstanceUID": first.series,
