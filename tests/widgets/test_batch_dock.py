@@ -302,7 +302,18 @@ def test_the_form_gives_what_is_chosen(many: BatchDock, tmp_path: Path) -> None:
     settings.folder.setText(str(tmp_path))
     settings.mpp.setValue(0.2525)
     settings.hide_names.click()
-    assert settings.choices == BatchChoices(tmp_path, 0.2525, {"fat": pytest.approx(0.3)}, True)
+    settings.form["color_managed"].value = True
+    fat = {"fat": pytest.approx(0.3)}
+    assert settings.choices == BatchChoices(tmp_path, 0.2525, fat, True, color_managed=True)
+
+
+def test_scenes_of_one_file_are_slides_of_their_own(many: BatchDock, tmp_path: Path) -> None:
+    listed = [SlideEntry(tmp_path / "a.czi", scene=scene) for scene in (0, 1, 1)]
+    many.controller.slides.add(listed)
+    assert [item.name for item in many.controller.slides.items] == [
+        "a.czi, scene 0",
+        "a.czi, scene 1",
+    ]
 
 
 def test_a_chosen_folder_stays_when_slides_are_added(

@@ -18,7 +18,6 @@ from napari_liverdx.results.manifest import SUFFIX
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.plan import blocking_reason
 from napari_liverdx.session.state import AnalysisRegion, ChosenModel, RunState, SessionState
-from napari_liverdx.viewer.file_filter import slide_filter
 from napari_liverdx.viewer.layers.base import RESULT_KEY, name_events
 from napari_liverdx.viewer.layers.slide_source import bare, is_slide_layer
 from napari_liverdx.viewer.preferences import Preferences, preferences
@@ -27,7 +26,6 @@ from napari_liverdx.widgets.main.findings_panel import FindingsPanel
 from napari_liverdx.widgets.main.model_panel import CardDialog, ModelPanel
 from napari_liverdx.widgets.main.page import Tab
 from napari_liverdx.widgets.main.run_panel import RunPanel, progress_text
-from napari_liverdx.widgets.main.slide_panel import SlidePanel
 from napari_liverdx.widgets.main.tissue_controller import TissueController
 from napari_liverdx.widgets.main.tissue_panel import TissuePanel
 from napari_liverdx.widgets.pages.compare_page import ComparePage
@@ -40,6 +38,8 @@ from napari_liverdx.widgets.parts.notice import NOTICE, NoticeBar
 from napari_liverdx.widgets.parts.panel import fill_dock, scroll_column
 from napari_liverdx.widgets.parts.qt_host import QtHost
 from napari_liverdx.widgets.parts.releasing_dock import ReleasableDock
+from napari_liverdx.widgets.slide.slide_dialogs import SlideDialogs
+from napari_liverdx.widgets.slide.slide_panel import SlidePanel
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -93,6 +93,7 @@ class LiverDxDock(ReleasableDock):
         self.controller = DockController(napari_viewer, self.state, QtHost(self))
         self.notice = NoticeBar()
         self.slide_panel = SlidePanel()
+        self.asking = SlideDialogs(self, self.controller.opener, self.state.slide)
         self.model_panel = ModelPanel()
         self.tissue_panel = TissuePanel()
         self.tissue = TissueController(self.controller)
@@ -144,9 +145,15 @@ class LiverDxDock(ReleasableDock):
 
     def _connect_panels(self) -> None:
         control = self.controller
-        self.slide_panel.open_requested.connect(self._ask_slide)
-        self.slide_panel.layer_chosen.connect(self._choose_by_name)
-        self.slide_panel.mpp_given.connect(control.set_mpp)
+        slide = self.slide_panel
+        slide.open_requested.connect(self.asking.file)
+        slide.folder_requested.connect(self.asking.folder)
+        slide.address_requested.connect(self.asking.address)
+        slide.properties_requested.connect(self.asking.properties)
+        slide.layer_chosen.connect(self._choose_by_name)
+        slide.scene_chosen.connect(self._choose_scene)
+        slide.mpp_given.connect(control.set_mpp)
+        slide.option_chosen.connect(control.opener.choose_mpp)
         self.model_panel.model_chosen.connect(self._choose_model)
         self.model_panel.file_requested.connect(self._ask_model)
         self.model_panel.card_requested.connect(self._show_card)
@@ -205,11 +212,6 @@ class LiverDxDock(ReleasableDock):
 
     # -- intentions that need a dialog --
 
-    def _ask_slide(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", slide_filter())
-        if path:
-            self.controller.open_path(Path(path))
-
     def _ask_result(self) -> None:
         start = str(self.state.run.out_folder or Path.home())
         title = "Open a result (a folder NAME.liverdx.zarr)"
@@ -254,6 +256,9 @@ class LiverDxDock(ReleasableDock):
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what is dropped: slides, and stored results."""
         for url in event.mimeData().urls():
+            if not url.isLocalFile():
+                self.controller.open_path(url.toString())
+                continue
             path = Path(url.toLocalFile())
             if path.name.endswith(SUFFIX):
                 self.controller.open_result(path)
@@ -265,6 +270,11 @@ class LiverDxDock(ReleasableDock):
         if name in self.viewer.layers:
             self.controller.choose_layer(self.viewer.layers[name])
         self._on_layers_changed()
+
+    def _choose_scene(self, index: int) -> None:
+        self.controller.opener.choose_scene(index)
+        # The list shows what is open, also where the other scene could not be read.
+        self.slide_panel.show_facts(self.state.slide.facts)
 
     def _choose_model(self, name: str) -> None:
         self.controller.choose_model(name)

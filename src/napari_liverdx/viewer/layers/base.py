@@ -37,6 +37,7 @@ __all__ = [
     "probability_colormap",
     "probability_layer",
     "set_threshold",
+    "show_slide",
     "slide_id",
     "slide_layer_data",
     "tile_layer",
@@ -88,7 +89,7 @@ def slide_layer_data(slide: Slide) -> LayerData:
     """
     levels = dask_levels(slide)
     meta: dict[str, Any] = {
-        "name": slide.name,
+        "name": _slide_title(slide),
         "rgb": True,
         # Given, so that nothing is read to find them.
         "contrast_limits": (0, 255),
@@ -99,6 +100,18 @@ def slide_layer_data(slide: Slide) -> LayerData:
     if len(levels) == 1:
         return levels[0], {**meta, "multiscale": False}, "image"
     return levels, {**meta, "multiscale": True}, "image"
+
+
+def _slide_title(slide: Slide) -> str:
+    scenes = slide.info.scenes
+    return f"{slide.name} · {scenes[slide.info.scene].name}" if len(scenes) > 1 else slide.name
+
+
+def show_slide(layer: Image, slide: Slide) -> None:
+    """Let a slide's layer show the same slide in other colors."""
+    levels = dask_levels(slide)
+    layer.data = levels if layer.multiscale else levels[0]
+    layer.metadata[SLIDE_KEY] = slide
 
 
 def place_slide_layer(layer: Image, mpp: Mpp) -> None:

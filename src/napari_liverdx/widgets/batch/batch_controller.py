@@ -39,12 +39,15 @@ class BatchChoices:
         Per pathological class.
     hide_names : bool
         Whether what is handed on carries codes in place of names.
+    color_managed : bool
+        Whether colors are turned into sRGB by the slides' ICC profiles.
     """
 
     folder: Path | None
     mpp: float | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     hide_names: bool = False
+    color_managed: bool = False
 
 
 class BatchController:
@@ -160,6 +163,7 @@ class BatchController:
             MeasureSettings(dict(choices.thresholds)),
             device=self.device(),
             hide_names=choices.hide_names,
+            color_managed=choices.color_managed,
         )
         self.slides.begin()
         self.slides.locked = True

@@ -50,6 +50,12 @@ _ROWS: dict[str, dict[str, Any]] = {
         "tooltip": "In reports, their file names, the saved table and copied rows; results keep "
         "names",
     },
+    "color_managed": {
+        "label": "Colors",
+        "text": "Convert to sRGB (ICC)",
+        "tooltip": "By each slide's color profile; a slide without one fails. Off, colors are as "
+        "they are stored",
+    },
 }
 """How each setting is asked for."""
 

@@ -122,7 +122,9 @@ class SlideList:
         for item, row in zip(self.items, first_rows(self.files), strict=True):
             item.step = replace(item.step, row=replace(item.row, folder=row.folder))
             several = names[row.slide] > 1 and row.folder
-            item.name = f"{row.folder}/{row.slide}" if several else row.slide
+            name = f"{row.folder}/{row.slide}" if several else row.slide
+            scene = item.listed.scene
+            item.name = name if scene is None else f"{name}, scene {scene}"
         self._tell_all()
         self.listed.emit()
 

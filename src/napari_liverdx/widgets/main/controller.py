@@ -23,10 +23,9 @@ from napari_liverdx.session.run import (
     slide_facts,
 )
 from napari_liverdx.session.state import AnalysisRegion, RunStatus, SessionState
-from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.slides.slide import Slide
-from napari_liverdx.viewer.layers.base import SLIDE_KEY, place_slide_layer, slide_layer_data
+from napari_liverdx.viewer.layers.base import SLIDE_KEY, place_slide_layer
 from napari_liverdx.viewer.layers.drawing import drawing_layer, find_drawing
 from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.layers.slide_source import (
@@ -43,6 +42,7 @@ from napari_liverdx.widgets.main.results_controller import FindingsController
 from napari_liverdx.widgets.parts.host import Host
 from napari_liverdx.widgets.parts.keys import Keys
 from napari_liverdx.widgets.parts.workers import CancelToken, Ticket, Tickets, Workers, once
+from napari_liverdx.widgets.slide.slide_opener import SlideOpener
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -80,6 +80,7 @@ class DockController:
         self._stage = Stage(viewer)
         self.findings = FindingsController(viewer, state, self.workers, host)
         self.reopener = Reopener(self)
+        self.opener = SlideOpener(self)
         self.closed = False
         self._folder_chosen = False
         self._runs, self._looks = Tickets(), Tickets()
@@ -92,17 +93,9 @@ class DockController:
         """Return the layers that can be analyzed, newest first."""
         return [bare(layer) for layer in reversed(self.viewer.layers) if is_slide_layer(layer)]
 
-    def open_path(self, path: Path) -> None:
-        """Open a file as a new layer and choose it; errors become notifications."""
-        try:
-            data, meta, _ = slide_layer_data(open_slide(path))
-        except LiverDxError as error:
-            self.host.show_error(str(error))
-            return
-        layer = Image(data, **meta)
-        self.viewer.add_layer(layer)
-        self.viewer.reset_view()
-        self.choose_layer(layer)
+    def open_path(self, path: str | Path) -> None:
+        """Open a slide as a new layer and choose it; see `SlideOpener.open`."""
+        self.opener.open(path)
 
     def open_result(self, path: Path, slide: Path | None = None) -> bool:
         """Show a stored result over its slide; see `Reopener.open`."""
@@ -152,13 +145,19 @@ class DockController:
             return
         if self.slide.mpp == mpp:
             return
-        self.slide = self.slide.with_mpp(mpp)
-        self.layer.metadata[SLIDE_KEY] = self.slide
+        place_slide_layer(self.layer, mpp)
+        self.take_slide(self.slide.with_mpp(mpp))
+        self.viewer.reset_view()
+
+    def take_slide(self, slide: Slide) -> None:
+        """Go on with the chosen slide as a person wants it read; what was found is put away."""
+        if self.layer is None:
+            return
+        self.slide = slide
+        self.layer.metadata[SLIDE_KEY] = slide
         self.findings.remove(self.layer)
         self.state.run.status, self.state.run.message = RunStatus.IDLE, ""
         self.state.run.progress = None
-        place_slide_layer(self.layer, mpp)
-        self.viewer.reset_view()
         self._look()
 
     def _look(self) -> None:

@@ -20,6 +20,7 @@ from napari_liverdx.viewer.layers.result import ResultLayers
 from napari_liverdx.viewer.result_reader import find_layer, open_slide_layer, placeholder_layer
 from napari_liverdx.widgets.main.results_controller import FindingsController
 from napari_liverdx.widgets.parts.host import Host
+from napari_liverdx.widgets.slide.slide_opener import SlideOpener
 
 __all__ = ["Reopener"]
 
@@ -31,6 +32,7 @@ class SlideHolder(Protocol):
     state: SessionState
     findings: FindingsController
     host: Host
+    opener: SlideOpener
     closed: bool
 
     def slide_layers(self) -> list[Image]: ...
@@ -92,6 +94,7 @@ class Reopener:
         else:
             control.choose_layer(layer)
             control.take_mpp(store.mpp)
+            control.opener.set_color_managed(store.manifest.color_managed)
         self._restore_model(store, view)
         control.findings.show(store, layer, view)
         control.state.run.message = f"Opened {path.name}"
