@@ -6,6 +6,7 @@ and blends a scanner's own tiles, so ours are cut out of what it shows; gaps are
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +18,13 @@ from PIL import Image
 from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level
 from napari_liverdx.slides.backend import WHITE, Scene, SlideInfo, SlideRequest, choose_scene
-from napari_liverdx.slides.formats.openslide_handles import OpenSlideHandles
-from napari_liverdx.slides.formats.openslide_properties import (
+from napari_liverdx.slides.formats.openslide_parts.checks import (
+    MOST_PIXELS,
+    check_claimed_sizes,
+    check_database,
+)
+from napari_liverdx.slides.formats.openslide_parts.handles import OpenSlideHandles
+from napari_liverdx.slides.formats.openslide_parts.properties import (
     Area,
     associated_names,
     glass_center,
@@ -28,7 +34,7 @@ from napari_liverdx.slides.formats.openslide_properties import (
     stated_resolution,
     tile_size,
 )
-from napari_liverdx.slides.formats.vendors import is_ndpi
+from napari_liverdx.slides.formats.vendors import is_scanner_tiff
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
@@ -55,9 +61,6 @@ _MAKERS = {
 }
 _CACHE_BYTES = 32 << 20
 """Of OpenSlide's own cache: enough for the stored tiles that border on one of ours."""
-
-_MOST_PIXELS = 100_000_000
-"""Of a stored tile or a picture beside the slide, which are decoded whole."""
 
 _LONGEST_PROFILE = 64 << 20
 
@@ -107,7 +110,7 @@ class OpenSlideBackend:
         return self._info
 
     def _describe(self, slide: OpenSlide, request: SlideRequest, vendor: str) -> SlideInfo:
-        properties = dict(slide.properties)
+        properties = _properties(slide)
         areas = stated_regions(properties, slide.dimensions)
         scenes = tuple(Scene(f"region {i + 1}", a.width, a.height) for i, a in enumerate(areas))
         chosen = choose_scene(scenes, request.scene, request.path) if len(areas) > 1 else 0
@@ -144,7 +147,7 @@ class OpenSlideBackend:
         for index, ((full_width, full_height), downsample, (x, y)) in enumerate(sizes):
             stored_w = positive_number(properties, f"openslide.level[{index}].tile-width") or 0
             stored_h = positive_number(properties, f"openslide.level[{index}].tile-height") or 0
-            if stored_w * stored_h > _MOST_PIXELS:
+            if stored_w * stored_h > MOST_PIXELS:
                 raise NotASlideError(
                     f"{self._path}: stored in tiles of {stored_w:.0f} × {stored_h:.0f} pixels, too "
                     "large to be held; convert it to a tiled pyramidal TIFF"
@@ -184,10 +187,13 @@ class OpenSlideBackend:
         own = self._names[name]
 
         def read(slide: OpenSlide) -> NDArray[np.uint8]:
-            width = int(slide.properties.get(f"openslide.associated.{own}.width", 0))
-            height = int(slide.properties.get(f"openslide.associated.{own}.height", 0))
-            if width * height > _MOST_PIXELS:
-                raise ValueError(f"it is said to have {width} × {height} pixels")
+            properties = _properties(slide)
+            width, height = (
+                positive_number(properties, f"openslide.associated.{own}.{side}") or 0
+                for side in ("width", "height")
+            )
+            if width * height > MOST_PIXELS:
+                raise ValueError(f"it is said to have {width:.0f} × {height:.0f} pixels")
             return _on_white(slide.associated_images[own])
 
         try:
@@ -212,24 +218,26 @@ def open_with_openslide(request: SlideRequest) -> OpenSlideBackend | None:
         If it is of such a kind but damaged or incomplete, or OpenSlide is not installed rightly.
     """
     path = request.path
-    alone = path.suffix.lower() in OPENSLIDE_SUFFIXES or is_ndpi(path)
+    named = path.suffix.lower() in OPENSLIDE_SUFFIXES
     try:
         from openslide import OpenSlide, OpenSlideError
     except (ImportError, OSError) as error:
-        if not alone:
+        if not (named or is_scanner_tiff(path)):
             return None
         raise SlideReadError(
             f"{path}: only OpenSlide reads such slides, and it cannot be loaded ({error}); install "
             "it with 'pip install --force-reinstall openslide-python openslide-bin'"
         ) from error
+    check_database(path)
     try:
         vendor = OpenSlide.detect_format(path)
     except OpenSlideError as error:
         raise _unreadable(path, "slide", str(error)) from error
     if vendor is None:
-        if not alone:
+        if not (named or is_scanner_tiff(path)):
             return None
         raise _unreadable(path, path.suffix.lower(), _missing_parts(path))
+    check_claimed_sizes(path, vendor)
     return OpenSlideBackend(request, vendor)
 
 
@@ -260,6 +268,15 @@ def _on_white(image: Image.Image) -> NDArray[np.uint8]:
     parts = rgba[..., :3].astype(np.uint16) * alpha + WHITE * (WHITE - alpha.astype(np.uint16))
     laid: NDArray[np.uint8] = ((parts + WHITE // 2) // WHITE).astype(np.uint8)
     return laid
+
+
+def _properties(slide: OpenSlide) -> dict[str, str]:
+    """Return the properties; those with a name that is no text, as damage makes them, are none."""
+    found = {}
+    for name in slide.properties:
+        with contextlib.suppress(KeyError):
+            found[name] = slide.properties[name]
+    return found
 
 
 def _profile(slide: OpenSlide, properties: Mapping[str, str]) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["side_files"]
+__all__ = ["listed_values", "side_files"]
 
 _LONGEST_LIST = 1 << 20
 """Bytes of a VMS or VMU file, which is a list of others."""
@@ -27,17 +27,19 @@ def side_files(paths: Iterable[Path]) -> frozenset[Path]:
         if name.endswith(".mrxs"):
             names = [name.removesuffix(".mrxs")]
         elif name.endswith((".vms", ".vmu")):
-            names = _named(path)
+            names = [value.lower() for value in listed_values(path).values()]
         else:
             continue
         found.update(inside[n] for n in names if n in inside and n != name)
     return frozenset(found)
 
 
-def _named(path: Path) -> list[str]:
+def listed_values(path: Path) -> dict[str, str]:
+    """Return what a VMS or VMU file lists, names of files among it; empty if it is unreadable."""
     try:
         with path.open("rb") as file:
             text = file.read(_LONGEST_LIST).decode("utf-8", errors="replace")
     except OSError:
-        return []
-    return [line.partition("=")[2].strip().lower() for line in text.splitlines() if "=" in line]
+        return {}
+    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}

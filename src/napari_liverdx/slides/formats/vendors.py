@@ -10,7 +10,9 @@ import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["is_ndpi", "scanner_of_tiff"]
+import tifffile
+
+__all__ = ["is_ndpi", "is_scanner_tiff", "scanner_of_tiff"]
 
 _NDPI_TAG = 65420
 _XMP_TAG = 700
@@ -63,6 +65,18 @@ def scanner_of_tiff(tif: Any) -> str | None:
     if any("<iScan" in _text(page.tags, _XMP_TAG) for page in tif.pages if hasattr(page, "tags")):
         return "Ventana"
     return None
+
+
+def is_scanner_tiff(path: Path) -> bool:
+    """Return whether a file is a TIFF that only OpenSlide reads right."""
+    if is_ndpi(path):
+        return True
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return scanner_of_tiff(tif) is not None
+    # What is no TIFF, or a damaged one, is another reader's to tell.
+    except Exception:  # noqa: BLE001 - the parser trips over damage in ways of its own
+        return False
 
 
 def _text(tags: Any, code: int) -> str:

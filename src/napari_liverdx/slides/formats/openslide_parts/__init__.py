@@ -1,0 +1,1 @@
+"""What the format `openslide` is made of."""

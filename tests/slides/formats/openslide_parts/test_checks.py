@@ -1,0 +1,111 @@
+"""Files whose claims are refused before OpenSlide meets them; most of them end the program there."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.slides.formats.openslide_parts.checks import (
+    check_claimed_sizes,
+    check_database,
+)
+from napari_liverdx.slides.open import open_slide
+from tests.support.vendors.registry import PIXELS, WRITTEN
+
+
+def replace(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+
+
+def huge_tiles(path: Path) -> None:
+    """The tag of the tiles' width, 64, says 2³⁰."""
+    with tifffile.TiffFile(path) as tif:
+        at = tif.pages[0].tags["TileWidth"].offset
+        wide = tif.tiff.is_bigtiff
+    data = bytearray(path.read_bytes())
+    kind, value = ("<Q", 12) if wide else ("<I", 8)
+    struct.pack_into("<H", data, at + 2, 4)
+    struct.pack_into(kind, data, at + value, 2**30)
+    path.write_bytes(data)
+
+
+def huge_subblock(path: Path) -> None:
+    width = struct.pack("<4siifi", b"X", 64, 64, 0.0, 64)
+    replace(path, width, struct.pack("<4siifi", b"X", 64, 2**30, 0.0, 2**30))
+
+
+def long_column(path: Path) -> None:
+    data = bytearray((path.parent / "slide.ngr").read_bytes())
+    struct.pack_into("<i", data, 12, 2**30)
+    (path.parent / "slide.ngr").write_bytes(data)
+
+
+def tall_image(path: Path) -> None:
+    data = bytearray((path.parent / "slide.ngr").read_bytes())
+    struct.pack_into("<i", data, 8, 2**30)
+    (path.parent / "slide.ngr").write_bytes(data)
+
+
+def wider_second_image(path: Path) -> None:
+    Image.fromarray(np.tile(PIXELS, (1, 4, 1))).save(
+        path.parent / "slide(1,0).jpg", restart_marker_blocks=4, subsampling=0
+    )
+
+
+def missing_text(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("UPDATE SVSlideDataXPO SET Keywords = NULL")
+        base.commit()
+
+
+def missing_magic(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("UPDATE unique_1 SET data = NULL WHERE id = '++MagicBytes'")
+        base.commit()
+
+
+def twelve_bits(path: Path) -> None:
+    replace(path, b"BitsPerPixel=36", b"BitsPerPixel=12")
+
+
+def huge_pictures(path: Path) -> None:
+    replace(
+        path.with_suffix("") / "Slidedat.ini", b"DIGITIZER_WIDTH = 64", b"DIGITIZER_WIDTH = 9999999"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "told"),
+    [
+        ("trestle.tif", huge_tiles, "stored tiles of 1073741824"),
+        ("slide.czi", huge_subblock, "stored tiles of 1073741824"),
+        ("slide.mrxs", huge_pictures, "stored tiles of 9999999"),
+        ("slide.vmu", long_column, "columns of 1073741824"),
+        ("slide.vmu", tall_image, "cut off"),
+        ("slide.vmu", twelve_bits, "36-bit"),
+        ("slide.vms", wider_second_image, r"ImageFile\(1,0\) is larger"),
+        ("slide.svslide", missing_text, "text .* is missing"),
+        ("slide.svslide", missing_magic, "text .* is missing"),
+    ],
+)
+def test_impossible_claims_are_refused(
+    tmp_path: Path, name: str, spoil: Callable[[Path], None], told: str
+) -> None:
+    (kind,) = (k for k in WRITTEN if k.name == name)
+    path = kind.into(tmp_path)
+    check_database(path)
+    check_claimed_sizes(path, kind.vendor)
+    spoil(path)
+    with pytest.raises(SlideReadError, match=f"{name}.*{told}"):
+        open_slide(path)
