@@ -41,7 +41,7 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     for near in (folder, folder.parent, folder.parent.parent):
         places += [near / manifest.slide_name, *_spelled_otherwise(near, manifest.slide_name)]
     for place in places:
-        if not place.exists():
+        if not os.path.exists(place):
             continue
         try:
             slide = open_slide(
@@ -76,7 +76,7 @@ def relative_place(slide: Path, result: Path) -> str:
 
     Results are handed on, so that folders above their common surroundings must not be named.
     """
-    if not slide.exists():
+    if not os.path.exists(slide):
         return ""
     try:
         place = Path(os.path.relpath(slide.resolve(), result.parent.resolve()))

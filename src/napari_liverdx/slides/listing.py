@@ -9,9 +9,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from napari_liverdx.core.errors import DataError
-from napari_liverdx.slides.address import named_path
+from napari_liverdx.slides.address import named_path, remote_address
 from napari_liverdx.slides.csv_table import Row, is_file, number_in, read_table
-from napari_liverdx.slides.formats import FORMATS, is_slide_name, slide_suffixes
+from napari_liverdx.slides.formats import FORMATS, is_slide_folder, is_slide_name, slide_suffixes
 from napari_liverdx.slides.formats.side_files import side_files
 
 __all__ = ["TABLE_SUFFIXES", "SlideEntry", "find_slides", "read_slide_table"]
@@ -71,7 +71,8 @@ def find_slides(
     Parameters
     ----------
     source : Path
-        A folder; a table, see `read_slide_table`; or a slide.
+        A folder; a table, see `read_slide_table`; or a slide, which may be a folder or a remote
+        address.
     pattern : str
         File names in a folder must match it, for example ``"*.svs"``; upper and lower case count
         as the same.
@@ -91,6 +92,8 @@ def find_slides(
     DataError
         If there is no such file or folder, it holds no slide, or the table is none.
     """
+    if remote_address(source) is not None or is_slide_folder(source):
+        return (SlideEntry(source),)
     if source.is_dir():
         found = [SlideEntry(p) for p in _files(source, recursive) if _matches(p, pattern)]
         if not found:
@@ -200,7 +203,7 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
             if place is not None and place not in told:
                 told.add(place)
                 yield place
-        elif is_slide_name(path) and is_file(path):
+        elif (is_slide_name(path) and is_file(path)) or is_slide_folder(path):
             yield path
         elif path.is_dir() and path.suffix != ".zarr" and not path.is_symlink():
             if recursive:

@@ -22,6 +22,8 @@ from napari_liverdx.slides.slide import Slide
 
 __all__ = ["open_slide"]
 
+_DESCRIPTIONS = ("zarr.json", ".zattrs", ".zgroup")
+
 
 def open_slide(
     path: str | Path,
@@ -80,13 +82,18 @@ def open_slide(
 def _place(path: str | Path) -> Path:
     """Return where a slide lies; something must be there."""
     if remote_address(path) is not None:
-        return Path(path)
+        return _store_of(Path(path))
     found = existing_path(local_path(path), SlideReadError)
     if found is None:
         raise SlideReadError(f"{path}: no such file; check the path")
     if found.is_file() and found.stat().st_size == 0:
         raise SlideReadError(f"{found}: the file is empty; copy it again from its source")
-    return found
+    return _store_of(found)
+
+
+def _store_of(path: Path) -> Path:
+    """Return the folder of a zarr store whose description was chosen, as dialogs choose files."""
+    return path.parent if path.name in _DESCRIPTIONS else path
 
 
 def _refusal(request: SlideRequest) -> NotASlideError:

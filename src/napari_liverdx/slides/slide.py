@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_liverdx._v010 import level_sizes, sized_levels
-from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.core.errors import SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
 from napari_liverdx.slides.backend import (
     WHITE,
@@ -163,7 +163,7 @@ class Slide:
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return self.path.stem.removesuffix(".ome")
+        return self.path.stem.removesuffix(".zarr").removesuffix(".ome")
 
     @property
     def mpp(self) -> Mpp | None:
@@ -350,7 +350,7 @@ class Slide:
                 left = col * level.tile_width
                 try:
                     tile = self._read(index, row, col)
-                except SlideReadError:
+                except TileReadError:
                     unreadable += 1
                     continue
                 part = strip[:, left : left + level.tile_width]

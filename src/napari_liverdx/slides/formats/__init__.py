@@ -11,10 +11,18 @@ from napari_liverdx.slides.backend import SlideBackend, SlideRequest
 from napari_liverdx.slides.formats.dicom import open_dicom
 from napari_liverdx.slides.formats.dicom_parts.files import gather_dicom
 from napari_liverdx.slides.formats.image import open_image
+from napari_liverdx.slides.formats.ome_zarr import open_ome_zarr
 from napari_liverdx.slides.formats.openslide import OPENSLIDE_SUFFIXES, open_with_openslide
 from napari_liverdx.slides.formats.tiff import open_tiff
 
-__all__ = ["FORMATS", "SlideFormat", "is_slide_name", "slide_suffixes", "slide_titles"]
+__all__ = [
+    "FORMATS",
+    "SlideFormat",
+    "is_slide_folder",
+    "is_slide_name",
+    "slide_suffixes",
+    "slide_titles",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,14 @@ FORMATS: Registry[SlideFormat] = Registry(
             SlideFormat("tiff", "SVS, tiled or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
             SlideFormat("dicom", "DICOM", (".dcm",), open_dicom, folders=True, gather=gather_dicom),
             SlideFormat(
+                "ome-zarr",
+                "OME-Zarr",
+                (".zarr", ".zarr.zip", ".ozx"),
+                open_ome_zarr,
+                folders=True,
+                remote=True,
+            ),
+            SlideFormat(
                 "openslide",
                 "NDPI, MRXS, SCN, BIF, VMS, VMU, SVSLIDE or CZI",
                 OPENSLIDE_SUFFIXES,
@@ -89,3 +105,10 @@ def slide_titles() -> str:
 def is_slide_name(path: Path) -> bool:
     """Return whether a file's name ends as a slide's does."""
     return path.name.lower().endswith(slide_suffixes())
+
+
+def is_slide_folder(path: Path) -> bool:
+    """Return whether a folder is one slide by its name; stored and exported results are none."""
+    name = path.name.lower()
+    endings = tuple(s for kind in FORMATS.values() if kind.folders for s in kind.suffixes)
+    return name.endswith(endings) and ".liverdx." not in name and path.is_dir()

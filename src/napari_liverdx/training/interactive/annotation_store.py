@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from napari_liverdx.core.errors import DataError, ResultError
 from napari_liverdx.core.geometry import Region
 from napari_liverdx.results.locate import result_name, stored_manifest
 from napari_liverdx.results.review_log import DecisionLog
+from napari_liverdx.slides.address import remote_address
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.training.interactive.annotation_record import (
     AnnotationRecord,
@@ -115,7 +117,7 @@ class AnnotationFolder:
         """
         if not self.folder.is_dir():
             return None
-        if not slide.path.is_file() and not self._has_name(slide.name):
+        if not os.path.exists(slide.path) and not self._has_name(slide.name):
             # Their fingerprint takes a while.
             return None
         record = self._record(slide)
@@ -213,7 +215,7 @@ class AnnotationFolder:
 
     def _current(self, slide: Slide) -> AnnotationRecord:
         """Return the record of a slide as it is to be written, with where the slide is now."""
-        path = slide.path.absolute()
+        path = slide.path if remote_address(slide.path) else slide.path.absolute()
         mpp = None if slide.mpp is None else (slide.mpp.x, slide.mpp.y)
         record = self._record(slide)
         if record is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def slide_of_layer(layer: Image) -> Slide:
 
 def _from_file(layer: Image) -> Slide | None:
     path = layer.source.path
-    if path is None or not Path(path).is_file():
+    if path is None or not os.path.exists(path):
         return None
     try:
         slide = open_slide(path)

@@ -341,7 +341,7 @@ class DockController:
 
 
 def _default_folder(slide: Path) -> Path:
-    own = slide.exists() and slide != sample_path()
+    own = os.path.exists(slide) and slide != sample_path()
     beside = slide.parent if own else Path.home()
     base = beside if os.access(beside, os.W_OK) else Path.home()
     return base / "liverdx-results"

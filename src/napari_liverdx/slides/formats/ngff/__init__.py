@@ -1,0 +1,1 @@
+"""OME-Zarr stores (NGFF): their files, arrays, metadata and resolution."""
