@@ -20,7 +20,7 @@ REPEATED = {"register"}
 QT_HOST = "napari_liverdx.widgets.parts.qt_host"
 """What Qt does for the controllers."""
 
-GROUND = ("_files", "_ids", "_registry", "_v010", "_version")
+GROUND = ("_files", "_ids", "_registry", "_text", "_v010", "_version")
 """Modules free to all, in spite of their names."""
 
 

@@ -56,6 +56,8 @@ def test_public_names_exist() -> None:
     [
         ("os.replace", "_files.py"),
         ('".partial"', "_files.py"),
+        ("csv.writer(", "_text.py"),
+        ("rich.console import", "cli/options.py"),
         ('For research use, not for diagnosis."', "_version.py"),
         ('".liverdx.zarr"', "results/manifest.py"),
         ("[1:3], 16)", "core/colormaps.py"),

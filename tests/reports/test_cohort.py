@@ -8,6 +8,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_liverdx._text import original_cell
 from napari_liverdx.reports.cohort import CohortRow, cohort_columns, cohort_text
 from tests.support.models import make_card
 
@@ -21,5 +22,5 @@ def test_any_name_survives_the_table(slide: str, folder: str, problem: str) -> N
     read = list(csv.DictReader(io.StringIO(cohort_text(rows, scheme), newline="")))
     assert len(read) == 2
     assert list(read[0]) == list(cohort_columns(scheme))
-    found = (read[1]["slide"], read[1]["folder"], read[1]["problem"])
+    found = tuple(original_cell(read[1][c]) for c in ("slide", "folder", "problem"))
     assert found == (slide, folder, problem)

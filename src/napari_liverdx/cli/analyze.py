@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from napari_liverdx.cli.options import (
@@ -25,6 +23,10 @@ from napari_liverdx.cli.options import (
     PseudonymizeOption,
     SceneOption,
     ThresholdOption,
+    err,
+    on_one_line,
+    out,
+    styled,
     thresholds_of,
 )
 from napari_liverdx.cli.report import (
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
     from napari_liverdx.api import RunProgress, Started
 
 __all__ = ["analyze", "register"]
-
-out = Console()
-err = Console(stderr=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -135,8 +134,10 @@ class _Follower:
             raise typer.Exit(130) from None
         if kind is None and self._last is not None and self._last.failed:
             err.print(
-                f"[yellow]{self._last.failed} tiles could not be read and are left out.[/] "
-                f"{escape(self._last.last_failure)}",
+                styled(
+                    (f"{self._last.failed} tiles could not be read and are left out.", "yellow"),
+                    f" {self._last.last_failure}",
+                ),
                 soft_wrap=True,
                 highlight=False,
             )
@@ -165,10 +166,10 @@ def _print_plan(event: Started) -> None:
     from napari_liverdx.results.store import TileState
 
     plan, card = event.plan, event.model.card
-    out.print(f"[bold]{escape(event.slide.path.name)}[/]  {escape(str(plan.mpp))}", highlight=False)
+    out.print(styled((on_one_line(event.slide.path.name), "bold"), f"  {plan.mpp}"))
     if event.store.manifest.scene is not None:
         scene = f"{event.store.manifest.scene} ({event.store.manifest.scene_name})"
-        out.print(f"scene   {escape(scene)}", highlight=False)
+        out.print(f"scene   {scene}", highlight=False)
     if event.slide.color_managed:
         out.print("colors  converted to sRGB by the ICC profile", highlight=False)
     out.print(f"model   {card.title}, version {card.version}", highlight=False)
@@ -183,4 +184,4 @@ def _print_plan(event: Started) -> None:
     if done := event.store.count(TileState.DONE):
         out.print(f"resuming: {done} tiles are done already", highlight=False)
     for warning in plan.warnings:
-        out.print(f"[yellow]{escape(warning)}[/]", highlight=False)
+        out.print(warning, style="yellow", highlight=False)

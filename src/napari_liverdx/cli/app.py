@@ -6,8 +6,6 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from napari_liverdx._version import NOTICE, __version__
@@ -25,6 +23,7 @@ from napari_liverdx.cli import (
     slide,
     train,
 )
+from napari_liverdx.cli.options import err, out, styled
 from napari_liverdx.core.errors import LiverDxError
 
 __all__ = ["RENAMED_COMMANDS", "RENAMED_OPTIONS", "app", "main"]
@@ -54,9 +53,6 @@ RENAMED_OPTIONS = {
     "--keep-artefacts": "--keep-artifacts",
 }
 """The same of options."""
-
-out = Console()
-err = Console(stderr=True)
 
 
 class Program(TyperGroup):
@@ -91,7 +87,6 @@ def _print_renamed(old: str, new: str) -> None:
         style="yellow",
         highlight=False,
         soft_wrap=True,
-        markup=False,
     )
 
 
@@ -100,7 +95,7 @@ def main() -> None:
     try:
         app()
     except LiverDxError as error:
-        err.print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        err.print(styled(("Error:", "bold red"), f" {error}"), soft_wrap=True)
         sys.exit(2)
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
@@ -28,6 +26,10 @@ from napari_liverdx.cli.options import (
     PrecisionOption,
     PseudonymizeOption,
     ThresholdOption,
+    err,
+    on_one_line,
+    out,
+    styled,
     thresholds_of,
 )
 
@@ -37,9 +39,6 @@ if TYPE_CHECKING:
     from napari_liverdx.session.batch import BatchEnded, BatchRequest, BatchSummary, SlideChanged
 
 __all__ = ["batch", "register"]
-
-out = Console()
-err = Console(stderr=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -171,14 +170,13 @@ def _say_slide(event: SlideChanged, bar: Progress, task: TaskID) -> None:
     if (color := _COLORS.get(step.state)) is not None:
         bar.update(task, completed=event.index + 1)
         bar.console.print(
-            f"[{color}]{step.state:8}[/] {escape(name)}  {escape(step.message)}",
-            highlight=False,
+            styled((f"{step.state:8}", color), f" {name}  {step.message}"),
             soft_wrap=True,
         )
 
 
 def _name(row: CohortRow) -> str:
-    return f"{row.folder}/{row.slide}" if row.folder else row.slide
+    return on_one_line(f"{row.folder}/{row.slide}" if row.folder else row.slide)
 
 
 def _say_cohort(rows: Sequence[CohortRow], card: ModelCard) -> None:
@@ -196,7 +194,7 @@ def _say_cohort(rows: Sequence[CohortRow], card: ModelCard) -> None:
         found = [row.measure_of(c.name) for c in shown]
         values = ["" if m is None else f"{m.percent:.1f}" for m in found]
         tissue = "" if not row.measures else f"{row.tissue_mm2:.3f}"
-        subtiles = [escape(_name(row)), row.state, tissue, *values, row.ood, row.slide_prediction]
+        subtiles = [_name(row), row.state, tissue, *values, row.ood, row.slide_prediction]
         table.add_row(*subtiles[: len(table.columns)])
     out.print(table)
 
@@ -205,11 +203,11 @@ def _say_end(summary: BatchSummary) -> None:
     out.print(str(summary), highlight=False)
     if summary.not_reached:
         names = ", ".join(summary.not_reached)
-        out.print(f"not reached: {escape(names)}", highlight=False, soft_wrap=True)
+        out.print(f"not reached: {names}", highlight=False, soft_wrap=True)
     if summary.was_stopped:
         out.print("What was finished is kept; run the same command again to resume.")
     if summary.table_problem:
-        err.print(f"[red]{escape(summary.table_problem)}[/]", highlight=False, soft_wrap=True)
+        err.print(summary.table_problem, style="red", highlight=False, soft_wrap=True)
     else:
-        out.print(f"table   {escape(str(summary.table))}", highlight=False, soft_wrap=True)
+        out.print(f"table   {summary.table}", highlight=False, soft_wrap=True)
     out.print(NOTICE, style="dim", highlight=False)

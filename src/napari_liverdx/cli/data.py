@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from napari_liverdx.cli.options import err, out, styled
 from napari_liverdx.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-out = Console()
-err = Console(stderr=True)
 
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -210,7 +207,7 @@ def _say_counts(samples: TileDataset, parts: dict[str, NDArray[np.intp]] | None)
 
 def _say_report(samples: TileDataset, report: AuditReport) -> None:
     for note in samples.notes:
-        out.print(f"Note: {note}.", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Note: {note}.", highlight=False, soft_wrap=True)
     if report.flat:
         out.print(
             f"{report.flat} images show nothing (glass) and are not compared for likeness.",
@@ -225,9 +222,10 @@ def _say_report(samples: TileDataset, report: AuditReport) -> None:
         )
     for finding in report.findings:
         out.print(
-            f"[{_COLORS[finding.severity]}]{finding.severity.capitalize()}:[/] "
-            f"{escape(finding.message)}.",
-            highlight=False,
+            styled(
+                (f"{finding.severity.capitalize()}:", _COLORS[finding.severity]),
+                f" {finding.message}.",
+            ),
             soft_wrap=True,
         )
     if report.is_leaky:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from napari_liverdx.cli.options import (
@@ -16,6 +14,7 @@ from napari_liverdx.cli.options import (
     MppOption,
     OverlapOption,
     SceneOption,
+    out,
 )
 from napari_liverdx.core.errors import PlanError
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from napari_liverdx.inference.explain import Explanation
 
 __all__ = ["register"]
-
-out = Console()
 
 
 def register(app: typer.Typer) -> None:
@@ -94,7 +91,7 @@ def _print_explanation(explanation: Explanation) -> None:
     for i, tissue_class in enumerate(e.classes):
         values = [e.probabilities[i]]
         values += [] if e.alone is None else [e.alone.probabilities[i]]
-        table.add_row(escape(tissue_class.title), *(f"{v:.3f}" for v in values))
+        table.add_row(tissue_class.title, *(f"{v:.3f}" for v in values))
     out.print(table)
     for line in (*sentences(e), f"Grad-CAM for {e.title}: {e.cam_note}."):
-        out.print(escape(line), highlight=False, soft_wrap=True)
+        out.print(line, highlight=False, soft_wrap=True)

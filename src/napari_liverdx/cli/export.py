@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperCommand
 
 from napari_liverdx.cli.options import (
     ErrorRateOption,
     PseudonymizeOption,
     ThresholdOption,
+    out,
     thresholds_of,
 )
 from napari_liverdx.cli.report import SUBTILES, MapKindOption
 
 __all__ = ["register"]
-
-out = Console()
 
 
 _ALL = "all"

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from napari_liverdx.cli.options import (
@@ -18,15 +16,16 @@ from napari_liverdx.cli.options import (
     ModelOption,
     MppOption,
     OverlapOption,
+    err,
+    on_one_line,
+    out,
+    styled,
 )
 
 if TYPE_CHECKING:
     from napari_liverdx.mil.file import LoadedMilModel
 
 __all__ = ["register"]
-
-out = Console()
-err = Console(stderr=True)
 
 
 class Source(StrEnum):
@@ -75,16 +74,16 @@ def extract(
     for made in extract_bags(
         rows, loaded, out_folder, device=choose_device(device), mpp=given, overlap=overlap
     ):
-        name = made.row.path.name
+        name = on_one_line(made.row.path.name)
         if made.error:
             failures += 1
-            err.print(f"[bold red]{escape(name)}:[/] {escape(made.error)}", soft_wrap=True)
+            err.print(styled((f"{name}:", "bold red"), f" {made.error}"), soft_wrap=True)
             continue
         note = ", there already" if made.kept else ""
         note += f", {made.failed} could not be read" if made.failed else ""
         out.print(f"{name}: {made.tiles} tiles{note}", highlight=False, soft_wrap=True)
         for left_out in made.notes:
-            out.print(f"Note: {left_out}.", markup=False, highlight=False, soft_wrap=True)
+            out.print(f"Note: {left_out}.", highlight=False, soft_wrap=True)
     out.print(f"{len(rows) - failures} of {len(rows)} slides in {out_folder}", highlight=False)
     if failures:
         raise typer.Exit(1)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-__all__ = ["register"]
+from napari_liverdx.cli.options import out
 
-out = Console()
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:

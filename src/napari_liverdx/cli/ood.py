@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+
+from napari_liverdx.cli.options import out
 
 __all__ = ["register"]
-
-out = Console()
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +75,7 @@ def check(
     loaded, settings = load_model(model), load_recipe(recipe)
     found = check_halves(loaded, settings, settings.samples(data))
     page = halves_markdown(found)
-    out.print(page.rstrip(), highlight=False, soft_wrap=True, markup=False)
+    out.print(page.rstrip(), highlight=False, soft_wrap=True)
     if out_folder is not None:
         _write(out_folder, f"{loaded.card.name}-halves", found.as_json(), page)
 
@@ -107,7 +105,7 @@ def score(
     scores = []
     for score in score_data(loaded, sources, training=training, mpp=mpp, most=tiles):
         scores.append(score)
-        out.print(f"{escape(score.data)}: {score.assessment}", highlight=False, soft_wrap=True)
+        out.print(f"{score.data}: {score.assessment}", highlight=False, soft_wrap=True)
     if out_folder is not None:
         rows = [score.as_json() for score in scores]
         how = loaded.card.ood.get("how", "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
 
+from napari_liverdx._text import printable
 from napari_liverdx.core.errors import PlanError
 
 if TYPE_CHECKING:
@@ -29,10 +33,48 @@ __all__ = [
     "PrecisionOption",
     "PseudonymizeOption",
     "SceneOption",
+    "Terminal",
     "ThresholdOption",
+    "err",
+    "on_one_line",
+    "out",
     "public_command",
+    "styled",
     "thresholds_of",
 ]
+
+
+class Terminal(Console):
+    """What a command prints to: text stands as it is, whatever slides, cards and files are called.
+
+    Nothing in a text is markup or an emoji's name, and no control character of it reaches the
+    terminal; colors come from `styled` and from ``style=``.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """Yield the pieces of what is printed; rich's own control of the terminal stays."""
+        for piece in super().render(renderable, options):
+            text = piece.text if piece.control else printable(piece.text)
+            yield piece if text is piece.text else Segment(text, piece.style)
+
+
+out, err = Terminal(), Terminal(stderr=True)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Return a line whose parts are texts, or texts with a style."""
+    return Text.assemble(*parts)
+
+
+def on_one_line(name: str) -> str:
+    """Return a file's name without what would begin another line."""
+    return printable(name, lines=False)
+
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", help="Name or path.")]
 MppOption = Annotated[

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from napari_liverdx.cli.options import (
     ErrorRateOption,
     PseudonymizeOption,
     ThresholdOption,
+    out,
     thresholds_of,
 )
 
@@ -35,7 +35,6 @@ __all__ = [
     "report",
 ]
 
-out = Console()
 
 SUBTILES = "subtiles"
 """Id of what is measured by default."""
@@ -120,7 +119,7 @@ def _say_what_is_lost(result: Path) -> None:
     notices: list[str] = []
     ViewState.load(result, notices)
     for notice in notices:
-        out.print(notice, style="yellow", highlight=False, soft_wrap=True, markup=False)
+        out.print(notice, style="yellow", highlight=False, soft_wrap=True)
 
 
 def print_ood(reading: OodAssessment | None, when: str) -> None:
@@ -130,7 +129,7 @@ def print_ood(reading: OodAssessment | None, when: str) -> None:
     text = NO_STATISTICS if reading is None else f"{when}: {reading}"
     quiet = reading is None or reading.state in (OodState.IN_DISTRIBUTION, OodState.UNKNOWN)
     style = None if quiet else "yellow"
-    out.print(f"domain  {text}", style=style, highlight=False, soft_wrap=True, markup=False)
+    out.print(f"domain  {text}", style=style, highlight=False, soft_wrap=True)
 
 
 def print_result(

@@ -6,15 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from napari_liverdx.cli.options import SceneOption
+from napari_liverdx.cli.options import SceneOption, err, on_one_line, out
 
 __all__ = ["register"]
-
-out = Console()
-err = Console(stderr=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +30,7 @@ def info(
     from napari_liverdx.slides.tissue import slide_overview, slide_tissue_map
 
     with open_slide(slide, scene=scene) as opened:
-        out.print(f"[bold]{escape(slide.name)}[/]", highlight=False)
+        out.print(on_one_line(slide.name), style="bold", highlight=False)
         for title, text in opened.info.properties(opened.mpp):
             _say(title, text)
         if opened.mpp is None:
@@ -58,7 +53,7 @@ def info(
 
 
 def _say(title: str, text: str) -> None:
-    out.print(f"{title:13} {escape(text)}", highlight=False, soft_wrap=True)
+    out.print(f"{title:13} {text}", highlight=False, soft_wrap=True)
 
 
 def sample(

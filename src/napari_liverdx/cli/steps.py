@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
+
+from napari_liverdx.cli.options import err, out, styled
 
 if TYPE_CHECKING:
     from napari_liverdx.experiments.compare import ComparisonResult
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["print_steps"]
 
-out = Console()
-
 
 def print_steps(steps: Iterable[ReproduceStep], total: int = 0) -> None:
     """Print steps as they come; ``total`` is the number of folds or epochs, if not a stage's."""
     from napari_liverdx.experiments.evaluate_files import EvaluationProgress
     from napari_liverdx.experiments.reproduce import Stage
 
-    bar = Progress(console=Console(stderr=True))
+    bar = Progress(console=err)
     task = bar.add_task("", total=None)
     try:
         for step in steps:
@@ -63,9 +62,9 @@ def _print_step(step: ReproduceStep, total: int) -> None:
 
     match step:
         case Finding():
-            _warn(f"[yellow]{step.kind}:[/] {escape(step.message)}")
+            _warn(styled((f"{step.kind}:", "yellow"), f" {step.message}"))
         case Notice():
-            _warn(f"[yellow]{escape(step.text)}[/]")
+            _warn(styled((step.text, "yellow")))
         case EpochResult():
             _print_epoch(step, total)
         case TrainedFile():
@@ -87,7 +86,7 @@ def _print_step(step: ReproduceStep, total: int) -> None:
             _print_written(step)
 
 
-def _warn(text: str) -> None:
+def _warn(text: Text) -> None:
     out.print(text, highlight=False, soft_wrap=True)
 
 

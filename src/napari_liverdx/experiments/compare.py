@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_liverdx._text import write_csv
 from napari_liverdx.experiments.compare_config import Comparison
 from napari_liverdx.experiments.complexity import Complexity, measure_complexity
 from napari_liverdx.experiments.crossval import Fold, cross_validate
@@ -217,11 +217,16 @@ def write_predictions(
 ) -> None:
     """Write every test prediction of every model as CSV, for tests of one's own."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["model", "sample", "group", "label", *class_names])
-        for name, p in result.predictions.items():
-            for i, label, row in zip(p.index, p.labels, p.probabilities, strict=True):
-                values = [f"{v:.5f}" for v in row]
-                table.writerow(
-                    [name, samples.names[i], samples.groups[i], class_names[label], *values]
-                )
+        rows = _prediction_rows(result, samples, class_names)
+        write_csv(file, rows, line_end="\r\n")
+
+
+def _prediction_rows(
+    result: ComparisonResult, samples: TileDataset, class_names: Sequence[str]
+) -> Iterator[list[str]]:
+    yield ["model", "sample", "group", "label", *class_names]
+    for name, p in result.predictions.items():
+        for i, label, row in zip(p.index, p.labels, p.probabilities, strict=True):
+            values = [f"{v:.5f}" for v in row]
+            group = str(samples.groups[i])
+            yield [name, samples.names[i], group, class_names[label], *values]

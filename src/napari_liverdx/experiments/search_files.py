@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import write_csv
 from napari_liverdx.experiments.search import SearchResult, Trial, search, search_split
 from napari_liverdx.experiments.search_space import Range
 from napari_liverdx.experiments.written import Written
@@ -97,11 +97,13 @@ def write_search(folder: Path, result: SearchResult, command: str) -> tuple[Path
     with atomic_write(best) as partial:
         partial.write_text(result.recipe.as_yaml(), encoding="utf-8")
     with atomic_write(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
         names = sorted({name for t in result.trials for name in t.settings})
-        rows.writerow(["trial", "state", "validation loss", *names])
-        for t in result.trials:
-            rows.writerow([t.number, t.state, t.value, *(t.settings.get(n, "") for n in names)])
+        rows: list[list[object]] = [["trial", "state", "validation loss", *names]]
+        rows += [
+            [t.number, t.state, t.value, *(t.settings.get(n, "") for n in names)]
+            for t in result.trials
+        ]
+        write_csv(file, rows, line_end="\r\n")
     return best, page, table
 
 

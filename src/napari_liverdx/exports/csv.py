@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from napari_liverdx._text import write_csv
 from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.prediction_sets import UNCERTAIN_ID
@@ -46,9 +47,7 @@ def write_tiles_csv(store: ResultStore, path: Path, options: ExportOptions) -> N
     columns += ["state", "called", *(f"probability_{c.name}" for c in store.manifest.classes)]
     columns += ["domain_score", "verdict", "correct"]
     with writing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(_rows(store, options.assign_tiles(store)))
+        write_csv(file, chain([columns], _rows(store, options.assign_tiles(store))))
 
 
 def _rows(store: ResultStore, assigned: Assignment) -> Iterator[list[object]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import csv_text
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import ClassMeasure
@@ -140,12 +139,8 @@ def cohort_text(rows: Sequence[CohortRow], scheme: ClassScheme, separator: str =
     separator : str
         Between two values.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=separator, lineterminator="\n")
-    writer.writerow(cohort_columns(scheme))
-    for row in rows:
-        writer.writerow(_values(row, scheme))
-    return text.getvalue()
+    table = [cohort_columns(scheme), *(_values(row, scheme) for row in rows)]
+    return csv_text(table, separator)
 
 
 def _values(row: CohortRow, scheme: ClassScheme) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import csv_text
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import ClassMeasure
 from napari_liverdx.results.findings import Findings
@@ -77,11 +76,7 @@ def measurement_text(rows: Sequence[Sequence[str]], separator: str = "\t") -> st
     separator : str
         Between two values.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, delimiter=separator, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows(rows)
-    return text.getvalue()
+    return csv_text([COLUMNS, *rows], separator)
 
 
 def write_measurements(path: Path, findings: Findings) -> None:

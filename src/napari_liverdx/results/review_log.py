@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -14,6 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import csv_text
 from napari_liverdx.core.errors import ResultError, storage_errors
 from napari_liverdx.core.grid import TileGrid, TileIndex
 
@@ -177,18 +176,16 @@ def write_decisions(path: Path, decisions: Mapping[TileIndex, Decision], grid: T
     ResultError
         If it cannot be written.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    rows: list[Sequence[object]] = [_COLUMNS]
     for tile, d in decisions.items():
         r = grid.rect(tile)
         place = [round(v, 2) for v in (r.x, r.y, r.width, r.height)]
-        table.writerow([tile.row, tile.col, *place, d.verdict.value, d.called, d.correct, d.at])
+        rows.append([tile.row, tile.col, *place, d.verdict.value, d.called, d.correct, d.at])
     with (
         storage_errors(path, "the review itself is kept with the result"),
         atomic_write(path) as partial,
     ):
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.write_text(csv_text(rows), encoding="utf-8")
 
 
 def _now() -> str:

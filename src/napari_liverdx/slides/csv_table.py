@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from napari_liverdx._text import original_cell
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.text.encoding import decode_text
 from napari_liverdx.slides.text.plain import is_file, read_plain
@@ -61,7 +62,8 @@ class Row(dict[str, str]):
 
 def column_key(name: str) -> str:
     """Return a column's name without what spreadsheets and people add: case and blanks."""
-    return " ".join(name.replace("\N{ZERO WIDTH NO-BREAK SPACE}", "").split()).lower()
+    name = original_cell(name.replace("\N{ZERO WIDTH NO-BREAK SPACE}", "").strip())
+    return " ".join(name.split()).lower()
 
 
 def number_in(text: str) -> float | None:
@@ -97,7 +99,8 @@ def read_table(
     -------
     list of Row
         Values by the lower-case names of the columns, without surrounding blanks; empty where a
-        row is too short. In a column of numbers a decimal comma is a point.
+        row is too short. In a column of numbers a decimal comma is a point. The apostrophe before
+        what a spreadsheet would take for a formula is taken away.
 
     Raises
     ------
@@ -229,7 +232,7 @@ def _is_remark(record: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _values(path: Path, line: int, record: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    cells = [cell.strip() for cell in record]
+    cells = [original_cell(cell.strip()) for cell in record]
     if any(cells[len(names) :]):
         raise DataError(
             f"{path}, line {line}: {len(cells)} values under {len(names)} columns; a value that "

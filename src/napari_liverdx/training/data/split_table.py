@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import csv_text
 from napari_liverdx.core.errors import ResultError
 from napari_liverdx.training.data.base import TileDataset
 from napari_liverdx.training.data.folders import ImageDataset
@@ -93,15 +92,14 @@ def write_split_table(
     ResultError
         If the file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "group", "source", column))
+    rows = [("path", "label", "group", "source", column)]
     for i, picture in enumerate(samples.paths):
         place = Path(os.path.relpath(picture.resolve(), path.parent.resolve())).as_posix()
         label = samples.classes[samples.labels[i]]
-        writer.writerow((place, label, groups[i], samples.sources[i], names[i]))
+        told = (groups[i], samples.sources[i], names[i])
+        rows.append((place, label, *map(str, told)))
     try:
         with atomic_write(path, make_folder=True) as partial:
-            partial.write_text(text.getvalue(), encoding="utf-8")
+            partial.write_text(csv_text(rows), encoding="utf-8")
     except OSError as error:
         raise ResultError(f"{path}: cannot be written ({error.strerror})") from error
