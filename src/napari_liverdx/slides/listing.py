@@ -208,7 +208,7 @@ def _files(folder: Path, recursive: bool) -> Iterator[Path]:
         elif path.is_dir() and path.suffix != ".zarr" and not path.is_symlink():
             if recursive:
                 yield from _files(path, recursive)
-            elif path in _gathered(_inside(path)).values():
+            elif _is_gathered(path):
                 yield path
 
 
@@ -229,6 +229,14 @@ def _gathered(inside: Sequence[Path]) -> dict[Path, Path | None]:
         if kind.gather is not None:
             found.update(kind.gather(files))
     return found
+
+
+def _is_gathered(folder: Path) -> bool:
+    """Return whether the files of a folder are one slide; one that cannot be looked into is not."""
+    try:
+        return folder in _gathered(_inside(folder)).values()
+    except DataError:
+        return False
 
 
 def _matches(path: Path, pattern: str) -> bool:

@@ -14,8 +14,9 @@ import openslide
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
-from napari_liverdx.core.errors import LiverDxError, SlideReadError
+from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.dicom_slides import (
@@ -162,6 +163,17 @@ def test_two_slides_in_a_folder_are_scenes(tmp_path: Path) -> None:
         assert slide.fingerprint() == wanted
     with pytest.raises(SlideReadError, match="no scene 2"):
         open_slide(tmp_path, scene=2)
+
+
+def test_planes_in_files_of_their_own_are_a_stack(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (path,) = write_slide(tmp_path, waves(100, 90), replace(EXACT, number=number))
+        origin = Dataset()
+        origin.ZOffsetInSlideCoordinateSystem = 2.5 * number
+        changed(path, TotalPixelMatrixOriginSequence=[origin])
+    for place in (tmp_path, path):
+        with pytest.raises(NotASlideError, match="z-stack of 3 focal planes"):
+            open_slide(place)
 
 
 def test_pictures_beside_the_slide(folder: Path) -> None:

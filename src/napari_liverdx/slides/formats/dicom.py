@@ -23,6 +23,7 @@ from napari_liverdx.slides.backend import WHITE, Scene, SlideInfo, SlideRequest,
 from napari_liverdx.slides.formats.dicom_parts.files import (
     ImageParts,
     belongs,
+    check_planes,
     files_of,
     in_order,
     read_headers,
@@ -291,6 +292,7 @@ def _backend(
     scenes: tuple[Scene, ...],
     scene: int,
 ) -> DicomBackend:
+    check_planes(headers, levels[0][0])
     for parts in levels:
         check_syntax(parts[0])
         if any(_layout(p) != _layout(parts[0]) for p in parts):

@@ -14,6 +14,7 @@ __all__ = [
     "ImageParts",
     "SlideKey",
     "belongs",
+    "check_planes",
     "files_of",
     "gather_dicom",
     "in_order",
@@ -102,6 +103,26 @@ def slides_of(headers: Sequence[DicomHeader]) -> dict[SlideKey, list[ImageParts]
         if header.kind == "":
             found.setdefault(key_of(header), {}).setdefault(header.whole, []).append(header)
     return {key: _pyramid([in_order(p) for p in images.values()]) for key, images in found.items()}
+
+
+def check_planes(headers: Sequence[DicomHeader], base: DicomHeader) -> None:
+    """Refuse a z-stack whose planes are images of their own.
+
+    Raises
+    ------
+    NotASlideError
+    """
+    size = base.width, base.height
+    depths = {
+        h.depth
+        for h in headers
+        if h.kind == "" and key_of(h) == key_of(base) and (h.width, h.height) == size
+    }
+    if len(depths) > 1:
+        raise NotASlideError(
+            f"{base.path}: no brightfield color slide, but a z-stack of {len(depths)} focal "
+            "planes; keep the files of one plane in a folder of their own"
+        )
 
 
 def in_order(parts: Sequence[DicomHeader]) -> ImageParts:

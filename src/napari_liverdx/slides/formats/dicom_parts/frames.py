@@ -18,6 +18,7 @@ from napari_liverdx.slides.formats.dicom_parts.header import (
     DicomHeader,
     damaged_dicom,
     quiet,
+    uid_name,
 )
 
 __all__ = ["FrameFile", "check_syntax", "decode_frame"]
@@ -39,12 +40,10 @@ def check_syntax(header: DicomHeader) -> None:
     ------
     NotASlideError
     """
-    from pydicom.uid import UID
-
     native = header.syntax in _NATIVE
     if not native and header.syntax not in (_RLE, *_JPEG, *_JPEG_LS, *_JPEG_2000):
         raise NotASlideError(
-            f"{header.path}: its pixels are stored as {UID(header.syntax).name}, which is not "
+            f"{header.path}: its pixels are stored as {uid_name(header.syntax)}, which is not "
             "read; convert the slide to JPEG or JPEG 2000"
         )
     if native and header.color.startswith("YBR"):
@@ -162,7 +161,8 @@ class FrameFile:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    told = "".join(c for c in " ".join(str(error).split()) if c.isprintable())
+    return told[:200] or type(error).__name__
 
 
 def _joined(items: bytes) -> bytes:

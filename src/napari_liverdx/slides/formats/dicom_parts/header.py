@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,15 @@ from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadEr
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["BoundedFile", "DicomHeader", "damaged_dicom", "is_dicom", "quiet", "read_header"]
+__all__ = [
+    "BoundedFile",
+    "DicomHeader",
+    "damaged_dicom",
+    "is_dicom",
+    "quiet",
+    "read_header",
+    "uid_name",
+]
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _DIRECTORY = "1.2.840.10008.1.3.10"
@@ -60,6 +69,7 @@ _TAGS = (
 # A glass slide is 76 mm long; a tile this large is no tile.
 _MAX_SIDE, _MAX_TILE_PIXELS = 2**20, 2**26
 _MAX_READ = 2**28
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _FILTERS = threading.RLock()
 
 
@@ -115,6 +125,8 @@ class DicomHeader:
         Of the objective.
     origin_mm : tuple of float
         Center (x, y) of the first pixel in the coordinates of the slide.
+    depth : float
+        Of the focal plane, in the unit of its file.
     orientation : tuple of float
         Six cosines: where rows and columns run.
     icc : bytes or None
@@ -146,6 +158,7 @@ class DicomHeader:
     extent_um: tuple[float, float] | None
     power: float | None
     origin_mm: tuple[float, float]
+    depth: float
     orientation: tuple[float, ...]
     icc: bytes | None = field(repr=False)
     maker: str
@@ -218,15 +231,20 @@ def _read_header(path: Path) -> DicomHeader:
         return _header(path, told, str(told.file_meta.TransferSyntaxUID))
 
 
-def _other_class(path: Path, uid: str) -> NotASlideError:
+def uid_name(uid: str) -> str:
+    """Return what the standard calls a UID; damaged files hold anything in its place."""
     from pydicom.uid import UID
 
+    return str(UID(uid).name) if _UID.fullmatch(uid) else "something unknown"
+
+
+def _other_class(path: Path, uid: str) -> NotASlideError:
     if uid == _DIRECTORY:
         return NotASlideError(
             f"{path}: this is a DICOM directory and no slide; open the folder with the slide's "
             "files, or one of them"
         )
-    name = UID(uid).name.removesuffix(" Storage")
+    name = uid_name(uid).removesuffix(" Storage")
     return NotASlideError(
         f"{path}: this DICOM file is a {name}; only whole slide images (VL Whole Slide Microscopy "
         "Image) are slides"
@@ -235,7 +253,8 @@ def _other_class(path: Path, uid: str) -> NotASlideError:
 
 def _check_pixels(path: Path, told: Dataset) -> None:
     """Refuse in one sentence what is no color image of a slide."""
-    samples, color = int(told.SamplesPerPixel), str(told.PhotometricInterpretation)
+    samples = int(told.SamplesPerPixel)
+    color = "".join(c for c in str(told.PhotometricInterpretation) if c.isprintable())[:32]
     kind = _kind(path, told)
     bits = int(told.BitsAllocated), int(told.BitsStored)
     planes = int(told.get("TotalPixelMatrixFocalPlanes", None) or 1)
@@ -303,10 +322,8 @@ def _header(path: Path, told: Dataset, syntax: str) -> DicomHeader:
         spacing_um=_spacing(told),
         extent_um=_extent(told, width, height),
         power=_number(optics.get("ObjectiveLensPower", None)) if optics is not None else None,
-        origin_mm=(
-            (_number(origin.get("XOffsetInSlideCoordinateSystem", None)) or 0.0) if origin else 0.0,
-            (_number(origin.get("YOffsetInSlideCoordinateSystem", None)) or 0.0) if origin else 0.0,
-        ),
+        origin_mm=(_offset(origin, "X"), _offset(origin, "Y")),
+        depth=_offset(origin, "Z"),
         orientation=_orientation(told),
         icc=bytes(profile) if isinstance(profile, bytes) and profile else None,
         maker=str(told.get("ManufacturerModelName", "")),
@@ -330,6 +347,11 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _offset(origin: Dataset | None, axis: str) -> float:
+    told = None if origin is None else origin.get(f"{axis}OffsetInSlideCoordinateSystem", None)
+    return _number(told) or 0.0
 
 
 def _pair(x: float | None, y: float | None) -> tuple[float, float] | None:
