@@ -7,6 +7,7 @@ and blends a scanner's own tiles, so ours are cut out of what it shows; gaps are
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,10 @@ _MAKERS = {
 _CACHE_BYTES = 32 << 20
 """Of OpenSlide's own cache: enough for the stored tiles that border on one of ours."""
 
+_CUTS_PLACES = ("leica",)
+"""Makers in whose slides OpenSlide cuts a place down to a whole pixel of the level, where it moves
+pixels by fractions in others': a place just short of one would repeat a row of pixels."""
+
 _LONGEST_PROFILE = 64 << 20
 
 
@@ -115,10 +120,7 @@ class OpenSlideBackend:
         scenes = tuple(Scene(f"region {i + 1}", a.width, a.height) for i, a in enumerate(areas))
         chosen = choose_scene(scenes, request.scene, request.path) if len(areas) > 1 else 0
         area = areas[chosen] if areas else stated_bounds(properties, slide.dimensions)
-        self._downsamples = tuple(slide.level_downsamples)
-        self._origins = tuple(
-            (round(area.x / d), round(area.y / d)) for d in slide.level_downsamples
-        )
+        self._cuts = vendor in _CUTS_PLACES
         power = positive_number(properties, "openslide.objective-power")
         mpp, note, options = stated_resolution(properties, _maker(vendor), power)
         self._names = associated_names(slide.associated_images)
@@ -143,8 +145,8 @@ class OpenSlideBackend:
         self, slide: OpenSlide, properties: Mapping[str, str], area: Area
     ) -> tuple[Level, ...]:
         levels: list[Level] = []
-        sizes = zip(slide.level_dimensions, self._downsamples, self._origins, strict=True)
-        for index, ((full_width, full_height), downsample, (x, y)) in enumerate(sizes):
+        sizes = zip(slide.level_dimensions, slide.level_downsamples, strict=True)
+        for index, ((full_width, full_height), downsample) in enumerate(sizes):
             stored_w = positive_number(properties, f"openslide.level[{index}].tile-width") or 0
             stored_h = positive_number(properties, f"openslide.level[{index}].tile-height") or 0
             if stored_w * stored_h > MOST_PIXELS:
@@ -152,8 +154,8 @@ class OpenSlideBackend:
                     f"{self._path}: stored in tiles of {stored_w:.0f} × {stored_h:.0f} pixels, too "
                     "large to be held; convert it to a tiled pyramidal TIFF"
                 )
-            width = max(1, min(round(area.width / downsample), full_width - x))
-            height = max(1, min(round(area.height / downsample), full_height - y))
+            width = max(1, min(round(area.width / downsample), full_width))
+            height = max(1, min(round(area.height / downsample), full_height))
             if levels and (width >= levels[-1].width or height >= levels[-1].height):
                 break
             levels.append(
@@ -167,11 +169,10 @@ class OpenSlideBackend:
         """Read one tile as RGB, shape (h, w, 3), cut at the level's edge."""
         from openslide import OpenSlideError
 
-        shape, (origin_x, origin_y) = self._info.levels[level], self._origins[level]
+        shape = self._info.levels[level]
         x, y = col * shape.tile_width, row * shape.tile_height
         size = min(shape.tile_width, shape.width - x), min(shape.tile_height, shape.height - y)
-        downsample = self._downsamples[level]
-        place = round((origin_x + x) * downsample), round((origin_y + y) * downsample)
+        place = self._place(0, x, shape.downsample_x), self._place(1, y, shape.downsample_y)
         try:
             return self._handles.read(lambda s: _on_white(s.read_region(place, level, size)))
         except (OpenSlideError, ValueError) as error:
@@ -179,6 +180,13 @@ class OpenSlideBackend:
                 f"{self._path}: stored tile (row {row}, column {col}) of level {level} cannot be "
                 f"read ({error}); the rest of the slide may still be readable"
             ) from error
+
+    def _place(self, axis: int, pixel: int, downsample: float) -> int:
+        """Return where a level's pixel begins, in the file's own level-0 pixels."""
+        origin = self._info.origin[axis]
+        if self._cuts and downsample > 1:
+            return math.floor((origin // downsample + pixel) * downsample) + 1
+        return round(origin + pixel * downsample)
 
     def read_associated(self, name: str) -> NDArray[np.uint8]:
         """Read one of the pictures beside the slide, RGB, shape (h, w, 3)."""

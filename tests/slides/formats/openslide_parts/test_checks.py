@@ -1,4 +1,4 @@
-"""Files whose claims are refused before OpenSlide meets them; most of them end the program there."""
+"""Claims that are refused before OpenSlide meets them; most of them end the program there."""
 
 from __future__ import annotations
 
