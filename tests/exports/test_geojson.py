@@ -133,3 +133,11 @@ def test_many_tiles_stream_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 80 * 80 - 2
     assert peak < written / 2
+
+
+def test_geojson_tells_where_the_slide_begins_in_its_file(store: ResultStore) -> None:
+    head = json.loads(exported(store, "geojson").read_text("utf-8"))["liverdx"]
+    assert not {"slide_origin_px", "scene"} & head.keys()
+    store.manifest = store.manifest.model_copy(update={"slide_origin": (512, 256), "scene": 1})
+    head = json.loads(exported(store, "geojson").read_text("utf-8"))["liverdx"]
+    assert (head["slide_origin_px"], head["scene"]) == ([512, 256], 1)

@@ -86,6 +86,7 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "slide": slide_label(m, options),
         "slide_fingerprint": m.slide_fingerprint,
         "slide_size_px": list(m.slide_size),
+        **_place_in_file(m),
         "mpp": list(m.mpp),
         "mpp_source": m.mpp_source,
         "model": m.model_name,
@@ -100,6 +101,16 @@ def provenance(store: ResultStore, options: ExportOptions) -> dict[str, Any]:
         "versions": dict(m.versions),
         "notice": m.notice,
     }
+
+
+def _place_in_file(m: RunManifest) -> dict[str, Any]:
+    """Return which part of the file (0, 0) begins; nothing where it is the file's own corner."""
+    told: dict[str, Any] = {}
+    if any(m.slide_origin):
+        told["slide_origin_px"] = list(m.slide_origin)
+    if m.scene is not None:
+        told["scene"] = m.scene
+    return told
 
 
 def result_uuid(manifest: RunManifest) -> uuid.UUID:

@@ -22,6 +22,8 @@ from napari_liverdx.training.data.slides import SlideDataset
 from tests.support.annotations import box, feature, shapes_csv
 from tests.support.leaks import DESCRIPTORS, open_files
 from tests.support.slides import write_pyramid
+from tests.support.vendors.hamamatsu import write_vms
+from tests.support.vendors.registry import PIXELS
 
 RULE = TileRule()
 
@@ -168,3 +170,13 @@ def test_slides_are_checked(slides: Path) -> None:
         drawn(slides)
     with pytest.raises(DataError, match="resolution"):
         DataConfig(kind="slides").samples(slides, ())
+
+
+def test_parts_of_an_annotated_written_slide_are_no_slides(tmp_path: Path) -> None:
+    write_vms(tmp_path / "a.vms", PIXELS)
+    assert (tmp_path / "a.jpg").is_file()
+    marks = [feature(n, "Polygon", [box(x, 0, 128, 128)]) for n, x in (("Fat", 0), ("Liver", 128))]
+    (tmp_path / "a.geojson").write_text(json.dumps(marks))
+    with drawn(tmp_path, tile_size=64) as samples:
+        assert set(samples.groups) == {"a.vms"}
+        assert len(samples.names) == 8

@@ -23,6 +23,7 @@ from napari_liverdx.slides.annotations.read import ANNOTATION_TITLES, read_annot
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.csv_table import is_file
 from napari_liverdx.slides.formats import is_slide_name
+from napari_liverdx.slides.formats.side_files import side_files
 from napari_liverdx.slides.listing import SlideEntry, read_slide_table
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
@@ -163,9 +164,10 @@ def _annotations_of(slide: Path) -> tuple[Path, ...]:
 def _slides_beside_annotations(folder: Path) -> list[str]:
     files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     marks = [p for p in files if may_annotate(p)]
+    parts = side_files(files)
     slides: list[str] = []
     for path in files:
-        if path in marks or path.is_dir() or not is_slide_name(path):
+        if path in marks or path in parts or path.is_dir() or not is_slide_name(path):
             continue
         if annotations_beside(path, marks):
             slides.append(path.name)
