@@ -69,7 +69,7 @@ FORMATS: Registry[SlideFormat] = Registry(
     {
         f.name: f
         for f in (
-            SlideFormat("tiff", "SVS, tiled or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
+            SlideFormat("tiff", "SVS, TIFF or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
             SlideFormat("dicom", "DICOM", (".dcm",), open_dicom, folders=True, gather=gather_dicom),
             SlideFormat(
                 "ome-zarr",
@@ -85,7 +85,12 @@ FORMATS: Registry[SlideFormat] = Registry(
                 OPENSLIDE_SUFFIXES,
                 open_with_openslide,
             ),
-            SlideFormat("image", "PNG, JPEG or BMP", (".png", ".jpg", ".jpeg", ".bmp"), open_image),
+            SlideFormat(
+                "image",
+                "PNG, JPEG, BMP, WebP, JPEG 2000 or AVIF",
+                (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".jp2", ".avif"),
+                open_image,
+            ),
         )
     },
 )

@@ -7,8 +7,11 @@ stand apart on the stage. They are left to OpenSlide, which knows each scanner.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+from napari_liverdx.slides.formats.tiff_parts.directory import Directory
 
 import tifffile
 
@@ -44,17 +47,11 @@ def _has_ndpi_tag(file: BinaryIO, offset: int) -> bool:
     )
 
 
-def scanner_of_tiff(tif: Any) -> str | None:
-    """Return the maker of a TIFF that only OpenSlide reads right; None for any other TIFF.
-
-    Parameters
-    ----------
-    tif : tifffile.TiffFile
-        The open file.
-    """
-    tags = tif.pages.first.tags
-    software, description = _text(tags, 305), _text(tags, 270)
-    if _NDPI_TAG in tags:
+def scanner_of_tiff(directories: Sequence[Directory]) -> str | None:
+    """Return the maker of a TIFF that only OpenSlide reads right; None for any other TIFF."""
+    first = directories[0]
+    software, description = first.text(305), first.text(270)
+    if _NDPI_TAG in first:
         return "Hamamatsu"
     if _SCN_NAMESPACE in description:
         return "Leica"
@@ -62,9 +59,10 @@ def scanner_of_tiff(tif: Any) -> str | None:
         return "Trestle"
     if software.startswith("Philips"):
         return "Philips"
-    if any("<iScan" in _text(page.tags, _XMP_TAG) for page in tif.pages if hasattr(page, "tags")):
+    if any(b"<iScan" in directory.raw(_XMP_TAG) for directory in directories):
         return "Ventana"
     return None
+<<<<<<< HEAD
 
 
 def is_scanner_tiff(path: Path) -> bool:
@@ -84,3 +82,5 @@ def _text(tags: Any, code: int) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
     return value if isinstance(value, str) else ""
+=======
+>>>>>>> fd95f2a (feat: one TIFF reader for tiles and strips: which picture is the slide, its resolution, its colors)

@@ -1,0 +1,1 @@
+"""How TIFF files store slides: directories, pictures, colors, resolution; `formats.tiff` opens."""
