@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from napari_liverdx.slides.formats.tiff_parts.directory import Directory
-
-import tifffile
+from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.slides.formats.tiff_parts.directory import (
+    TIFF_MAGIC,
+    Directory,
+    TiffSource,
+    read_directories,
+)
 
 __all__ = ["is_ndpi", "is_scanner_tiff", "scanner_of_tiff"]
 
@@ -62,25 +66,20 @@ def scanner_of_tiff(directories: Sequence[Directory]) -> str | None:
     if any(b"<iScan" in directory.raw(_XMP_TAG) for directory in directories):
         return "Ventana"
     return None
-<<<<<<< HEAD
 
 
 def is_scanner_tiff(path: Path) -> bool:
     """Return whether a file is a TIFF that only OpenSlide reads right."""
     if is_ndpi(path):
         return True
+    with path.open("rb") as file:
+        if file.read(4) not in TIFF_MAGIC:
+            return False
+    source = TiffSource(path)
     try:
-        with tifffile.TiffFile(path) as tif:
-            return scanner_of_tiff(tif) is not None
-    # What is no TIFF, or a damaged one, is another reader's to tell.
-    except Exception:  # noqa: BLE001 - the parser trips over damage in ways of its own
+        return scanner_of_tiff(read_directories(source)) is not None
+    # A damaged one is another reader's to tell.
+    except LiverDxError:
         return False
-
-
-def _text(tags: Any, code: int) -> str:
-    value = tags.valueof(code, default="")
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="replace")
-    return value if isinstance(value, str) else ""
-=======
->>>>>>> fd95f2a (feat: one TIFF reader for tiles and strips: which picture is the slide, its resolution, its colors)
+    finally:
+        source.close()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.slides.formats.tiff_parts.codecs import JPEG_CODECS, jpeg_header
+from napari_liverdx.slides.formats.tiff_parts.codecs import JPEG_CODECS
 from napari_liverdx.slides.formats.tiff_parts.colors import color_rule
 from napari_liverdx.slides.formats.tiff_parts.layout import Layout
 from napari_liverdx.slides.formats.tiff_parts.picture import Picture
@@ -32,9 +32,11 @@ def settle_colors(levels: list[Picture], significant: int | None) -> None:
         Bits that carry values, where OME-XML says.
     """
     first = levels[0].layouts[0]
-    bits = significant
+    bits = None
     if max(first.bits) == 16 and first.photometric != _PALETTE:
-        bits = significant or _stated_bits(first) or _seen_bits(levels[-1])
+        # Who states all 16 bits states nothing.
+        said = significant if significant and significant < 16 else _stated_bits(first)
+        bits = said or _seen_bits(levels[-1])
     inverted = first.photometric == _CMYK and _is_inverted(levels[-1])
     for picture in levels:
         picture.rule = color_rule(picture.layouts, bits, inverted=inverted)
@@ -73,17 +75,12 @@ def _sampled(picture: Picture) -> Iterator[NDArray[Any]]:
 
 
 def _is_inverted(picture: Picture) -> bool:
-    """Return whether CMYK is stored as Adobe's programs store it in JPEG: as the complement.
+    """Return whether CMYK in JPEG is stored as its complement, as Adobe's programs store it.
 
-    TIFF says that zero is no ink; Adobe's marker in the stream may mean the opposite, and only one
-    of the two gives a bright slide.
+    TIFF says that zero is no ink; only one of the two gives a bright slide.
     """
     layout = picture.layouts[0]
-    if layout.compression not in JPEG_CODECS or not layout.counts[0]:
-        return False
-    data = layout.directory.source.read(int(layout.offsets[0]), min(int(layout.counts[0]), 1 << 16))
-    header = jpeg_header(data) or jpeg_header(layout.jpeg_tables or b"")
-    if header is None or header[4] is None:
+    if layout.compression not in JPEG_CODECS:
         return False
     samples = list(_sampled(picture))
     if not samples:

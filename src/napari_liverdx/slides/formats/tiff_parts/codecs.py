@@ -16,7 +16,6 @@ __all__ = [
     "JPEG_CODECS",
     "decode_segment",
     "is_subsampled",
-    "jpeg_header",
     "unpack_rows",
 ]
 
@@ -177,16 +176,15 @@ def _check_jpeg2000(layout: Layout, data: bytes) -> None:
         raise _Damaged("a JPEG 2000 image of too many tiles")
 
 
-def jpeg_header(data: bytes) -> tuple[int, int, int, bool, int | None] | None:
+def _jpeg_header(data: bytes) -> tuple[int, int, int, bool] | None:
     """Return what a JPEG stream says of itself, without decoding it.
 
     Returns
     -------
     tuple or None
-        Width, height, components, whether it is JFIF, and the color transform of Adobe's marker
-        if there is one; None if there is no frame.
+        Width, height, components, and whether it is JFIF; None if there is no frame.
     """
-    at, jfif, adobe = 2, False, None
+    at, jfif = 2, False
     while at + 9 < len(data):
         if data[at] != 0xFF:
             at += 1
@@ -197,22 +195,20 @@ def jpeg_header(data: bytes) -> tuple[int, int, int, bool, int | None] | None:
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = data[at + 5] << 8 | data[at + 6], data[at + 7] << 8 | data[at + 8]
-            return width, height, data[at + 9], jfif, adobe
+            return width, height, data[at + 9], jfif
         if marker in (0xDA, 0xD9):
             return None
         if marker == 0xE0 and data[at + 4 : at + 8] == b"JFIF":
             jfif = True
-        if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe" and len(data) > at + 15:
-            adobe = data[at + 15]
         at += 2 + (data[at + 2] << 8 | data[at + 3])
     return None
 
 
 def _jpeg(layout: Layout, data: bytes, shape: tuple[int, int]) -> NDArray[Any]:
-    header = jpeg_header(data)
+    header = _jpeg_header(data)
     if header is None:
         raise _Damaged("no JPEG frame")
-    width, height, components, jfif, _ = header
+    width, height, components, jfif = header
     if width > layout.segment_width or height > layout.segment_height:
         raise _Damaged(f"a JPEG image of {width} × {height} px")
     if components != layout.segment_samples or components * width * height > SEGMENT_BYTES:

@@ -124,7 +124,8 @@ def color_rule(
         Whether CMYK is stored as its complement.
     """
     layout = layouts[0]
-    bits = significant or max(layout.bits)
+    stored = max(layout.bits)
+    bits = significant if significant and 8 <= significant < stored else stored
     photometric = _meaning(layout, planes=len(layouts))
     colors = _COLORS[photometric]
     alpha, kind = _alpha(layout, colors) if len(layouts) == 1 else (None, 0)

@@ -14,10 +14,9 @@ _UM_PER = {f"{prefix}m": 10.0 ** (power + 6) for prefix, power in _PREFIXES.item
 _UM_PER |= {"\u00c5": 1e-4, "A": 1e-4, "thou": 25.4, "mil": 25.4, "li": 25_400 / 12, "in": 25_400.0}
 _UM_PER |= {"ft": 304_800.0, "yd": 914_400.0, "mi": 1.609344e9, "ua": 1.495978707e17}
 _UM_PER |= {"ly": 9.4607304725808e21, "pc": 3.085677581491367e22, "pt": 25_400 / 72}
-_WORDS = {"micron": 1.0, "micrometer": 1.0, "micrometre": 1.0, "nanometer": 1e-3}
-_WORDS |= {"nanometre": 1e-3, "millimeter": 1e3, "millimetre": 1e3, "centimeter": 1e4}
-_WORDS |= {"centimetre": 1e4, "meter": 1e6, "metre": 1e6, "angstrom": 1e-4, "inch": 25_400.0}
-_WORDS |= {"inche": 25_400.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
+_WORDS = {"micron": 1.0, "micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3}
+_WORDS |= {"centimeter": 1e4, "meter": 1e6, "angstrom": 1e-4, "inch": 25_400.0, "inche": 25_400.0}
+_WORDS |= {"um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
 _ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})")
 
 
@@ -42,4 +41,5 @@ def um_per_unit(unit: str) -> float | None:
         return _UM_PER["in"]
     if unit in _UM_PER:
         return _UM_PER[unit]
-    return _WORDS.get(unit.lower().removesuffix("s") or unit)
+    word = unit.lower().removesuffix("s")
+    return _WORDS.get(word.removesuffix("re") + "er" if word.endswith("re") else word)
