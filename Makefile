@@ -8,7 +8,7 @@ SCREEN = $(if $(DISPLAY)$(filter Darwin,$(shell uname)),,xvfb-run -a -s "-screen
 # One worker for each processor, with one thread and one virtual screen of its own.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast coverage check bench screenshots clean
+.PHONY: demo test test-fast coverage check bench kill screenshots clean
 
 $(VENV)/.demo: pyproject.toml
 	@bash scripts/system_packages.sh
@@ -55,6 +55,10 @@ coverage: $(VENV)/.test
 ## Speed, as ratios against a peer in the same run.
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/bench.py
+
+## Fifty kills of runs, batches, trainings, fine-tunings and exports; each must recover.
+kill: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.reliability
 
 ## The pictures in docs/images.
 screenshots: $(VENV)/.test

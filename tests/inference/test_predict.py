@@ -90,18 +90,31 @@ def test_bfloat16_on_the_cpu_stays_close(opened_slide: Slide, tiny: LoadedModel)
     assert max(np.abs(rough[t] - exact[t]).max() for t in exact) < 0.05
 
 
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    MemoryError(),
+    # As PyTorch's allocators say it on Linux and on Windows, and libraries of CUDA and Apple.
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.88 GB)"),
+]
+
+
 class Hungry(TileModel):
     """Runs out of memory on more than ``limit`` tiles."""
 
-    def __init__(self, inner: TileModel, limit: int) -> None:
+    def __init__(self, inner: TileModel, limit: int, error: Exception = OUT_OF_MEMORY[0]) -> None:
         super().__init__()
+        self.error = error
         self.inner, self.limit, self.subtiles = inner, limit, inner.subtiles
         self.tried: list[int] = []
 
     def forward(self, tiles: torch.Tensor) -> TileOutput:
         self.tried.append(len(tiles))
         if len(tiles) > self.limit:
-            raise torch.OutOfMemoryError("no memory left")
+            raise self.error
         return self.inner(tiles)
 
     def classify(self, x: torch.Tensor) -> TileOutput:
@@ -117,9 +130,46 @@ def test_batches_shrink_when_memory_runs_out(opened_slide: Slide, tiny: LoadedMo
         assert np.abs(found[tile] - values).max() < 1e-5
     assert hungry.tried[:3] == [8, 4, 2]
     assert max(hungry.tried[3:]) == 2, "later batches stay small"
-    starving = LoadedModel(tiny.card, Hungry(tiny.network, 0), tiny.sha256, tiny.path)
-    with pytest.raises(PlanError, match="not enough memory"):
-        collect(make_plan(opened_slide, tiny), opened_slide, starving)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda e: str(e)[:24])
+def test_batches_shrink_to_one_tile_before_a_run_is_given_up(
+    opened_slide: Slide, tiny: LoadedModel, error: Exception
+) -> None:
+    starving = Hungry(tiny.network, 0, error)
+    model = LoadedModel(tiny.card, starving, tiny.sha256, tiny.path)
+    with pytest.raises(PlanError, match=r"not enough memory on cpu for a single tile.*is kept"):
+        collect(make_plan(opened_slide, tiny, batch_size=8), opened_slide, model)
+    assert starving.tried == [8, 4, 2, 1]
+
+
+def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(
+    opened_slide: Slide, tiny: LoadedModel
+) -> None:
+    broken = Hungry(tiny.network, 0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    model = LoadedModel(tiny.card, broken, tiny.sha256, tiny.path)
+    with pytest.raises(RuntimeError, match="mat1"):
+        collect(make_plan(opened_slide, tiny, batch_size=8), opened_slide, model)
+    assert broken.tried == [8]
+
+
+def test_buffers_shrink_when_memory_runs_out(
+    opened_slide: Slide, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, empty = [], torch.empty
+
+    def scarce(shape: tuple[int, ...], **options: object) -> torch.Tensor:
+        sizes.append(shape[0])
+        if shape[0] > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return empty(shape, **options)
+
+    plan = make_plan(opened_slide, tiny, batch_size=8)
+    expected = collect(plan, opened_slide, tiny)
+    monkeypatch.setattr(torch, "empty", scarce)
+    found = collect(plan, opened_slide, tiny)
+    assert found.keys() == expected.keys()
+    assert sizes == [8, 4, 2, 2, 2]
 
 
 def test_memory_is_made_free_once_the_failure_is_let_go(

@@ -157,6 +157,7 @@ class _Follower:
         speed = ""
         if not math.isnan(progress.eta_seconds):
             speed = f"{progress.tiles_per_second:.1f} tiles/s, {progress.eta_seconds:.0f} s left"
+        speed = progress.stall or speed
         if self._task is not None:
             done = progress.done + progress.failed
             self._bar.update(self._task, completed=done, speed=speed)
@@ -183,5 +184,10 @@ def _print_plan(event: Started) -> None:
             out.print(f"{what + ' ':8}{listed}", highlight=False)
     if done := event.store.count(TileState.DONE):
         out.print(f"resuming: {done} tiles are done already", highlight=False)
+    if damaged := event.store.damaged:
+        out.print(
+            f"[yellow]{damaged} tiles of the stored result are damaged and analyzed again[/]",
+            highlight=False,
+        )
     for warning in plan.warnings:
         out.print(warning, style="yellow", highlight=False)

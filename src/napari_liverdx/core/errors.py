@@ -23,6 +23,7 @@ __all__ = [
     "PlanError",
     "ResultError",
     "ResultMismatchError",
+    "SlideChangedError",
     "SlideReadError",
     "StorageFullError",
     "TileReadError",
@@ -42,6 +43,10 @@ class NotASlideError(LiverDxError, ValueError):
 
 class SlideReadError(LiverDxError, OSError):
     """The slide cannot be read: missing, truncated or damaged."""
+
+
+class SlideChangedError(SlideReadError):
+    """The slide's file is another one than when work on it began."""
 
 
 class TileReadError(SlideReadError):
@@ -132,6 +137,8 @@ def storage_errors(path: Path, kept: str) -> Iterator[None]:
     """
     try:
         yield
+    except LiverDxError:
+        raise
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFullError(

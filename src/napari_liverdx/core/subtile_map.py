@@ -49,6 +49,11 @@ class SubtileMap:
         target = self.values[(slice(None), *place)]
         target += (values - target) / self.weights[place]
 
+    def clear(self) -> None:
+        """Take all tiles out again; `values` stays the same array."""
+        self.values[...] = 0
+        self.weights[...] = 0
+
     def block(self, row: int, col: int, side: int) -> tuple[slice, slice, slice]:
         """Return what a block of ``side`` × ``side`` tiles touches, as slices of `values`."""
         first = TileIndex(row * side, col * side)

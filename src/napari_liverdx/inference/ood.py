@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_liverdx.core.ood import OodAssessment, assess_ood
 from napari_liverdx.inference.plan import RunPlan
-from napari_liverdx.inference.predict import predict
+from napari_liverdx.inference.predict import TileBatchResult, predict_watched
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_rule
@@ -54,9 +54,10 @@ def probe_ood(
         return None
     places = np.linspace(0, len(plan.tiles) - 1, min(n, len(plan.tiles))).round().astype(int)
     scores = [np.empty(0, np.float32)]
-    with closing(predict(plan, slide, model, [plan.tiles[i] for i in places])) as batches:
+    chosen = [plan.tiles[i] for i in places]
+    with closing(predict_watched(plan, slide, model, chosen)) as batches:
         for batch in batches:
-            if batch.ood is not None:
+            if isinstance(batch, TileBatchResult) and batch.ood is not None:
                 scores.append(batch.ood)
             if stop is not None and stop.is_set():
                 break

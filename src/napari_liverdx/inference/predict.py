@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from napari_liverdx.core.errors import ModelFileError, PlanError, SlideReadError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.inference.plan import RunPlan
+from napari_liverdx.inference.readers import Readers, are_done
 from napari_liverdx.models.architectures.base import TileOutput
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_scorer
@@ -22,8 +24,12 @@ from napari_liverdx.models.soundness import are_probabilities
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.slides.tiles import read_tile
 
-__all__ = ["TileBatchResult", "next_batch_size", "predict"]
+__all__ = ["TileBatchResult", "Waiting", "next_batch_size", "predict", "predict_watched"]
 
+STALL_SECONDS = 5.0
+"""Without a tile for so long, storage counts as not answering."""
+
+_POLL_SECONDS = 0.5
 _PREFETCH = 2
 _READERS = 4
 _BUFFER_BYTES, _MAPS_BYTES = 128 * 2**20, 192 * 2**20
@@ -66,6 +72,19 @@ class TileBatchResult:
     ood: NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Tiles do not come.
+
+    Attributes
+    ----------
+    seconds : float
+        For how long.
+    """
+
+    seconds: float
+
+
 class _Batch:
     """A preallocated batch that reader threads fill."""
 
@@ -77,15 +96,17 @@ class _Batch:
         self.tiles: Sequence[TileIndex] = ()
         self.pending: list[Future[None]] = []
 
-    def fill(
-        self, pool: ThreadPoolExecutor, slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex]
-    ) -> None:
+    def fill(self, pool: Readers, slide: Slide, grid: TileGrid, tiles: Sequence[TileIndex]) -> None:
         self.tiles = tiles
         self.pending = [
             pool.submit(read_tile, slide, grid, tile, self.array[i]) for i, tile in enumerate(tiles)
         ]
 
-    def wait(self) -> tuple[list[int], list[tuple[TileIndex, str]]]:
+    def is_read(self, seconds: float) -> bool:
+        """Wait until all tiles are read, or so long; returns whether they are."""
+        return are_done(self.pending, seconds)
+
+    def read(self) -> tuple[list[int], list[tuple[TileIndex, str]]]:
         good: list[int] = []
         failed: list[tuple[TileIndex, str]] = []
         for i, future in enumerate(self.pending):
@@ -103,6 +124,24 @@ def predict(
     model: LoadedModel,
     tiles: Sequence[TileIndex] | None = None,
 ) -> Generator[TileBatchResult, None, None]:
+    """Classify tiles as `predict_watched` does, without a word while the storage does not answer.
+
+    Yields
+    ------
+    TileBatchResult
+    """
+    with closing(predict_watched(plan, slide, model, tiles)) as steps:
+        for step in steps:
+            if isinstance(step, TileBatchResult):
+                yield step
+
+
+def predict_watched(
+    plan: RunPlan,
+    slide: Slide,
+    model: LoadedModel,
+    tiles: Sequence[TileIndex] | None = None,
+) -> Generator[TileBatchResult | Waiting, None, None]:
     """Classify tiles; close the generator to stop.
 
     Reader threads fill the next batches while the network runs. If memory runs out the batch is
@@ -123,6 +162,9 @@ def predict(
     Yields
     ------
     TileBatchResult
+    Waiting
+        Again and again while tiles do not come for long: a network folder may be away. Whoever
+        closes the generator then is not held up; reads that never return are left to themselves.
 
     Raises
     ------
@@ -132,12 +174,12 @@ def predict(
     wanted = list(plan.tiles if tiles is None else tiles)
     runner = _Runner(model, plan)
     most = _fitting_batch(plan, model)
-    size = 1 if plan.device.adaptive else most
     taken = 0
     pinned = plan.device.device.startswith("cuda")
-    free = [_Batch(most, plan.grid.tile_size, pinned) for _ in range(_PREFETCH + 1)]
+    most, free = _batches(most, plan.grid.tile_size, pinned)
+    size = 1 if plan.device.adaptive else most
     filling: deque[_Batch] = deque()
-    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="liverdx-read")
+    pool, stalled = Readers(_READERS), False
     try:
         while taken < len(wanted) or filling:
             while taken < len(wanted) and free:
@@ -147,7 +189,12 @@ def predict(
                 filling.append(batch)
             batch = filling.popleft()
             start = time.perf_counter()
-            good, failed = batch.wait()
+            patience = STALL_SECONDS
+            while not batch.is_read(patience):
+                stalled, patience = True, min(STALL_SECONDS, _POLL_SECONDS)
+                yield Waiting(time.perf_counter() - start)
+            stalled = False
+            good, failed = batch.read()
             read = time.perf_counter()
             rows = batch.tensor[: len(batch.tiles)]
             rows = rows if len(good) == len(batch.tiles) else rows[good]
@@ -168,7 +215,22 @@ def predict(
                 ood,
             )
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if not pool.close(0.0 if stalled else STALL_SECONDS):
+            # A thread may still be within the library that reads the file.
+            pool.when_ended(slide.keep_open())
+
+
+def _batches(most: int, tile_size: int, pinned: bool) -> tuple[int, list[_Batch]]:
+    """Return the size of batches for which there is memory, up to ``most``, and these batches."""
+    while True:
+        try:
+            return most, [_Batch(most, tile_size, pinned) for _ in range(_PREFETCH + 1)]
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if most == 1:
+                raise _too_little(torch.device("cpu"), "a single tile") from error
+        most //= 2
 
 
 def next_batch_size(size: int, most: int, seconds: float) -> int:
@@ -194,7 +256,12 @@ class _Runner:
         self.device = torch.device(plan.device.device)
         self.dtype = getattr(torch, plan.device.precision)
         self.limit = plan.device.batch_size
-        self.network = model.network_on(self.device)
+        try:
+            self.network = model.network_on(self.device)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise _too_little(self.device, "the model") from error
         self.n_classes = len(model.card.classes)
         self.scorer = ood_scorer(model.card, model.statistics)
 
@@ -242,14 +309,11 @@ class _Runner:
         """Return what the network gives; None if memory ran out and fewer tiles may fit."""
         try:
             return self._forward(tiles)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
             if len(tiles) == 1:
-                raise PlanError(
-                    f"not enough memory on {self.device} for a single tile; close other programs "
-                    "or use --device cpu"
-                ) from error
+                raise _too_little(self.device, "a single tile") from error
             return None
 
     @torch.inference_mode()
@@ -280,8 +344,24 @@ class _Runner:
         torch.cuda.empty_cache()
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    if isinstance(error, torch.OutOfMemoryError):
+def _too_little(device: torch.device, what: str) -> PlanError:
+    other = "" if device.type == "cpu" else " or use --device cpu"
+    return PlanError(
+        f"not enough memory on {device} for {what}; what was finished before is kept. Close other "
+        f"programs{other}, and start again to resume"
+    )
+
+
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "_STATUS_ALLOC_FAILED",
+)
+"""What PyTorch's allocators and CUDA's libraries say; only some have an error of their own."""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return "can't allocate memory" in text or "not enough memory" in text
+    return any(words in str(error) for words in _NO_MEMORY)

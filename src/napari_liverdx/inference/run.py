@@ -21,7 +21,8 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.ood import OodAssessment, OodCount
 from napari_liverdx.inference.ood import ood_record, read_result
 from napari_liverdx.inference.plan import RunPlan
-from napari_liverdx.inference.predict import predict
+from napari_liverdx.inference.predict import Waiting, predict_watched
+from napari_liverdx.inference.watch import SlideWatch
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.arrays import sole_writer
@@ -40,6 +41,10 @@ __all__ = [
 
 FLUSH_SECONDS = 2.0
 """Tiles done since the last write are lost by a kill."""
+
+_TOUCHED = (
+    "the slide's file was written to while it was analyzed; its length and its ends are the same"
+)
 
 _MARK = 8
 """Hexadecimal digits that tell the results of a slide apart."""
@@ -63,6 +68,8 @@ class RunProgress:
         Why the last failed tile failed; empty if none did.
     ood : OodAssessment or None
         Whether the tiles so far look like the training data; None where the model cannot tell.
+    waiting_seconds : float
+        For how long the slide's storage has not answered; 0 while it does.
     """
 
     done: int
@@ -75,6 +82,17 @@ class RunProgress:
     write_seconds: float
     last_failure: str = ""
     ood: OodAssessment | None = None
+    waiting_seconds: float = 0.0
+
+    @property
+    def stall(self) -> str:
+        """What people should know while the storage does not answer; empty while it does."""
+        if not self.waiting_seconds:
+            return ""
+        return (
+            f"No answer from the slide's storage for {self.waiting_seconds:.0f} s. Check the disk "
+            "or the network; Cancel keeps what is finished"
+        )
 
 
 def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifest:
@@ -168,9 +186,12 @@ def analyze(
     StorageFullError
         If the disk is full; what was flushed before is kept.
     ResultError
-        If another run is writing into the same result.
+        If another run is writing into the same result, or the result is gone.
+    SlideReadError
+        If the slide's file is changed or removed meanwhile; nothing of a changed one is kept.
     """
     with sole_writer(store.path):
+        store.catch_up()
         yield from _analyze(plan, slide, model, store)
 
 
@@ -188,67 +209,69 @@ def _analyze(
     unusual = OodCount()
     if rule is not None:
         unusual = unusual.plus(store.ood[store.state == TileState.DONE])
+    watch = SlideWatch(slide)
 
-    def progress() -> RunProgress:
+    def progress(waiting: float = 0.0) -> RunProgress:
         seconds = time.perf_counter() - start
         speed = (done + failed) / seconds if done + failed else 0.0
         eta = (len(todo) - done - failed) / speed if speed else float("nan")
         counts = (before + done, failed, len(plan.tiles))
         ood = None if rule is None else unusual.assess(rule)
-        return RunProgress(*counts, speed, eta, read, model_time, write, failure, ood)
+        return RunProgress(*counts, speed, eta, read, model_time, write, failure, ood, waiting)
 
     yield progress()
-    batches = predict(plan, slide, model, todo)
+    batches = predict_watched(plan, slide, model, todo)
     try:
         for batch in batches:
+            if isinstance(batch, Waiting):
+                yield progress(batch.seconds)
+                continue
+            if batch.failed:
+                # Tiles that cannot be read because the file is gone are not damaged.
+                watch.check()
             stored = time.perf_counter()
-            store.add(
-                batch.tiles,
-                batch.probabilities,
-                batch.subtiles,
-                [t for t, _ in batch.failed],
-                batch.embeddings,
-                batch.ood,
-            )
+            lost = [t for t, _ in batch.failed]
+            found = (batch.tiles, batch.probabilities, batch.subtiles)
+            store.add(*found, lost, batch.embeddings, batch.ood)
             done += len(batch.tiles)
             failed += len(batch.failed)
             if batch.ood is not None:
                 unusual = unusual.plus(batch.ood)
             failure = batch.failed[-1][1] if batch.failed else failure
             if stored - flushed > FLUSH_SECONDS:
+                watch.check()
                 store.flush()
                 flushed = time.perf_counter()
             read += batch.read_seconds
             model_time += batch.model_seconds
             write += time.perf_counter() - stored
             yield progress()
+        watch.check()
     except BaseException:
         # The first failure is the one to show; a second one while saving must not replace it.
         with contextlib.suppress(LiverDxError):
-            _finish(store, plan, model, read, model_time, write, start)
+            if watch.is_changed():
+                store.reload()
+            _finish(store, plan, model, (read, model_time, write), start, watch)
         raise
     finally:
         batches.close()
-    _finish(store, plan, model, read, model_time, write, start)
+    _finish(store, plan, model, (read, model_time, write), start, watch)
 
 
 def _finish(
     store: ResultStore,
     plan: RunPlan,
     model: LoadedModel,
-    read: float,
-    model_seconds: float,
-    write: float,
+    spent: tuple[float, float, float],
     start: float,
+    watch: SlideWatch,
 ) -> None:
+    names = ("read_seconds", "model_seconds", "write_seconds")
     store.finish(
-        {
-            "read_seconds": read,
-            "model_seconds": model_seconds,
-            "write_seconds": write,
-            "seconds": time.perf_counter() - start,
-        },
+        {**dict(zip(names, spent, strict=True)), "seconds": time.perf_counter() - start},
         device=str(plan.device),
         complete=store.count(TileState.PENDING) == 0,
         ood=ood_record(read_result(store, model.card)),
+        notes=(_TOUCHED,) if watch.was_touched else (),
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx._files import without_ending
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import DataError, LiverDxError
 from napari_liverdx.core.geometry import Region, covered
@@ -56,10 +55,10 @@ def labeled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
                 f"{source}, line {entry.line}: label {entry.label!r} is none of "
                 f"{', '.join(classes)}; leave it empty if it is not known"
             )
-    names = [without_ending(e.path.name) for e in entries]
+    names = [e.path.stem for e in entries]
     if twice := {n for n in names if names.count(n) > 1}:
         raise DataError(f"{source}: several slides are called {min(twice)!r}; rename all but one")
-    return [replace(e, group=e.group or without_ending(e.path.name)) for e in entries]
+    return [replace(e, group=e.group or e.path.stem) for e in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def extract_bags(
     classes = slide_classes(model.card.scheme)
     for row in rows:
         label = classes.index(row.label) if row.label else UNKNOWN
-        path = folder / f"{without_ending(row.path.name)}{SUFFIX}"
+        path = folder / f"{row.path.stem}{SUFFIX}"
         try:
             if path.exists() and not row.annotations:
                 old = load_bag(path)
@@ -155,7 +154,7 @@ def _make_bag(
     mask[at] = True
     labels = _label_tiles(plan.grid, done, regions)
     bag = Bag(
-        without_ending(row.path.name),
+        row.path.stem,
         row.group,
         embeddings,
         logits,

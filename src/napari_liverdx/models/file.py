@@ -7,7 +7,8 @@ import hashlib
 import json
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,7 @@ __all__ = [
     "read_card",
     "rewrite_model_file",
     "save_model_file",
+    "writing_model",
 ]
 
 _CARD_KEY = "liverdx.card"
@@ -152,12 +154,25 @@ def rewrite_model_file(
     _write(out, {**weights, **beside}, card)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
-    data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
+@contextmanager
+def writing_model(path: Path) -> Iterator[Path]:
+    """Yield a model file to write in several steps; it takes the place of ``path`` at the end.
+
+    Raises
+    ------
+    ResultError, StorageFullError
+        If it cannot be written, or the disk is full.
+    """
     with (
         storage_errors(path, "what was there before is kept"),
         atomic_write(path, make_folder=True) as partial,
     ):
+        yield partial
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: ModelCard) -> None:
+    data = save_tensors(tensors, metadata={_CARD_KEY: card.model_dump_json(exclude_defaults=True)})
+    with writing_model(path) as partial:
         partial.write_bytes(data)
 
 

@@ -218,7 +218,10 @@ def read_values(group: zarr.Group, path: Path, manifest: RunManifest) -> StoredV
     lost = bad & (state == TileState.DONE)
     for place in bad_state:
         lost[place] |= tiles[(slice(None), *place)].any(axis=0)
-    state[lost], tiles[:, lost], ood[lost] = TileState.PENDING, 0, np.nan
+    state[lost] = TileState.PENDING
+    # Values are written before the mark that a tile is done: until then they do not count.
+    undone = state != TileState.DONE
+    tiles[:, undone], ood[undone] = 0, np.nan
     return StoredValues(slots, tiles, state, ood, int(lost.sum()))
 
 

@@ -9,11 +9,18 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_liverdx.core.errors import ResultError
+from napari_liverdx.core.errors import ResultError, storage_errors
 from napari_liverdx.core.geometry import Rect
-from napari_liverdx.results.arrays import CHECKED, fitting_chunks
+from napari_liverdx.results.arrays import CHECKED, fitting_chunks, read_array
+from napari_liverdx.results.layout import TileState
 
-__all__ = ["SlidePrediction", "TopAttentionTile", "read_slide_prediction", "write_slide_prediction"]
+__all__ = [
+    "Refined",
+    "SlidePrediction",
+    "TopAttentionTile",
+    "read_slide_prediction",
+    "write_slide_prediction",
+]
 
 _ATTRIBUTE = "liverdx_slide_call"
 
@@ -138,3 +145,60 @@ def read_slide_prediction(group: zarr.Group, path: Path) -> SlidePrediction | No
             f"apply the "
             "slide-level model again"
         ) from error
+
+
+class Refined:
+    """What a result knows of a slide-level model's view of it.
+
+    Attributes
+    ----------
+    path : Path
+    state : ndarray of uint8, shape (tile rows, tile columns)
+    """
+
+    path: Path
+    state: NDArray[np.uint8]
+    _group: zarr.Group
+
+    def save_slide_prediction(
+        self, call: SlidePrediction, refined: NDArray[np.float32], attention: NDArray[np.float32]
+    ) -> None:
+        """Store what a slide-level model made of the result, beside the tile model's own.
+
+        Parameters
+        ----------
+        call : SlidePrediction
+            Of the slide.
+        refined, attention : ndarray of float32
+            Refined tile probabilities, shape (classes, tile rows, tile columns), and how much
+            each tile counts.
+
+        Raises
+        ------
+        ResultError, StorageFullError
+            If writing fails, or the disk is full.
+        """
+        with storage_errors(self.path, "the tiles are kept"):
+            write_slide_prediction(self._group, call, refined, attention)
+
+    @property
+    def slide_prediction(self) -> SlidePrediction | None:
+        """The slide-level prediction, if made from the tiles that are done now."""
+        call = read_slide_prediction(self._group, self.path)
+        done = int(np.count_nonzero(self.state == TileState.DONE))
+        return call if call is not None and call.tiles == done else None
+
+    def refined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return refined tile probabilities and attention that belong to `slide_prediction`.
+
+        Raises
+        ------
+        ResultError
+            If no slide-level model was applied to the tiles that are done now.
+        """
+        if self.slide_prediction is None:
+            raise ResultError(f"{self.path}: no slide-level model was applied to these tiles")
+        return (
+            read_array(self._group, "tiles_refined", self.path),
+            read_array(self._group, "attention", self.path),
+        )

@@ -21,7 +21,7 @@ from napari_liverdx.core.errors import (
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.subtile_map import SubtileMap
 from napari_liverdx.core.tissue import TissueMask
-from napari_liverdx.results.arrays import child_array, read_array, write_part
+from napari_liverdx.results.arrays import child_array, read_chunks, write_part
 from napari_liverdx.results.embeddings import EmbeddingGrid
 from napari_liverdx.results.layout import (
     TileState,
@@ -38,18 +38,14 @@ from napari_liverdx.results.manifest import (
     group_attributes,
 )
 from napari_liverdx.results.review_log import Reviewed
-from napari_liverdx.results.slide_prediction import (
-    SlidePrediction,
-    read_slide_prediction,
-    write_slide_prediction,
-)
+from napari_liverdx.results.slide_prediction import Refined
 
 __all__ = ["ResultStore", "RunManifest", "TileState"]
 
 _BLOCK = 32
 
 
-class ResultStore(ResultGeometry, Reviewed):
+class ResultStore(ResultGeometry, Reviewed, Refined):
     """A result, held in memory and written block by block.
 
     The arrays in memory are what viewers show; `flush` brings the disk up to date. On disk a tile
@@ -81,9 +77,7 @@ class ResultStore(ResultGeometry, Reviewed):
         self._embeddings: EmbeddingGrid | None = None
         self._map = SubtileMap(manifest.grid, manifest.subtiles, len(manifest.classes))
         self.probabilities = self._map.values
-        for row, col in np.argwhere(self.state == TileState.DONE):
-            tile = TileIndex(int(row), int(col))
-            self._map.paint(tile, self._slot(tile))
+        self._paint()
 
     # -- opening --
 
@@ -260,8 +254,9 @@ class ResultStore(ResultGeometry, Reviewed):
         device: str,
         complete: bool,
         ood: dict[str, Any] | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
-        """Flush and record timings and what is known of the domain; times of resumes add up."""
+        """Flush and record timings, notes and the domain; times of resumes add up."""
         self.flush()
         added = {key: self.manifest.timings.get(key, 0.0) + value for key, value in timings.items()}
         finished = datetime.now(UTC).isoformat(timespec="seconds") if complete else ""
@@ -271,10 +266,35 @@ class ResultStore(ResultGeometry, Reviewed):
                 "device": device,
                 "finished": finished,
                 "ood": self.manifest.ood if ood is None else ood,
+                "warnings": tuple(dict.fromkeys((*self.manifest.warnings, *notes))),
             }
         )
         with storage_errors(self.path, "the tiles are kept"):
             self._group.attrs.update(group_attributes(self.manifest))
+
+    def catch_up(self) -> None:
+        """Reload if another program wrote into the result since it was opened."""
+        states, damaged = read_chunks(self._group, "state", self.path)
+        if damaged or (states != self.state).any():
+            self.reload()
+
+    def reload(self) -> None:
+        """Put what is on disk in place of what is in memory; what was not written is lost.
+
+        Raises
+        ------
+        ResultError
+            If it is missing or damaged.
+        """
+        self._group, _, _ = open_parts(self.path)
+        slots, tiles, state, ood, self.damaged = read_values(self._group, self.path, self.manifest)
+        # In place: viewers show these arrays.
+        self._slots[...], self.tile_probabilities[...] = slots, tiles
+        self.state[...], self.ood[...] = state, ood
+        if self._embeddings is not None:
+            self._embeddings = EmbeddingGrid(self._group, self.path, state.shape)
+        self._map.clear()
+        self._paint()
 
     def keep_embeddings(self) -> None:
         """Keep each tile's embedding from now on; done tiles without one become pending again.
@@ -295,27 +315,6 @@ class ResultStore(ResultGeometry, Reviewed):
             for t in tiles
             if self.state[t.row, t.col] != TileState.DONE or (kept is not None and not kept.has(t))
         ]
-
-    def save_slide_prediction(
-        self, call: SlidePrediction, refined: NDArray[np.float32], attention: NDArray[np.float32]
-    ) -> None:
-        """Store what a slide-level model made of the result, beside the tile model's own.
-
-        Parameters
-        ----------
-        call : SlidePrediction
-            Of the slide.
-        refined, attention : ndarray of float32
-            Refined tile probabilities, shape (classes, tile rows, tile columns), and how much
-            each tile counts.
-
-        Raises
-        ------
-        ResultError, StorageFullError
-            If writing fails, or the disk is full.
-        """
-        with storage_errors(self.path, "the tiles are kept"):
-            write_slide_prediction(self._group, call, refined, attention)
 
     def count(self, state: TileState) -> int:
         """Count the tiles in ``state``."""
@@ -354,29 +353,12 @@ class ResultStore(ResultGeometry, Reviewed):
             )
         return kept.values.astype(np.float32)
 
-    @property
-    def slide_prediction(self) -> SlidePrediction | None:
-        """The slide-level prediction, if made from the tiles that are done now."""
-        call = read_slide_prediction(self._group, self.path)
-        done = self.count(TileState.DONE)
-        return call if call is not None and call.tiles == done else None
-
-    def refined(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return refined tile probabilities and attention that belong to `slide_prediction`.
-
-        Raises
-        ------
-        ResultError
-            If no slide-level model was applied to the tiles that are done now.
-        """
-        if self.slide_prediction is None:
-            raise ResultError(f"{self.path}: no slide-level model was applied to these tiles")
-        return (
-            read_array(self._group, "tiles_refined", self.path),
-            read_array(self._group, "attention", self.path),
-        )
-
     # -- inside --
+
+    def _paint(self) -> None:
+        for row, col in np.argwhere(self.state == TileState.DONE):
+            tile = TileIndex(int(row), int(col))
+            self._map.paint(tile, self._slot(tile))
 
     def _slot(self, tile: TileIndex) -> NDArray[np.float32]:
         k = self.manifest.subtiles

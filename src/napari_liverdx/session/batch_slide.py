@@ -302,6 +302,8 @@ def _share(progress: RunProgress) -> float:
 
 
 def _progress_text(progress: RunProgress) -> str:
+    if progress.stall:
+        return progress.stall
     text = f"{progress.done + progress.failed:,} of {progress.total:,} tiles"
     if progress.tiles_per_second:
         text += f", {progress.tiles_per_second:.1f} tiles/s, {progress.eta_seconds:.0f} s left"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,6 +19,7 @@ __all__ = [
     "IN_MEMORY",
     "WHITE",
     "AssociatedImages",
+    "OpenFile",
     "OwnFingerprint",
     "Scene",
     "SlideBackend",
@@ -243,3 +245,37 @@ def choose_scene(scenes: Sequence[Scene], wanted: int | None, path: Path) -> int
 
 def _largest(scenes: Sequence[Scene]) -> int:
     return max(range(len(scenes)), key=lambda i: scenes[i].width * scenes[i].height)
+
+
+class OpenFile:
+    """What the slides of one open file share; the file closes when it goes.
+
+    It stays open while a read that nothing can interrupt is within it, whoever closes it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept = 0
+        self._is_wanted = True
+
+    def keep(self, release: Callable[[], object]) -> Callable[[], None]:
+        """Keep the file open until what is returned is called; ``release`` closes it."""
+        with self._lock:
+            self._kept += 1
+
+        def let_go() -> None:
+            with self._lock:
+                self._kept -= 1
+                if self._kept or self._is_wanted:
+                    return
+            release()
+
+        return let_go
+
+    def close(self, release: Callable[[], object]) -> None:
+        """Close the file, or have it closed once nobody keeps it."""
+        with self._lock:
+            self._is_wanted = False
+            if self._kept:
+                return
+        release()

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_liverdx._files import bare_name
 from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
 from napari_liverdx.slides.backend import (
     WHITE,
     AssociatedImages,
+    OpenFile,
     OwnFingerprint,
     SlideBackend,
     SlideInfo,
@@ -114,7 +114,7 @@ class Slide:
         self._cache = cache if cache is not None else TileCache()
         # A viewer drops its layers without a word; the file must not stay open then. It closes
         # with the last of the slides that `with_mpp` made of this one.
-        self._held = _Held()
+        self._held = OpenFile()
         self._release = weakref.finalize(self._held, backend.close)
 
     def __reduce__(self) -> tuple[Callable[..., Slide], tuple[object, ...]]:
@@ -164,7 +164,7 @@ class Slide:
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return bare_name(self.path.name)
+        return self.path.stem.removesuffix(".zarr").removesuffix(".ome")
 
     @property
     def mpp(self) -> Mpp | None:
@@ -361,14 +361,17 @@ class Slide:
             done = end
         return Overview(rgb, self.size[0] / cols, self.size[1] / rows, unreadable)
 
+    def keep_open(self) -> Callable[[], None]:
+        """Keep the file open whatever `close` says, until what is returned is called.
+
+        For reads that nothing can interrupt: the file must not be taken away from them.
+        """
+        return self._held.keep(self._release)
+
     def close(self) -> None:
         """Release the file and the cache."""
-        self._release()
+        self._held.close(self._release)
         self._cache.clear()
-
-
-class _Held:
-    """What the slides of one open file share; the file closes when it goes."""
 
 
 def _reopen(

@@ -22,6 +22,7 @@ from napari_liverdx.models.file import (
     load_model_file,
     rewrite_model_file,
     save_model_file,
+    writing_model,
 )
 from napari_liverdx.models.ood import EmbeddingStatistics, ood_scorer, overdispersion
 from napari_liverdx.training.data._all import TileDataset
@@ -295,7 +296,7 @@ def save_trained(
     split: Split,
     device: torch.device,
 ) -> ModelCard:
-    """Write a model, then add domain statistics and calibration scores to its file.
+    """Write a model with its domain statistics and calibration scores; all of it appears at once.
 
     They are made with the weights as the file holds them, in half precision.
 
@@ -319,9 +320,9 @@ def save_trained(
     ModelCard
         As it stands in the file.
     """
-    save_model_file(path, network, card)
-    described, statistics = describe_model(
-        load_model_file(path), samples, split.train, split.val, device
-    )
-    rewrite_model_file(path, described, statistics, path)
+    with writing_model(path) as partial:
+        save_model_file(partial, network, card)
+        saved = load_model_file(partial)
+        described, statistics = describe_model(saved, samples, split.train, split.val, device)
+        rewrite_model_file(partial, described, statistics, partial)
     return described

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_liverdx._files import atomic_write
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, storage_errors
 from napari_liverdx.training.config import EpochResult, FitSettings
 from napari_liverdx.training.keys import Key
 
@@ -100,7 +100,13 @@ class TrainState(Generic[N]):
         return result
 
     def save(self, path: Path, network: nn.Module) -> None:
-        """Write the state; the file appears whole or not at all."""
+        """Write the state; the file appears whole or not at all.
+
+        Raises
+        ------
+        ResultError, StorageFullError
+            If it cannot be written, or the disk is full; the state written before is kept.
+        """
         stored = {
             "network": network.state_dict(),
             "mean": self.mean.state_dict(),
@@ -111,8 +117,14 @@ class TrainState(Generic[N]):
             "history": [asdict(epoch) for epoch in self.history],
             "numbers": [self.epoch, self.best_loss, self.since_best, self.temperature],
         }
-        with atomic_write(path, make_folder=True) as partial:
-            torch.save(stored, partial)
+        kept = "training resumes from the last state that was written, or anew"
+        # Through Python's own file, whose errors tell a full disk.
+        with (
+            storage_errors(path, kept),
+            atomic_write(path, make_folder=True) as partial,
+            partial.open("wb") as file,
+        ):
+            torch.save(stored, file)
 
     def load(self, path: Path, network: nn.Module) -> None:
         """Go on from a written state.

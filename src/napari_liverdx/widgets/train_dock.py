@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +102,7 @@ class TrainDock(ReleasableDock):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.recipe.setMinimumContentsLength(8)
-        self.about = quiet_label(rich=True)
+        self.about = quiet_label()
         recipe = RowAbove("Recipe", self.recipe, "Use a recipe file", self._ask_recipe)
         self.form = Form(TrainingRequest, recipe, **_ROWS)
         panel.body.addWidget(self.about)
@@ -165,8 +164,7 @@ class TrainDock(ReleasableDock):
 
     def _on_recipe(self, card: ModelCard, epochs: int) -> None:
         classes = ", ".join(c.title for c in card.classes)
-        summary = f"{escape(card.summary)}<br>{escape(classes)}"
-        self.about.setText(f"<b>{escape(card.title)}</b>: {summary}")
+        self.about.setText(f"<b>{card.title}</b>: {card.summary}<br>{classes}")
         self.form["epochs"].value = epochs
         self.form["out"].value = free_model_file(f"my-{card.name}")
 

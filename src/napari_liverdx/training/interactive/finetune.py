@@ -23,6 +23,7 @@ from napari_liverdx.models.file import (
     load_model_file,
     rewrite_model_file,
     save_model_file,
+    writing_model,
 )
 from napari_liverdx.models.versions import version_fields
 from napari_liverdx.training.config import EpochResult, TrainConfig
@@ -174,11 +175,12 @@ def finetune(
     # A few tiles make a model surer of itself than it was; they are no reason to believe it.
     temperature = max(model.card.temperature, round(epoch.temperature, 4))
     card = version_card(model, samples, split, temperature)
-    save_model_file(path, network, card)
-    test = _test(model, load_model_file(path), samples, split, device)
-    metrics = {"balanced accuracy": test.after, "balanced accuracy before": test.before}
-    card = card.model_copy(update={"metrics": metrics})
-    rewrite_model_file(path, card, {}, path)
+    with writing_model(path) as partial:
+        save_model_file(partial, network, card)
+        test = _test(model, load_model_file(partial), samples, split, device)
+        metrics = {"balanced accuracy": test.after, "balanced accuracy before": test.before}
+        card = card.model_copy(update={"metrics": metrics})
+        rewrite_model_file(partial, card, {}, partial)
     yield FinetuneResult(path, card, test)
 
 

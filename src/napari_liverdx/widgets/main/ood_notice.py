@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_liverdx.core.ood import NO_STATISTICS, OodAssessment, OodState
@@ -23,7 +21,7 @@ class OodNotice(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("liverdx_domain")
-        self.text = quiet_label(rich=True)
+        self.text = quiet_label()
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 4)
         column.addWidget(self.text)
@@ -47,11 +45,11 @@ class OodNotice(QFrame):
         elif reading is None or state is OodState.UNKNOWN:
             text = ""
         elif self.is_alarming:
-            text = f"<b>{_sentence(state.sentence)}.</b> {escape(reading.numbers)}."
+            text = f"<b>{_sentence(state.sentence)}.</b> {reading.numbers}."
             if state is OodState.OUT_OF_DISTRIBUTION:
                 text += " Predictions on this slide may be unreliable."
         else:
-            text = f"{_sentence(state.sentence)}: {escape(reading.numbers)}"
+            text = f"{_sentence(state.sentence)}: {reading.numbers}"
         self.text.setText(text)
         self.setStyleSheet(_AMBER if self.is_alarming else "")
         self.setVisible(bool(text))

@@ -146,7 +146,9 @@ class RunPanel(Panel):
 
 
 def progress_text(progress: RunProgress) -> str:
-    """Return a line like ``412 of 1,203 tiles · 38 tiles/s · 21 s left``."""
+    """Return a line like ``412 of 1,203 tiles · 38 tiles/s · 21 s left``, or what holds it up."""
+    if progress.stall:
+        return progress.stall
     parts = [f"{progress.done + progress.failed:,} of {progress.total:,} tiles"]
     if progress.tiles_per_second:
         parts.append(f"{progress.tiles_per_second:.0f} tiles/s")
