@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from napari_liverdx._files import (
     LockedError,
     atomic_write,
+    bare_name,
     exclusive_lock,
     readable_name,
     remove_leftovers,
@@ -135,3 +136,20 @@ def test_a_lock_is_no_way_to_a_file_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"run\.lock"):
         exclusive_lock(tmp_path / "run.lock").__enter__()
     assert foreign.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("a.svs", "a"),
+        ("a.b.ome.tif", "a.b"),
+        ("a.ome.zarr.zip", "a"),
+        ("1.2.840.10008.7", "1.2.840.10008.7"),
+        ("1.2.840.10008.7.dcm", "1.2.840.10008.7"),
+        ("case", "case"),
+        (".svs", ".svs"),
+        ("a.", "a."),
+    ],
+)
+def test_identifiers_have_no_ending(name: str, bare: str) -> None:
+    assert bare_name(name) == bare

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 __all__ = [
     "LockedError",
     "atomic_write",
+    "bare_name",
     "exclusive_lock",
     "move",
     "readable_name",
@@ -29,6 +30,7 @@ __all__ = [
     "settle",
     "temp_sibling",
     "unique_sibling",
+    "without_ending",
 ]
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
@@ -62,6 +64,12 @@ def safe_name(stem: str) -> str:
     return f"{kept}~{mark}"
 
 
+def bare_name(name: str) -> str:
+    """Return a slide's file name without its ending, ``.ome.tif`` and ``.ome.zarr.zip`` too."""
+    stem = without_ending(name)
+    return stem if stem == name else stem.removesuffix(".zarr").removesuffix(".ome")
+
+
 def readable_name(path: Path) -> str:
     """Return the file name of ``path`` as text that can be written; bytes that are none are lost.
 
@@ -69,6 +77,15 @@ def readable_name(path: Path) -> str:
     characters, which no file takes.
     """
     return path.name.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def without_ending(name: str) -> str:
+    """Return a file name up to its last dot.
+
+    Digits after it are no ending: folders and files are called by identifiers as 1.2.840.7.
+    """
+    stem, _, ending = name.rpartition(".")
+    return name if not stem or not ending or ending.isdecimal() else stem
 
 
 def unique_sibling(path: Path) -> Path:

@@ -42,7 +42,8 @@ def test_analysis_from_end_to_end(tmp_path: Path) -> None:
     assert float(fat["percent_of_tissue"]) > 40
     page = Path(f"{base}.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2
-    assert "http" not in page.replace("http://www.w3.org", "")
+    assert "http:" not in page.replace("http://www.w3.org", "")
+    assert "https:" not in page
     assert str(tmp_path) not in page
     assert ResultStore.open(result).is_complete
     again = RUN.invoke(app, ["analyze", str(slide), "--out", str(out)])

@@ -22,6 +22,7 @@ from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.training.data.config import DataConfig
 from napari_liverdx.training.data.masks import FatMaskDataset
 from napari_liverdx.training.train_file import Notice
+from tests.support.reports import check_harmless
 
 
 def test_a_page_is_written(packaged: LoadedModel, masked_tiles: Path, tmp_path: Path) -> None:
@@ -43,6 +44,7 @@ def test_a_page_is_written(packaged: LoadedModel, masked_tiles: Path, tmp_path: 
     assert json.loads((out / "evaluation.json").read_text())["command"] == "how"
     page = (out / "evaluation.html").read_text()
     assert said in page
+    check_harmless(page)
     assert page.count("data:image/png") == 3
 
 

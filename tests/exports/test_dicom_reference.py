@@ -123,7 +123,7 @@ def test_a_dicom_slide_gives_what_the_same_pixels_do(
     small_slide: Path, tiny: LoadedModel, tmp_path: Path
 ) -> None:
     how = Written(syntax=RLE, color="RGB", tile=(128, 128), mm=(0.0005, 0.0005))
-    folder = tmp_path / "case" / "slide"
+    folder = tmp_path / "case" / "1.2.840.7"
     with open_slide(small_slide) as slide:
         write_slide(folder, whole(slide), how)
         write_slide(folder, whole(slide, 1), replace(how, number=2))
@@ -133,5 +133,6 @@ def test_a_dicom_slide_gives_what_the_same_pixels_do(
     assert np.allclose(ours.store.probabilities, theirs.store.probabilities, atol=1e-5)
     manifest = ours.manifest
     assert manifest.slide_format == "DICOM"
+    assert ours.path.name.startswith("1.2.840.7.tiny")
     assert manifest.references["SeriesInstanceUID"] == uid(how, 2)
     assert (theirs.manifest.references, manifest.uid != "") == ({}, True)

@@ -24,7 +24,7 @@ def open_files() -> set[str]:
 
 def open_slides() -> set[str]:
     """Return the slides among them, by their file names."""
-    return {name for name in open_files() if name.endswith((".svs", ".tif", ".tiff"))}
+    return {name for name in open_files() if name.endswith((".svs", ".tif", ".tiff", ".dcm"))}
 
 
 def own_threads() -> list[str]:

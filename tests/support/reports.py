@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,34 @@ def pdf_text(path: Path, *options: str) -> str:
     except FileNotFoundError:
         pytest.skip("pdftotext is not on this machine")
     return done.stdout.decode()
+
+
+class Page(HTMLParser):
+    """All elements of a page with what they name, and its text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def check_harmless(content: str) -> Page:
+    """Nothing on a page runs, loads or leads anywhere."""
+    page = Page(content)
+    assert not page.tags & {"script", "iframe", "object", "embed", "link", "base", "form", "a"}
+    for name, value in page.attributes:
+        assert not name.startswith("on"), name
+        assert name not in ("href", "srcset", "action", "formaction"), name
+        assert name != "src" or str(value).startswith("data:image/"), value
+    assert ("http-equiv", "Content-Security-Policy") in page.attributes
+    return page

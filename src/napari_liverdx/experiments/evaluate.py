@@ -16,6 +16,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_liverdx._text import storable
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.metrics.bootstrap import grouped_interval
@@ -369,7 +370,7 @@ def write_evaluation(folder: Path, page: str, data: dict[str, Any]) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.html").write_text(page, encoding="utf-8")
+        (folder / "evaluation.html").write_text(storable(page), encoding="utf-8")
         (folder / "evaluation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from error

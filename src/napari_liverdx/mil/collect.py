@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx._files import without_ending
 from napari_liverdx.core.classes import ClassScheme
 from napari_liverdx.core.errors import DataError, LiverDxError
 from napari_liverdx.core.geometry import Region, covered
@@ -55,10 +56,10 @@ def labeled_slides(source: Path, classes: Sequence[str]) -> list[SlideEntry]:
                 f"{source}, line {entry.line}: label {entry.label!r} is none of "
                 f"{', '.join(classes)}; leave it empty if it is not known"
             )
-    names = [e.path.stem for e in entries]
+    names = [without_ending(e.path.name) for e in entries]
     if twice := {n for n in names if names.count(n) > 1}:
         raise DataError(f"{source}: several slides are called {min(twice)!r}; rename all but one")
-    return [replace(e, group=e.group or e.path.stem) for e in entries]
+    return [replace(e, group=e.group or without_ending(e.path.name)) for e in entries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def extract_bags(
     classes = slide_classes(model.card.scheme)
     for row in rows:
         label = classes.index(row.label) if row.label else UNKNOWN
-        path = folder / f"{row.path.stem}{SUFFIX}"
+        path = folder / f"{without_ending(row.path.name)}{SUFFIX}"
         try:
             if path.exists() and not row.annotations:
                 old = load_bag(path)
@@ -154,7 +155,7 @@ def _make_bag(
     mask[at] = True
     labels = _label_tiles(plan.grid, done, regions)
     bag = Bag(
-        row.path.stem,
+        without_ending(row.path.name),
         row.group,
         embeddings,
         logits,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx._text import storable
 from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.core.measure import MeasurementMap
@@ -189,4 +190,4 @@ def render_report(path: Path, report: Report) -> None:
 
 def _write(path: Path, text: str) -> None:
     with storage_errors(path, "the result itself is whole"), atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(storable(text), encoding="utf-8")

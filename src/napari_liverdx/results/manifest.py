@@ -11,7 +11,7 @@ import zarr
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_liverdx import _v010
-from napari_liverdx._files import safe_name
+from napari_liverdx._files import bare_name, safe_name
 from napari_liverdx._ids import named_uuid
 from napari_liverdx._version import NOTICE
 from napari_liverdx.core.classes import ClassScheme, TissueClass
@@ -183,7 +183,7 @@ class RunManifest(BaseModel):
     @property
     def stem(self) -> str:
         """What files about the slide begin with: its file name without the ending."""
-        return Path(self.slide_name).stem.removesuffix(".ome")
+        return bare_name(self.slide_name)
 
     def file_stem(self, *, pseudonymize: bool = False) -> str:
         """Return what names of files about the result begin with.

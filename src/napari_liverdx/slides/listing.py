@@ -224,10 +224,11 @@ def _inside(folder: Path) -> list[Path]:
 def _gathered(inside: Sequence[Path]) -> dict[Path, Path | None]:
     """Return for files that are parts of slides what is to be opened for each."""
     found: dict[Path, Path | None] = {}
-    files = [path for path in inside if is_file(path)]
     for kind in FORMATS.values():
         if kind.gather is not None:
-            found.update(kind.gather(files))
+            # Files are looked into, but for those called as other formats' are.
+            files = [p for p in inside if kind.has_name(p) or not is_slide_name(p)]
+            found.update(kind.gather([p for p in files if is_file(p)]))
     return found
 
 

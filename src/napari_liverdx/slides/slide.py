@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_liverdx._files import bare_name
 from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
@@ -164,7 +165,7 @@ class Slide:
     @property
     def name(self) -> str:
         """File name without its ending."""
-        return self.path.stem.removesuffix(".zarr").removesuffix(".ome")
+        return bare_name(self.path.name)
 
     @property
     def mpp(self) -> Mpp | None:

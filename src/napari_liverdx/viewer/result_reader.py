@@ -110,7 +110,7 @@ def placeholder_layer(store: ResultStore) -> Image:
     x, y = store.manifest.mpp
     return Image(
         np.zeros((2, 2), np.uint8),
-        name=Path(store.manifest.slide_name).stem,
+        name=store.manifest.stem,
         scale=(y, x),
         units=("um", "um"),
         contrast_limits=(0, 255),

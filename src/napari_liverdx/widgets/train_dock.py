@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class TrainDock(ReleasableDock):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.recipe.setMinimumContentsLength(8)
-        self.about = quiet_label()
+        self.about = quiet_label(rich=True)
         recipe = RowAbove("Recipe", self.recipe, "Use a recipe file", self._ask_recipe)
         self.form = Form(TrainingRequest, recipe, **_ROWS)
         panel.body.addWidget(self.about)
@@ -164,7 +165,8 @@ class TrainDock(ReleasableDock):
 
     def _on_recipe(self, card: ModelCard, epochs: int) -> None:
         classes = ", ".join(c.title for c in card.classes)
-        self.about.setText(f"<b>{card.title}</b>: {card.summary}<br>{classes}")
+        summary = f"{escape(card.summary)}<br>{escape(classes)}"
+        self.about.setText(f"<b>{escape(card.title)}</b>: {summary}")
         self.form["epochs"].value = epochs
         self.form["out"].value = free_model_file(f"my-{card.name}")
 

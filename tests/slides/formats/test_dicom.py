@@ -243,6 +243,9 @@ def test_color_profile_is_that_of_the_optical_path(tmp_path: Path) -> None:
     write_slide(tmp_path / "slide", waves(), replace(EXACT, icc=profile))
     with open_slide(tmp_path / "slide") as slide:
         assert slide.info.icc_profile == profile
+    with open_slide(tmp_path / "slide", color_managed=True) as slide:
+        # From sRGB to sRGB.
+        assert np.abs(whole(slide).astype(int) - waves()).max() <= 1
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from napari_liverdx._files import bare_name
 from napari_liverdx.slides.annotations.read import ANNOTATION_SUFFIXES
 from napari_liverdx.slides.text.plain import is_file, plain_name
 from napari_liverdx.slides.xml import looks_like_xml
@@ -25,7 +26,7 @@ def may_annotate(path: Path) -> bool:
 
 def slide_stem(slide: Path) -> str:
     """Return a slide's name without its ending, ``.ome.tif`` too."""
-    return slide.stem.removesuffix(".ome")
+    return bare_name(slide.name)
 
 
 def annotations_beside(slide: Path, files: Iterable[Path]) -> tuple[Path, ...]:

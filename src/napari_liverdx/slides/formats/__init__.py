@@ -56,6 +56,10 @@ class SlideFormat:
     remote: bool = False
     gather: Callable[[Sequence[Path]], Mapping[Path, Path | None]] | None = None
 
+    def has_name(self, path: Path) -> bool:
+        """Return whether a file is called as those of this format are."""
+        return path.name.lower().endswith(self.suffixes)
+
     def can_be(self, request: SlideRequest) -> bool:
         """Return whether such a slide may lie where the request says."""
         if request.url is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_liverdx.core.ood import NO_STATISTICS, OodAssessment, OodState
@@ -21,7 +23,7 @@ class OodNotice(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("liverdx_domain")
-        self.text = quiet_label()
+        self.text = quiet_label(rich=True)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 4, 8, 4)
         column.addWidget(self.text)
@@ -45,11 +47,11 @@ class OodNotice(QFrame):
         elif reading is None or state is OodState.UNKNOWN:
             text = ""
         elif self.is_alarming:
-            text = f"<b>{_sentence(state.sentence)}.</b> {reading.numbers}."
+            text = f"<b>{_sentence(state.sentence)}.</b> {escape(reading.numbers)}."
             if state is OodState.OUT_OF_DISTRIBUTION:
                 text += " Predictions on this slide may be unreliable."
         else:
-            text = f"{_sentence(state.sentence)}: {reading.numbers}"
+            text = f"{_sentence(state.sentence)}: {escape(reading.numbers)}"
         self.text.setText(text)
         self.setStyleSheet(_AMBER if self.is_alarming else "")
         self.setVisible(bool(text))

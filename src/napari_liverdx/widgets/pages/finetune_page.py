@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, QTimer
@@ -118,7 +119,7 @@ class FinetunePage(Tab):
 
     def _build_comparison(self) -> Panel:
         self.comparison = Panel("The new version")
-        self.trial_note = quiet_label()
+        self.trial_note = quiet_label(rich=True)
         self.both_button = QPushButton("Compare on slide")
         self.both_button.setToolTip("Runs both versions on the same tiles; their layers are linked")
         self.views: dict[str, QPushButton] = {}
@@ -322,8 +323,8 @@ class FinetunePage(Tab):
             after = trial.metrics.get("balanced accuracy")
             figure = "" if after is None else f", held-out balanced accuracy {after}"
             self.trial_note.setText(
-                f"<b>{trial.title}</b> has not been accepted yet{figure}. Performance on other "
-                f"slides is unknown."
+                f"<b>{escape(trial.title)}</b> has not been accepted yet{figure}. Performance on "
+                "other slides is unknown."
             )
         self._show_changes()
 

@@ -21,7 +21,8 @@ class NoticeBar(QFrame):
         self._settings = QSettings("napari-liverdx", "napari-liverdx")
         text = quiet_label(
             f"<b>{NOTICE}</b> Results depend on stain, scanner and tissue; verify results against "
-            f"the tissue."
+            f"the tissue.",
+            rich=True,
         )
         self.accept_button = QPushButton("I understand")
         self.accept_button.clicked.connect(self._accept)

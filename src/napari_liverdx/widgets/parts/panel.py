@@ -100,9 +100,19 @@ def halt(timer: QTimer) -> None:
         timer.stop()
 
 
-def quiet_label(text: str = "") -> QLabel:
-    """Build a label that wraps and can be copied from."""
+def quiet_label(text: str = "", *, rich: bool = False) -> QLabel:
+    """Build a label that wraps and can be copied from.
+
+    Parameters
+    ----------
+    text : str
+        What it says first.
+    rich : bool
+        Whether texts are HTML, in which what comes from files is escaped; plain text otherwise,
+        whatever it looks like.
+    """
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.RichText if rich else Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,8 @@ class TileView(QWidget):
                 for n, p in enumerate(self._pictures)
                 if self.place(n).contains(QPointF(event.pos()))
             ]
-            QToolTip.showText(event.globalPos(), f"<p>{under[0]}</p>" if under else "", self)
+            tip = f"<p>{escape(under[0])}</p>" if under else ""
+            QToolTip.showText(event.globalPos(), tip, self)
             return True
         return bool(super().event(event))
 
