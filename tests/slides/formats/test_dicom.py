@@ -42,6 +42,7 @@ LOSSLESS = {
     "JPEG-LS": Written(syntax=JPEG_LS, color="RGB"),
     "JPEG 2000": Written(syntax=JPEG_2000, color="YBR_RCT"),
     "JPEG 2000, RGB": Written(syntax=JPEG_2000, color="RGB"),
+    "JPEG 2000, called otherwise": Written(syntax=JPEG_2000, color="YBR_FULL_422"),
     "HTJ2K": Written(syntax=HTJ2K, color="YBR_RCT"),
 }
 LOSSY = {
@@ -103,6 +104,10 @@ def test_gaps_of_sparse_tiles_are_white(tmp_path: Path, parts: int) -> None:
 def test_an_image_in_several_files(tmp_path: Path) -> None:
     files = write_slide(tmp_path / "slide", waves(), replace(EXACT, parts=3))
     with open_slide(files[2]) as slide:
+        assert (whole(slide) == waves()).all()
+    for path in files:
+        changed(path, SOPInstanceUIDOfConcatenationSource=None)
+    with open_slide(tmp_path / "slide") as slide:
         assert (whole(slide) == waves()).all()
     for lost in files:
         kept = lost.rename(tmp_path / "away")

@@ -30,7 +30,7 @@ _JPEG = tuple(f"{_ROOT}.4.{n}" for n in (50, 51, 57, 70))
 _JPEG_LS = tuple(f"{_ROOT}.4.{n}" for n in (80, 81))
 _JPEG_2000 = tuple(f"{_ROOT}.4.{n}" for n in (90, 91, 201, 202, 203))
 _ITEM, _HEAD = b"\xfe\xff\x00\xe0", 8
-_START_OF_SCAN = 0xDA
+_START_OF_SCAN, _CODING_STYLE = 0xDA, 0x52
 
 
 def check_syntax(header: DicomHeader) -> None:
@@ -231,8 +231,19 @@ def _decode(data: bytes, header: DicomHeader) -> tuple[NDArray[Any], str]:
         return imagecodecs.jpeg8_decode(data, colorspace=stored, outcolorspace="RGB"), "RGB"
     if header.syntax in _JPEG_LS:
         return imagecodecs.jpegls_decode(data), header.color
-    # The reversible and irreversible transforms of JPEG 2000 belong to the stream.
-    return imagecodecs.jpeg2k_decode(data), header.color
+    # A color transform that the stream names is undone by its decoder, whatever the header says.
+    color = "RGB" if _has_color_transform(data) else header.color
+    return imagecodecs.jpeg2k_decode(data), color
+
+
+def _has_color_transform(data: bytes) -> bool:
+    """Return whether a JPEG 2000 stream holds its colors transformed."""
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == _CODING_STYLE:
+            return data[at + 8] != 0
+        at += 2 + int(struct.unpack_from(">H", data, at + 2)[0])
+    return False
 
 
 def _decode_rle(data: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

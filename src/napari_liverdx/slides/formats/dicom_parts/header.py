@@ -46,6 +46,7 @@ _TAGS = (
     "ConcatenationFrameOffsetNumber",
     "InConcatenationTotalNumber",
     "SOPInstanceUIDOfConcatenationSource",
+    "ConcatenationUID",
     "DimensionOrganizationType",
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -307,7 +308,11 @@ def _header(path: Path, told: Dataset, syntax: str) -> DicomHeader:
         pyramid=str(told.get("PyramidUID", "")),
         reference=str(told.get("FrameOfReferenceUID", "")),
         instance=instance,
-        whole=str(told.get("SOPInstanceUIDOfConcatenationSource", None) or instance),
+        whole=str(
+            told.get("SOPInstanceUIDOfConcatenationSource", None)
+            or told.get("ConcatenationUID", None)
+            or instance
+        ),
         parts=int(told.get("InConcatenationTotalNumber", None) or 0),
         first_frame=int(told.get("ConcatenationFrameOffsetNumber", None) or 0),
         frames=frames,
