@@ -14,6 +14,7 @@ import openslide
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 
 from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
@@ -83,8 +84,6 @@ def test_written_jpeg_comes_back_in_its_colors(tmp_path: Path, how: Written) -> 
 
 def test_colors_by_the_header(tmp_path: Path) -> None:
     """Luminance and chrominance that no stream says to be so."""
-    from PIL import Image
-
     stored = np.asarray(Image.fromarray(waves()).convert("YCbCr"))
     write_slide(tmp_path / "slide", stored, Written(syntax=RLE, color="YBR_FULL"))
     with open_slide(tmp_path / "slide") as slide:
@@ -240,8 +239,6 @@ def test_resolution_is_that_of_the_finest_level_or_asked_for(tmp_path: Path) -> 
 
 
 def test_color_profile_is_that_of_the_optical_path(tmp_path: Path) -> None:
-    from PIL import ImageCms
-
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # Beyond the size of values that readers put off.
     profile += bytes(100_000)
@@ -251,6 +248,43 @@ def test_color_profile_is_that_of_the_optical_path(tmp_path: Path) -> None:
     with open_slide(tmp_path / "slide", color_managed=True) as slide:
         # From sRGB to sRGB.
         assert np.abs(whole(slide).astype(int) - waves()).max() <= 1
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        Written(),
+        Written(color="RGB"),
+        Written(syntax=JPEG_2000, color="YBR_RCT"),
+        Written(syntax=NATIVE, color="RGB"),
+        Written(missing=((1, 1), (3, 4))),
+    ],
+    ids=["JPEG", "RGB", "JPEG 2000", "uncompressed", "sparse"],
+)
+def written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Slide, openslide.OpenSlide]]:
+    folder = tmp_path_factory.mktemp("written")
+    write_pyramid_slide(folder, waves(), request.param)
+    with open_slide(folder) as slide, openslide.OpenSlide(min(folder.iterdir())) as theirs:
+        yield slide, theirs
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1), st.integers(0, 200), st.integers(0, 140), st.integers(1, 150))
+def test_written_regions_are_those_of_openslide(
+    written: tuple[Slide, openslide.OpenSlide], level: int, x: int, y: int, side: int
+) -> None:
+    slide, theirs = written
+    shape = slide.levels[level]
+    assert theirs.level_dimensions[level] == (shape.width, shape.height)
+    width, height = min(side, shape.width - x), min(side, shape.height - y)
+    scale = 2**level
+    other = theirs.read_region((x * scale, y * scale), level, (width, height))
+    # Gaps are transparent there.
+    white = Image.new("RGBA", other.size, "white")
+    flat = np.asarray(Image.alpha_composite(white, other))[..., :3]
+    assert (slide.read_region(level, x, y, width, height) == flat).all()
 
 
 @pytest.fixture(scope="module")
