@@ -10,8 +10,11 @@ import pytest
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.exports.base import ExportOptions
 from napari_liverdx.exports.registry import EXPORTS
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.address import remote_address
 from napari_liverdx.slides.listing import SlideEntry, find_slides, read_slide_table
 from tests.support.dicom_slides import Written, changed, write_pyramid_slide, write_slide
+from tests.support.ome_zarr import write_ome_zarr
 from tests.support.paths import CMU
 from tests.support.results import oblong_result
 from tests.support.slides import waves
@@ -125,3 +128,16 @@ def test_other_dicom_files_are_no_slides(tmp_path: Path) -> None:
     changed(label, SamplesPerPixel=None)
     # It fails in its turn, and says why.
     assert find_slides(tmp_path / "slides") == (SlideEntry(label),)
+
+
+def test_a_zarr_folder_is_one_slide_and_a_result_is_none(
+    tmp_path: Path, twelve_tiles: ResultStore
+) -> None:
+    (tmp_path / "in").mkdir()
+    inner = write_ome_zarr(tmp_path / "in" / "a.ome.zarr", waves())
+    assert [s.path for s in find_slides(tmp_path, recursive=True)] == [inner]
+    assert [s.path for s in find_slides(inner)] == [inner]
+    assert twelve_tiles.path.parent == tmp_path
+    table = tmp_path / "slides.csv"
+    table.write_text("path\nin/a.ome.zarr\nhttps://host/b.zarr\n")
+    assert [remote_address(s.path) for s in find_slides(table)] == [None, "https://host/b.zarr"]

@@ -5,15 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
+from npe2 import PluginManager
 
 from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.viewer.reader import get_reader
 from napari_liverdx.widgets.analyze_dock import LiverDxDock
+from tests.support.ome_zarr import write_ome_zarr, zipped
 from tests.support.paths import CMU, one
+from tests.support.server import serving
+from tests.support.slides import waves
 from tests.support.window import analyze, wait
+
+PIXELS = waves()
+
+
+@pytest.fixture(autouse=True)
+def plugins() -> None:
+    """Plugins as napari's window finds them."""
+    PluginManager.instance().discover()
 
 
 def test_reader_gives_a_lazy_layer_in_micrometers(viewer: ViewerModel) -> None:
@@ -30,6 +44,29 @@ def test_reader_steps_aside_for_what_is_no_slide(tmp_path: Path) -> None:
     assert get_reader(str(text)) is None
     assert get_reader([str(CMU), str(text)]) is None
     assert get_reader(str(CMU)) is not None
+
+
+def test_folders_zips_and_addresses_open_through_napari(
+    viewer: ViewerModel, tmp_path: Path
+) -> None:
+    folder = write_ome_zarr(tmp_path / "a.ome.zarr", PIXELS)
+    places = [str(folder), str(zipped(folder, tmp_path / "b.ozx"))]
+    with serving(tmp_path) as server:
+        for place in (*places, f"{server.url}/a.ome.zarr"):
+            (layer,) = viewer.open(place, plugin="napari-liverdx")
+            assert layer.rgb
+            assert np.array_equal(np.asarray(layer.data[0]), PIXELS)
+            viewer.layers.clear()
+        viewer.layers.selection.clear()
+
+
+def test_readers_know_slides_results_and_other_stores_apart(
+    tmp_path: Path, twelve_tiles: ResultStore
+) -> None:
+    gray = write_ome_zarr(tmp_path / "gray.zarr", PIXELS[..., :1])
+    assert get_reader(str(gray)) is None
+    assert get_reader(str(twelve_tiles.path)) is None
+    assert get_reader(str(tmp_path)) is None
 
 
 def test_sample_opens_from_the_menu_entry(viewer: ViewerModel, dock: LiverDxDock) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.core.errors import SlideReadError, TileReadError
 from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.slides.address import remote_address
 
@@ -26,8 +28,10 @@ __all__ = [
     "SlideInfo",
     "SlideRequest",
     "choose_scene",
+    "sampled_digest",
 ]
 
+_DIGEST_TILES = 64
 WHITE = 255
 IN_MEMORY = "image layer"
 """Format of a slide that is no file; its name is that of a layer, which may change."""
@@ -225,6 +229,28 @@ class OwnFingerprint(Protocol):
             If the files are gone.
         """
         ...
+
+
+def sampled_digest(backend: SlideBackend) -> bytes:
+    """Return a digest of tiles spread over a slide's coarsest level; damaged ones are left out.
+
+    For `OwnFingerprint`, where it is the pixels that tell slides apart: the same in a folder, a
+    zip file, and at a remote address.
+
+    Raises
+    ------
+    SlideReadError
+        If nothing can be read any more.
+    """
+    last = len(backend.info.levels) - 1
+    rows, columns = backend.info.levels[last].tile_shape
+    count = min(rows * columns, _DIGEST_TILES)
+    digest = hashlib.sha256()
+    for number in range(count):
+        row, col = divmod(number * rows * columns // count, columns)
+        with contextlib.suppress(TileReadError):
+            digest.update(backend.read_tile(last, row, col).tobytes())
+    return digest.digest()
 
 
 def choose_scene(scenes: Sequence[Scene], wanted: int | None, path: Path) -> int:

@@ -18,6 +18,7 @@ from napari_liverdx.slides.address import local_path, remote_address
 from napari_liverdx.slides.backend import SlideBackend, SlideRequest
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.formats import FORMATS, SlideFormat, slide_titles
+from napari_liverdx.slides.formats.unsupported import unsupported_format
 from napari_liverdx.slides.slide import Slide
 
 __all__ = ["open_slide"]
@@ -106,6 +107,10 @@ def _refusal(request: SlideRequest) -> NotASlideError:
     if request.path.is_dir():
         return NotASlideError(
             f"{request.path}: this is a folder and no slide; give the slide file itself"
+        )
+    if (known := unsupported_format(request.path)) is not None:
+        return NotASlideError(
+            f"{request.path}: this kind ({known.title}) is not read here; {known.advice}"
         )
     return NotASlideError(f"{request.path}: not an image this plugin reads; use {slide_titles()}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_liverdx._registry import Registry
 from napari_liverdx.slides.backend import SlideBackend, SlideRequest
+from napari_liverdx.slides.formats.deep_zoom import open_deep_zoom
 from napari_liverdx.slides.formats.dicom import open_dicom
 from napari_liverdx.slides.formats.dicom_parts.files import gather_dicom
 from napari_liverdx.slides.formats.image import open_image
@@ -75,6 +76,13 @@ FORMATS: Registry[SlideFormat] = Registry(
         for f in (
             SlideFormat("tiff", "SVS, TIFF or OME-TIFF", (".svs", ".tif", ".tiff"), open_tiff),
             SlideFormat("dicom", "DICOM", (".dcm",), open_dicom, folders=True, gather=gather_dicom),
+            SlideFormat(
+                "deep-zoom",
+                "Deep Zoom",
+                (".dzi", ".dzi.zip", ".szi"),
+                open_deep_zoom,
+                remote=True,
+            ),
             SlideFormat(
                 "ome-zarr",
                 "OME-Zarr",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadError
+from napari_liverdx.core.errors import NotASlideError, SlideReadError
 from napari_liverdx.core.resolution import Level
-from napari_liverdx.slides.backend import WHITE, Scene, SlideInfo, SlideRequest, choose_scene
+from napari_liverdx.slides.backend import (
+    WHITE,
+    Scene,
+    SlideInfo,
+    SlideRequest,
+    choose_scene,
+    sampled_digest,
+)
 from napari_liverdx.slides.formats.ngff.remote import RemoteSource
 from napari_liverdx.slides.formats.ngff.source import (
     METADATA_FILES,
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OmeZarrBackend", "open_ome_zarr"]
 
-_FINGERPRINT_TILES = 64
 _SMALLEST_TILE = 256
 _MOST_STRIP_BYTES = 512 << 20
 _MOST_ASSOCIATED = 4096
@@ -128,20 +132,8 @@ class OmeZarrBackend:
         return _rgb(pixels, image.bits, str(self._path))
 
     def fingerprint_bytes(self) -> bytes:
-        """Return a digest of tiles spread over the coarsest level.
-
-        It is the same for a folder, its zip file and its copy on a server. Damaged tiles are
-        passed over.
-        """
-        last = len(self._info.levels) - 1
-        rows, columns = self._info.levels[last].tile_shape
-        count = min(rows * columns, _FINGERPRINT_TILES)
-        digest = hashlib.sha256()
-        for number in range(count):
-            row, col = divmod(number * rows * columns // count, columns)
-            with contextlib.suppress(TileReadError):
-                digest.update(self.read_tile(last, row, col).tobytes())
-        return digest.digest()
+        """Return what tells the slide apart: its pixels, wherever they lie."""
+        return sampled_digest(self)
 
     def close(self) -> None:
         """Close the store."""

@@ -14,7 +14,8 @@ _LONGEST_LIST = 1 << 20
 def side_files(paths: Iterable[Path]) -> frozenset[Path]:
     """Return those of a folder's entries that are parts of a slide among them.
 
-    An MRXS file has a folder of its name; a VMS or VMU file names its pictures.
+    An MRXS file has a folder of its name, a Deep Zoom image one that ends in ``_files``; a VMS or
+    VMU file names its pictures.
 
     Parameters
     ----------
@@ -26,6 +27,8 @@ def side_files(paths: Iterable[Path]) -> frozenset[Path]:
     for name, path in inside.items():
         if name.endswith(".mrxs"):
             names = [name.removesuffix(".mrxs")]
+        elif name.endswith(".dzi"):
+            names = [f"{name.removesuffix('.dzi')}_files"]
         elif name.endswith((".vms", ".vmu")):
             names = [value.lower() for value in listed_values(path).values()]
         else:

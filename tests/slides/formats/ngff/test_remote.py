@@ -111,6 +111,10 @@ def test_a_server_that_is_down_silent_or_closed_is_told_in_one_sentence(
             slide.overview(1)
         assert not isinstance(told.value, TileReadError)
         assert "\n" not in str(told.value)
+        asked = len(server.asked)
+        with pytest.raises(SlideReadError, match="does not answer in time"):
+            slide.read_tile(1, 0, 0)
+        assert len(server.asked) == asked
     with pytest.raises(SlideReadError, match=r"cannot be reached \(no connection\)"):
         open_slide("http://127.0.0.1:9/a.zarr")
 

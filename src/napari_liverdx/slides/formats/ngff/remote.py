@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import threading
+import time
 from datetime import timedelta
 from typing import Any, BinaryIO, cast
 
@@ -26,12 +28,15 @@ TIMEOUT_SECONDS = 20.0
 """How long a server may take for one answer."""
 
 _AT_ONCE = 8
+_REST_SECONDS = 5.0
 
 
 class RemoteSource:
     """A zarr store at an http, S3, Google or Azure address.
 
-    Requests that fail for no lasting reason are repeated a few times; few are made at once.
+    Requests that fail for no lasting reason are repeated a few times; few are made at once. For
+    some seconds after one that failed all the same none is made: an image of many tiles must not
+    wait for each of them.
     Credentials come from the environment, as ``AWS_ACCESS_KEY_ID``; without any, requests are not
     signed, which is right for what is public.
     """
@@ -41,6 +46,8 @@ class RemoteSource:
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._store = _object_store(self._url)
         self._is_found = False
+        self._rests_until = -math.inf
+        self._problem = ""
 
     @property
     def address(self) -> str:
@@ -54,6 +61,8 @@ class RemoteSource:
         import obstore
         from obstore import exceptions
 
+        if time.monotonic() < self._rests_until:
+            raise SlideReadError(self._problem)
         options: Any = None if part is None else {"range": _request_range(part)}
         try:
             with self._slots:
@@ -78,13 +87,19 @@ class RemoteSource:
                 "download the slide"
             ) from error
         except exceptions.BaseError as error:
-            raise _unreachable(self._url, error) from error
+            problem = _unreachable(self._url, error)
+            self._problem, self._rests_until = str(problem), time.monotonic() + _REST_SECONDS
+            raise problem from error
         self._is_found = True
         return data
 
     def open_file(self) -> BinaryIO:
         """Return the file at the address itself, read in parts as they are asked for."""
         return cast("BinaryIO", io.BufferedReader(_RemoteFile(self._url), 1 << 20))
+
+    def has_folder(self, key: str) -> bool:
+        """Return True: servers do not tell."""
+        return True
 
     def close(self) -> None:
         """Do nothing, as connections end by themselves."""

@@ -62,6 +62,10 @@ class ZarrSource(Protocol):
         """
         ...
 
+    def has_folder(self, key: str) -> bool:
+        """Return whether there is a folder, as far as that can be known without reading much."""
+        ...
+
     def close(self) -> None:
         """Release what is open; calling it again does nothing."""
         ...
@@ -98,6 +102,10 @@ class FolderSource:
                 f"{path}: cannot be read ({error.strerror or error}); check that the drive is "
                 "still there"
             ) from error
+
+    def has_folder(self, key: str) -> bool:
+        """Return whether there is a folder."""
+        return stays_inside(key) and self._folder.joinpath(*key.split("/")).is_dir()
 
     def close(self) -> None:
         """Do nothing, as no file stays open."""
@@ -180,6 +188,15 @@ class ZipSource:
             raise too_large(f"{self._address}: {entry.filename}", end - start)
         self._file.seek(entry.header_offset + _LOCAL_HEADER + skipped + start)
         return self._file.read(end - start)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all that is inside."""
+        return list(self._zip.NameToInfo)
+
+    def has_folder(self, key: str) -> bool:
+        """Return whether a file lies in such a folder."""
+        return any(name.startswith(f"{self._prefix}{key}/") for name in self._zip.NameToInfo)
 
     def close(self) -> None:
         """Close the zip."""

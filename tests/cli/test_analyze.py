@@ -1,0 +1,44 @@
+"""Analyzing a slide that is no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_liverdx.results.store import ResultStore
+from napari_liverdx.slides.slide import Slide
+from tests.support.cli import refused, run_command
+from tests.support.ome_zarr import write_ome_zarr, zipped
+from tests.support.paths import one
+from tests.support.server import serving
+
+
+def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
+    tmp_path: Path, tiny_file: Path, sample: Slide
+) -> None:
+    site = tmp_path / "site"
+    pixels = sample.read_region(0, 1900, 700, 448, 224)
+    folder = write_ome_zarr(site / "liver.ome.zarr", pixels, chunks=(3, 128, 128))
+    zipped(folder, site / "liver.ozx")
+    found = []
+    with serving(site) as server:
+        for number, place in enumerate(
+            (folder, site / "liver.ozx", f"{server.url}/liver.ome.zarr", f"{server.url}/liver.ozx")
+        ):
+            out = tmp_path / str(number)
+            told = run_command("analyze", place, "--out", out, "--model", tiny_file)
+            assert "0.5 µm/px (OME-Zarr scale)" in told
+            assert f"tiles   {2}" in told
+            found.append(ResultStore.open(one(out, "liver.tiny-*.liverdx.zarr")))
+        assert refused("analyze", f"{server.url}/other.zarr", "-o", tmp_path / "x").startswith(
+            f"{server.url}/other.zarr: not a slide that can be read from an address"
+        )
+    first = found[0]
+    for other in found[1:]:
+        assert other.manifest.slide_fingerprint == first.manifest.slide_fingerprint
+        assert np.array_equal(other.probabilities, first.probabilities)
+    assert not list(site.rglob("*liverdx*"))
+    # Addresses are no part of what is handed on.
+    for store in found:
+        assert not [p for p in store.path.rglob("*.json") if server.url in p.read_text()]
