@@ -59,7 +59,7 @@ def test_public_names_exist() -> None:
         ("csv.writer(", "_text.py"),
         ("rich.console import", "cli/options.py"),
         ('For research use, not for diagnosis."', "_version.py"),
-        ('".liverdx.zarr"', "results/manifest.py"),
+        ('".liverdx.zarr"', "slides/address.py"),
         ("[1:3], 16)", "core/colormaps.py"),
         ("remove_small_objects(", "core/tissue.py"),
     ],

@@ -17,6 +17,7 @@ from napari_liverdx._version import NOTICE
 from napari_liverdx.core.classes import ClassScheme, TissueClass
 from napari_liverdx.core.grid import TileGrid
 from napari_liverdx.core.resolution import MPP_RANGE, Mpp
+from napari_liverdx.slides.address import RESULT_SUFFIX
 
 __all__ = [
     "SUFFIX",
@@ -29,7 +30,7 @@ __all__ = [
     "stored_fingerprint",
 ]
 
-SUFFIX = ".liverdx.zarr"
+SUFFIX = RESULT_SUFFIX
 """Of a result's folder."""
 
 _FORMAT = 1

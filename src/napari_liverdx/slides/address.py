@@ -13,7 +13,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Literal
 from urllib.parse import unquote
 
-__all__ = ["REMOTE_SCHEMES", "local_path", "named_path", "remote_address"]
+__all__ = ["REMOTE_SCHEMES", "RESULT_SUFFIX", "local_path", "named_path", "remote_address"]
+
+RESULT_SUFFIX = ".liverdx.zarr"
+"""Ending of stored results, which are no slides."""
 
 REMOTE_SCHEMES = ("http", "https", "s3", "gs", "az", "abfs")
 _REMOTE = re.compile(rf"({'|'.join(REMOTE_SCHEMES)}):/+(?=[^/])", re.IGNORECASE)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_liverdx.core.errors import NotASlideError, SlideReadError
 from napari_liverdx.core.resolution import Level
+from napari_liverdx.slides.address import RESULT_SUFFIX
 from napari_liverdx.slides.backend import (
     WHITE,
     Scene,
@@ -36,7 +37,6 @@ __all__ = ["OmeZarrBackend", "open_ome_zarr"]
 _SMALLEST_TILE = 256
 _MOST_STRIP_BYTES = 512 << 20
 _MOST_ASSOCIATED = 4096
-_RESULT = ".liverdx.zarr"
 
 
 class OmeZarrBackend:
@@ -151,7 +151,7 @@ def open_ome_zarr(request: SlideRequest) -> OmeZarrBackend | None:
         If it is damaged or cannot be reached.
     """
     place = request.path if request.url else request.path.absolute()
-    if result := next((p for p in place.parts if p.lower().endswith(_RESULT)), ""):
+    if result := next((p for p in place.parts if p.lower().endswith(RESULT_SUFFIX)), ""):
         raise NotASlideError(
             f"{request.path}: {result} is a stored result, not a slide; open it as a result (in "
             "the dock, by 'Open a result', or by dropping its folder on napari)"
