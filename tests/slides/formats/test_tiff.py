@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from napari_liverdx.core.errors import SlideReadError, TileReadError
@@ -18,6 +21,7 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.paths import CMU
 from tests.support.slides import corrupt_tile, waves, whole, write_pyramid
+from tests.support.tiffs import shrunk
 
 
 def openslide_level(path: Path, level: int) -> np.ndarray:
@@ -179,3 +183,105 @@ def test_sparse_tiles_are_white(tmp_path: Path) -> None:
         pixels = whole(slide)
         assert (pixels[:64, :64] == 9).all()
         assert (pixels[64:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cmyk_tiled.tif",
+        "decimal_comma.svs",
+        "extra_sample_not_alpha.tif",
+        "macro_first.tif",
+        "ome_unit_entity.ome.tif",
+        "palette_tiled.tif",
+        "planes_in_strips.ome.tif",
+        "thumbnail_first.tif",
+    ],
+)
+def test_odd_files_are_read_right(data_root: Path, name: str) -> None:
+    folder = data_root / "cases"
+    with (folder / "cases.csv").open() as file:
+        (right,) = (row for row in csv.DictReader(file) if row["file"] == name)
+    tolerance = float(right["tolerance"])
+    with open_slide(folder / name) as slide:
+        assert slide.mpp is not None
+        assert slide.mpp.x == pytest.approx(float(right["mpp"]))
+        assert slide.size == (int(right["width"]), int(right["height"]))
+        assert len(slide.levels) == int(right["levels"])
+        pixels = whole(slide)
+    places = {"mean_rgb": pixels}
+    for x, y in ((100, 100), (511, 300), (900, 700)):
+        places[f"rgb_{x}_{y}"] = pixels[y - 4 : y + 5, x - 4 : x + 5]
+    for key, part in places.items():
+        rgb = [float(v) for v in right[key].split("/")]
+        assert np.abs(part.mean((0, 1)) - rgb).max() < tolerance, key
+
+
+@pytest.fixture(scope="module")
+def written_pyramid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three levels of JPEG tiles that do not divide the sizes."""
+    path = tmp_path_factory.mktemp("pyramid") / "a.tif"
+    pixels = waves(701, 915)
+    with tifffile.TiffWriter(path) as writer:
+        for factor in (1, 2, 4):
+            writer.write(
+                shrunk(pixels, factor),
+                tile=(128, 96),
+                photometric="rgb",
+                compression="zlib",
+                subfiletype=int(factor > 1),
+                metadata=None,
+            )
+    return path
+
+
+def openslide_region(
+    peer: openslide.OpenSlide, level: int, x: int, y: int, w: int, h: int
+) -> np.ndarray:
+    """The region at whole pixels of the level, on white."""
+    scale = peer.level_downsamples[level]
+    place = (round(x * scale), round(y * scale))
+    region = peer.read_region(place, level, (w, h))
+    white = Image.new("RGBA", region.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(white, region).convert("RGB"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(data=st.data())
+def test_any_region_of_any_level_equals_openslide(
+    written_pyramid: Path, data: st.DataObject
+) -> None:
+    with open_slide(written_pyramid) as slide, openslide.OpenSlide(written_pyramid) as peer:
+        assert [(v.width, v.height) for v in slide.levels] == list(peer.level_dimensions)
+        level = data.draw(st.integers(0, 2))
+        width, height = peer.level_dimensions[level]
+        w, h = (
+            data.draw(st.integers(1, min(300, width))),
+            data.draw(st.integers(1, min(300, height))),
+        )
+        x, y = data.draw(st.integers(0, width - w)), data.draw(st.integers(0, height - h))
+        ours = slide.read_region(level, x, y, w, h)
+        if level == 0:
+            assert (ours == openslide_region(peer, level, x, y, w, h)).all()
+        else:
+            whole_level = openslide_region(peer, level, 0, 0, width, height)
+            assert (ours == whole_level[y : y + h, x : x + w]).all()
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "tcga-cr-7395.svs"])
+def test_random_regions_of_real_slides_equal_openslide(data_root: Path, name: str) -> None:
+    path = data_root / "slides" / name
+    rng = np.random.default_rng(7)
+    with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
+        for _ in range(12):
+            w, h = (int(n) for n in rng.integers(1, 400, 2))
+            x, y = (int(rng.integers(0, n - m)) for n, m in zip(slide.size, (w, h), strict=True))
+            ours = slide.read_region(0, x, y, w, h)
+            assert (ours == openslide_region(peer, 0, x, y, w, h)).all()
+
+
+def test_pictures_beside_a_slide_equal_openslide() -> None:
+    with open_slide(CMU) as slide, openslide.OpenSlide(CMU) as peer:
+        assert set(slide.info.associated) == set(peer.associated_images)
+        for name, image in peer.associated_images.items():
+            assert (slide.read_associated(name) == np.asarray(image.convert("RGB"))).all()

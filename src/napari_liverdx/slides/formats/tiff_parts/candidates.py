@@ -68,6 +68,11 @@ class Candidate:
         return self.picture.layouts[0]
 
     @property
+    def is_gray(self) -> bool:
+        """Whether it has no colors."""
+        return len(self.picture.layouts) == 1 and self.layout.photometric in (0, 1)
+
+    @property
     def is_mask(self) -> bool:
         """Whether it says which pixels of another are transparent."""
         return bool(self.layout.subfile_type & MASK) or self.layout.photometric == 4
@@ -136,7 +141,7 @@ def read_contents(directories: Sequence[Directory], path: Path) -> Contents:
     for image in images:
         _add_ome(contents, image, directories, used)
     rest = [d for d in directories if d.index not in used]
-    _add_plain(contents, rest, with_stacks=not images)
+    _add_plain(contents, rest)
     contents.candidates.sort(key=lambda c: c.order)
     return contents
 
@@ -209,8 +214,8 @@ def _add_ome(
     if first is None:
         return
     in_pages = first.samples == 1 and len(own) == 3 and not image.stack
-    used |= {d.index for d in own}
     group = own if in_pages else own[:1]
+    used |= {d.index for d in (own if first.samples == 1 else group)}
     found = _candidate(contents, group, image)
     _with_children(contents, found, group)
     if found is not None and in_pages and not image.declared_color:
@@ -222,7 +227,7 @@ def _check_dark(found: Candidate) -> None:
         found.problem = "it has three channels on a dark ground, as fluorescence has"
 
 
-def _add_plain(contents: Contents, directories: Sequence[Directory], *, with_stacks: bool) -> None:
+def _add_plain(contents: Contents, directories: Sequence[Directory]) -> None:
     """Add pictures that nothing describes: one a directory, or gray pages as color planes."""
     layouts = [(d, contents.layout(d)) for d in directories]
     known = [(d, layout) for d, layout in layouts if layout is not None]
@@ -230,7 +235,7 @@ def _add_plain(contents: Contents, directories: Sequence[Directory], *, with_sta
         pages = list(run)
         group = [d for d, _ in pages]
         gray = pages[0][1].samples == 1 and pages[0][1].photometric != _PALETTE
-        stacked = with_stacks and gray and len(pages) > 1 and not pages[0][1].subfile_type & MASK
+        stacked = gray and len(pages) > 1 and not pages[0][1].subfile_type & MASK
         if not stacked:
             for directory in group:
                 found = _candidate(contents, [directory], None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,16 @@ _SAMPLE_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 _GIVE_RGB = {34927, 50001, 50002, 52546, 22610, 34934, 33005}
 _APERIO_YCBCR = 33003
 _BLOCK_PIXELS = 1 << 22
+# Of sRGB (IEC 61966-2-1), under the daylight D65.
+_WHITE_XYZ = np.array([0.95047, 1.0, 1.08883], np.float32)
+_XYZ_TO_RGB = np.array(
+    [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.969266, 1.8760108, 0.041556],
+        [0.0556434, -0.2040259, 1.0572252],
+    ],
+    np.float32,
+).T
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +243,11 @@ def _from_cmyk(part: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _ycbcr_tags(layout: Layout) -> tuple[list[float], list[float]]:
     coefficients = layout.directory.fractions(529)[:3]
-    if len(coefficients) < 3 or not all(0 < c < 1 for c in coefficients):
+    if len(coefficients) < 3 or not all(0.01 < c < 1 for c in coefficients):
         coefficients = [0.299, 0.587, 0.114]
     reference = layout.directory.fractions(532)[:6]
-    usable = len(reference) == 6 and all(math.isfinite(v) for v in reference)
-    if not usable or any(reference[k] == reference[k + 1] for k in (0, 2, 4)):
+    usable = len(reference) == 6 and all(0 <= v < 1 << 16 for v in reference)
+    if not usable or any(reference[k + 1] - reference[k] < 16 for k in (0, 2, 4)):
         reference = [0, 255, 128, 255, 128, 255]
     if max(layout.bits) > 8 and max(reference) > 255:
         reference = [v / 2 ** (max(layout.bits) - 8) for v in reference]
@@ -259,10 +268,8 @@ def _from_ycbcr(
 
 
 def _from_lab(part: NDArray[np.uint8], photometric: int) -> NDArray[np.uint8]:
-    from skimage.color import lab2rgb
-
     lab = part.astype(np.float32)
-    lab[..., 0] *= 100 / 255
+    lightness = lab[..., 0] * (100 / 255)
     if photometric == _CIELAB:
         lab[..., 1:] = part[..., 1:].astype(np.int8)
     elif photometric == _ICCLAB:
@@ -270,5 +277,11 @@ def _from_lab(part: NDArray[np.uint8], photometric: int) -> NDArray[np.uint8]:
     else:
         lab[..., 1] = lab[..., 1] * (170 / 255) - 85
         lab[..., 2] = lab[..., 2] * (200 / 255) - 75
+    fy = (lightness + 16) / 116
+    roots = np.stack([fy + lab[..., 1] / 500, fy, fy - lab[..., 2] / 200], axis=-1)
+    edge = 6 / 29
     # Neutral stays neutral, whatever white the file means: colors relative to the paper's.
-    return np.asarray(np.rint(np.clip(lab2rgb(lab), 0, 1) * 255), np.uint8)
+    xyz = np.where(roots > edge, roots**3, 3 * edge**2 * (roots - 4 / 29)) * _WHITE_XYZ
+    linear = np.clip(xyz @ _XYZ_TO_RGB, 0, 1)
+    srgb = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return np.asarray(np.rint(np.clip(srgb, 0, 1) * 255), np.uint8)

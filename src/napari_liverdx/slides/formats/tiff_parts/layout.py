@@ -192,7 +192,7 @@ def _positions(directory: Directory, codes: tuple[int, int], needed: int) -> NDA
     found = directory.numbers(codes[0])
     if not found.size:
         found = directory.numbers(codes[1])
-    if found.size < needed:
+    if found.size < needed or found.dtype.kind == "f":
         raise _damaged(directory, f"{needed} tiles or strips and lists {found.size}")
     # What does not fit 63 bits turns negative, and negative is beyond every file.
     return found[:needed].astype(np.int64)

@@ -121,11 +121,6 @@ def _image(
         # Older writers leave the channels out: three of them are then samples or planes.
         samples = 1
     count = size_c // samples
-    if count * size_z * size_t > _MOST_PLANES:
-        raise NotASlideError(
-            f"{path}: its OME-XML claims {count * size_z * size_t:,} planes; a slide is one image "
-            "in brightfield colors"
-        )
     stack = f"it is a stack of {size_z} focal planes (z)" if size_z > 1 else ""
     if size_t > 1:
         stack = f"it is a time series of {size_t} images"
@@ -193,7 +188,7 @@ def _planes(
     order = pixels.get("DimensionOrder", "XYCZT")[2:]
     order = order if sorted(order) == ["C", "T", "Z"] else "CZT"
     extent = dict(zip("CZT", sizes, strict=True))
-    total = math.prod(sizes)
+    total = min(math.prod(sizes), _MOST_PLANES)
     blocks = list(_all(pixels, "TiffData"))
     found: dict[int, int] = {}
     elsewhere = ""
@@ -204,9 +199,8 @@ def _planes(
             elsewhere = name
             continue
         start = _linear(block, order, extent)
-        has_ifd = block.get("IFD") is not None
         ifd = _index(block, "IFD", first + start)
-        count = _count(block, "PlaneCount", 1 if has_ifd or len(blocks) > 1 else total)
+        count = _count(block, "PlaneCount", 1 if len(blocks) > 1 else total)
         for step in range(min(count, total - start)):
             found[start + step] = ifd + step
     if elsewhere and not found:

@@ -95,11 +95,16 @@ class Picture:
         Exception
             Of the codec's own kind, if a segment cannot be decoded.
         """
-        layout = self.layouts[0]
+        top, left = row * self.tile_height, col * self.tile_width
+        bottom = min(top + self.tile_height, self.height)
         if self.tiled:
-            return self._segment(row * layout.across + col)
-        top = row * self.tile_height
-        return self._strips(top, min(top + self.tile_height, self.height))
+            tile = self._segment(row * self.layouts[0].across + col)
+        else:
+            tile = self._strips(top, bottom)
+        needed = (bottom - top, min(self.tile_width, self.width - left))
+        if tile.shape[0] < needed[0] or tile.shape[1] < needed[1]:
+            raise ValueError(f"{tile.shape[1]} × {tile.shape[0]} px where more are needed")
+        return tile
 
     def read_whole(self) -> NDArray[np.uint8]:
         """Read all of a small picture as RGB, shape (height, width, 3)."""

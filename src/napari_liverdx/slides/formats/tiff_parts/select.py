@@ -150,7 +150,7 @@ def _slide(main: Candidate, others: Sequence[Candidate], *, aperio: bool) -> Sto
 def _fits(slide: StoredSlide, other: Candidate) -> bool:
     """Return whether a picture has the shape and storage of the next level."""
     main, last, picture = slide.main.picture, slide.levels[-1], other.picture
-    if other.problem or other.role or other.is_mask:
+    if other.problem or other.role or other.is_mask or other.is_gray != slide.main.is_gray:
         return False
     if picture.width >= last.width or picture.height >= last.height:
         return False
