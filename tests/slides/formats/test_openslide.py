@@ -22,6 +22,7 @@ from napari_liverdx.slides.slide import Slide
 from tests.support.paths import CMU
 from tests.support.slides import waves, whole
 from tests.support.vendors.czi import PLAIN, write_czi
+from tests.support.vendors.hamamatsu import write_vms
 from tests.support.vendors.mirax import write_mirax
 from tests.support.vendors.ndpi import write_ndpi
 from tests.support.vendors.registry import PIXELS, TWO_PLACES, WRITTEN, Written
@@ -143,7 +144,8 @@ def test_any_region_of_real_slides_equals_openslide(data_root: Path, data: st.Da
 def test_written_pixels_come_back(tmp_path: Path) -> None:
     kinds = {
         "a.mrxs": (lambda p: write_mirax(p, PIXELS), "3DHISTECH MRXS", 0.25, 20, 0),
-        "a.ndpi": (lambda p: write_ndpi(p, PIXELS), "Hamamatsu", 0.25, 40, 4),
+        "a.ndpi": (lambda p: write_ndpi(p, PIXELS), "Hamamatsu NDPI", 0.25, 40, 4),
+        "a.vms": (lambda p: write_vms(p, PIXELS), "Hamamatsu VMS", 0.5, 20, 4),
         "a.tiff": (lambda p: write_philips(p, PIXELS), "Philips TIFF", 0.25, 40, 0),
         "a.svslide": (lambda p: write_sakura(p, PIXELS), "Sakura SVSLIDE", 0.5, 20, 2),
     }

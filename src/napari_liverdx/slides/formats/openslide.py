@@ -49,7 +49,6 @@ _MAKERS = {
     "aperio": "Aperio SVS",
     "dicom": "DICOM",
     "generic-tiff": "tiled TIFF",
-    "hamamatsu": "Hamamatsu",
     "leica": "Leica SCN",
     "mirax": "3DHISTECH MRXS",
     "philips": "Philips TIFF",
@@ -92,6 +91,7 @@ class OpenSlideBackend:
         import openslide
 
         self._path = request.path
+        self._maker = _maker(request.path, vendor)
         cache = openslide.OpenSlideCache(_CACHE_BYTES)
 
         def open_handle() -> OpenSlide:
@@ -104,7 +104,7 @@ class OpenSlideBackend:
             self._info = self._handles.read(lambda slide: self._describe(slide, request, vendor))
         except openslide.OpenSlideError as error:
             self._handles.close()
-            raise _unreadable(request.path, _maker(vendor), str(error)) from error
+            raise _unreadable(request.path, self._maker, str(error)) from error
         except BaseException:
             self._handles.close()
             raise
@@ -122,11 +122,11 @@ class OpenSlideBackend:
         area = areas[chosen] if areas else stated_bounds(properties, slide.dimensions)
         self._cuts = vendor in _CUTS_PLACES
         power = positive_number(properties, "openslide.objective-power")
-        mpp, note, options = stated_resolution(properties, _maker(vendor), power)
+        mpp, note, options = stated_resolution(properties, self._maker, power)
         self._names = associated_names(slide.associated_images)
         identity = properties.get("openslide.quickhash-1", "")
         return SlideInfo(
-            format=_maker(vendor),
+            format=self._maker,
             levels=self._levels(slide, properties, area),
             mpp=mpp,
             mpp_note=note,
@@ -263,8 +263,10 @@ def _unreadable(path: Path, kind: str, why: str) -> SlideReadError:
     return SlideReadError(f"{path}: this {kind} cannot be read ({why}); {advice}")
 
 
-def _maker(vendor: str) -> str:
-    return _MAKERS.get(vendor, vendor)
+def _maker(path: Path, vendor: str) -> str:
+    """Return what people call such slides; those of Hamamatsu by the kind of file."""
+    kind = path.suffix.lower() if path.suffix.lower() in (".vms", ".vmu") else ".ndpi"
+    return f"Hamamatsu {kind[1:].upper()}" if vendor == "hamamatsu" else _MAKERS.get(vendor, vendor)
 
 
 def _on_white(image: Image.Image) -> NDArray[np.uint8]:

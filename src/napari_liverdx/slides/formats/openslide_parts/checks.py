@@ -11,11 +11,11 @@ import sqlite3
 import struct
 from pathlib import Path
 
-import tifffile
 from PIL import Image
 
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.slides.formats.side_files import listed_values
+from napari_liverdx.slides.formats.tiff_parts.directory import TiffSource, read_directories
 
 __all__ = ["MOST_PIXELS", "check_claimed_sizes", "check_database"]
 
@@ -27,6 +27,8 @@ _SAKURA_TEXTS = (
     "SELECT SlideId, Date, Description, Creator, DiagnosisCode, Keywords FROM SVSlideDataXPO",
     "SELECT ScanId, FocussingMethod FROM SVHRScanDataXPO",
 )
+
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 _CZI_DIRECTORY_AT = 32 + 16 + 2 * 16 + 4
 _CZI_MOST_ENTRIES = 10_000_000
@@ -92,14 +94,12 @@ def check_database(path: Path) -> None:
 
 
 def _check_tiff(path: Path) -> None:
+    source = TiffSource(path)
     try:
-        with tifffile.TiffFile(path) as tif:
-            for page in tif.pages:
-                if isinstance(page, tifffile.TiffPage):
-                    _check_tile(path, page.tilewidth, page.tilelength)
-    # The parser trips over damaged directories in ways of its own.
-    except (tifffile.TiffFileError, LookupError, TypeError, ArithmeticError) as error:
-        raise _impossible(path, str(error)) from error
+        for directory in read_directories(source):
+            _check_tile(path, directory.number(_TILE_WIDTH, 0), directory.number(_TILE_LENGTH, 0))
+    finally:
+        source.close()
 
 
 def _check_mirax(path: Path) -> None:
