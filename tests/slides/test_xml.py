@@ -56,6 +56,8 @@ def test_no_more_is_read_than_fits_in_memory() -> None:
         parse_xml(b"<a>" + b" " * XML_BYTES + b"</a>", Path("a.xml"))
     with pytest.raises(DataError, match="larger than"):
         parse_xml(b"<" * 3_000_001, Path("a.xml"))
+    with pytest.raises(DataError, match="larger than"):
+        parse_xml("<a " + "b='c' " * 1_000_000 + "/>", Path("a.xml"))
     deep = parse_xml(b"<a>" * 100_000 + b"</a>" * 100_000, "a.xml")
     assert sum(1 for _ in deep.iter("a")) == 100_000
 

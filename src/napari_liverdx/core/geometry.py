@@ -158,7 +158,13 @@ def has_area(ring: NDArray[np.float64]) -> bool:
     itself does, as the figure of eight whose halves cancel.
     """
     least = 1e-12 * float(np.ptp(ring, axis=0).max(initial=0)) ** 2
-    return len(ring) > 2 and (_shoelace(ring) > least or _area((ring,)) > least)
+    if len(ring) < 3 or _shoelace(ring) > least:
+        return len(ring) > 2
+    away = ring - ring[0]
+    x, y = away[np.abs(away).sum(axis=1).argmax()]
+    if (np.abs(away[:, 0] * y - away[:, 1] * x) <= least).all():
+        return False
+    return _area((ring,)) > least
 
 
 def _shoelace(ring: NDArray[np.float64]) -> float:

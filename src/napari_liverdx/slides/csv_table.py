@@ -8,6 +8,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from napari_liverdx._text import original_cell
@@ -19,7 +21,11 @@ __all__ = ["Row", "column_key", "is_file", "number_in", "read_table"]
 
 _MOST_BYTES = 64 << 20
 _MOST_ROWS = 1_000_000
+_MOST_BEFORE = 10_000
+"""Lines before the header."""
+
 _NONE = "\N{INFORMATION SEPARATOR ONE}"
+_LONGEST_LINE = 1_000_000
 _NAMED, _SHOWN = 20, 60
 """Columns that a message names at most, and signs of each."""
 
@@ -84,7 +90,8 @@ def read_table(
 
     UTF-8, UTF-16, or the code page it was saved in; compressed by gzip or not; separated by comma,
     semicolon, tab or ``|``, or what a line ``sep=`` says. Lines before the header that are empty
-    or begin with ``#`` do not count, nor do rows without a value.
+    or begin with ``#`` do not count, nor do titles above the line that names the columns, nor rows
+    without a value.
 
     Parameters
     ----------
@@ -110,9 +117,9 @@ def read_table(
     path = Path(path)
     text = _text(path)
     lines, first, given = _header_at(text)
-    separator = given or _separator(path, lines, first, columns)
+    separator, above = _layout(path, lines, first, columns, given)
     records = _records(path, lines, first, separator)
-    _, header = next(records, (0, []))
+    _, header = next(islice(records, above, None), (0, []))
     names = [column_key(name) for name in header]
     for old, new in (aliases or {}).items():
         if old in names and new not in names:
@@ -155,21 +162,36 @@ def _header_at(text: str) -> tuple[io.StringIO, int, str]:
         elif bare.strip(';,|"') and not bare.startswith("#"):
             break
         number, at = number + 1, at + len(line)
+        if number > _MOST_BEFORE:
+            break
     return io.StringIO(text[at:], newline=""), number, separator
 
 
-def _separator(path: Path, lines: io.StringIO, first: int, columns: Sequence[str]) -> str:
-    """Return the separator under which the header has most of the wanted columns, then most."""
+def _layout(
+    path: Path, lines: io.StringIO, first: int, columns: Sequence[str], given: str
+) -> tuple[str, int]:
+    """Return the separator, and how many titles stand above the header.
+
+    The header is the line that names most of the wanted columns; the separator that under which it
+    names them, else has most columns.
+    """
     wanted = {column_key(column) for column in columns}
-    counts: dict[str, tuple[int, int]] = {}
-    for separator in _SEPARATORS:
+    found: dict[str, tuple[int, int, int]] = {}
+    for separator in (given,) if given else _SEPARATORS:
         lines.seek(0)
-        _, header = next(_records(path, lines, first, separator), (0, []))
-        counts[separator] = len(wanted & {column_key(name) for name in header}), len(header)
+        # A title that is no row, or is cut off, is told when the table is read.
+        with suppress(DataError):
+            for above, (_, cells) in enumerate(islice(_records(path, lines, first, separator), 20)):
+                hits = len(wanted & {column_key(name) for name in cells})
+                if separator not in found or hits > found[separator][0]:
+                    found[separator] = hits, len(cells), above
     lines.seek(0)
-    best = max(counts, key=lambda separator: counts[separator])
+    if not found:
+        return given or ",", 0
+    best = max(found, key=lambda separator: found[separator][:2])
+    _, count, above = found[best]
     # A table of one column has no separator: its values may hold them all.
-    return best if counts[best][1] > 1 else _NONE
+    return (best if count > 1 else _NONE), above
 
 
 def _records(
@@ -181,6 +203,8 @@ def _records(
     def counted() -> Iterator[str]:
         nonlocal quotes
         for text in lines:
+            if len(text) > _LONGEST_LINE:
+                raise csv.Error(f"a line of more than {_LONGEST_LINE:,} signs")
             quotes += text.count('"')
             yield text
         if quotes % 2 and reader.line_num > line - first + 1:

@@ -19,6 +19,9 @@ XML_BYTES = 64 << 20
 _MOST_TAGS = 3_000_000
 """Opening and closing tags; each element takes about half a kilobyte of memory."""
 
+_LONGEST_TAG = 4 << 20
+"""Signs between the brackets of a tag, all its attributes."""
+
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*?\?>")
 
 
@@ -56,8 +59,7 @@ def parse_xml(
     LiverDxError
         If it is no XML, defines entities, or is too large.
     """
-    signs = ("<", "\0") if isinstance(content, str) else (b"<", b"\0")
-    if len(content) > XML_BYTES or content.count(signs[0]) > _MOST_TAGS:  # type: ignore[arg-type]
+    if _is_too_large(content):
         raise error(
             f"{where}: the XML is larger than what is read ({XML_BYTES >> 20} MiB, "
             f"{_MOST_TAGS:,} tags); write what is needed to a file of its own"
@@ -78,6 +80,18 @@ def parse_xml(
         ) from problem
     except (ParseError, LookupError, ValueError) as problem:
         raise error(f"{where}: damaged XML ({problem})") from problem
+
+
+def _is_too_large(content: bytes | str) -> bool:
+    if len(content) > XML_BYTES:
+        return True
+    tags = content.count("<") if isinstance(content, str) else content.count(b"<")
+    if tags > _MOST_TAGS or len(content) < _LONGEST_TAG:
+        return tags > _MOST_TAGS
+    pattern = f"<[^>]{{{_LONGEST_TAG}}}"
+    if isinstance(content, str):
+        return re.search(pattern, content) is not None
+    return re.search(pattern.encode(), content) is not None
 
 
 def _parsed(content: bytes | str) -> Element:

@@ -76,5 +76,24 @@ def test_the_class_of_a_region(told: str, about: str, text: str, name: str) -> N
     assert found.name == name
 
 
+def test_what_halo_writes() -> None:
+    def drawn(kind: str, *corners: tuple[int, int], more: str = "") -> str:
+        vertices = "".join(f'<V X="{x}" Y="{y}"/>' for x, y in corners)
+        return f'<Region Type="{kind}" {more}><Vertices>{vertices}</Vertices><Comments/></Region>'
+
+    found = read(
+        layer(
+            drawn("Polygon", *SQUARE, more='NegativeROA="0"'),
+            drawn("Rectangle", (10, 10), (20, 20), more='NegativeROA="1"'),
+            drawn("Ellipse", (200, 0), (240, 20)),
+            drawn("Ruler", (0, 0), (9, 9)),
+        )
+    )
+    polygon, ellipse = found.regions
+    assert polygon.area == 9900
+    assert ellipse.bounds == Rect(200, 0, 40, 20)
+    assert found.skipped == 1
+
+
 def test_without_any_name_it_is_left_out() -> None:
     assert read(layer(region(SQUARE), told="")).reasons == {"without a class": 1}

@@ -1,4 +1,4 @@
-"""Annotations of Aperio ImageScope, XML."""
+"""Annotations of Aperio ImageScope, XML; HALO writes nearly the same."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from napari_liverdx.slides.annotations.base import (
 
 __all__ = ["imagescope_regions"]
 
-_RECTANGLE, _ELLIPSE, _OPEN = "1", "2", ("3", "4", "5")
-"""Kinds of regions: with no area are arrow, ruler and marker."""
+_RECTANGLE, _ELLIPSE = ("1", "rectangle"), ("2", "ellipse")
+_OPEN = ("3", "4", "5", "arrow", "ruler", "pin", "polyline")
+"""Kinds of regions, by number in ImageScope and by name in HALO."""
 
 
 def imagescope_regions(root: Element) -> Annotations:
@@ -92,15 +93,16 @@ def _color(text: str) -> str:
 
 
 def _ring(region: Element) -> NDArray[np.float64]:
-    kind = region.get("Type", "0").strip()
+    kind = region.get("Type", "0").strip().lower()
     if kind in _OPEN:
         raise UnusableObjectError(NO_AREA)
     corners = [
-        (corner_number(v.get("X")), corner_number(v.get("Y"))) for v in region.iter("Vertex")
+        (corner_number(v.get("X")), corner_number(v.get("Y")))
+        for v in region.iterfind("Vertices/*")
     ]
-    if kind == _ELLIPSE and len(corners) > 1:
+    if kind in _ELLIPSE and len(corners) > 1:
         return ring_of(ellipse_corners(_box(corners)))
-    if kind == _RECTANGLE and len(corners) == 2:
+    if kind in _RECTANGLE and len(corners) == 2:
         return ring_of(_box(corners))
     return ring_of(corners)
 

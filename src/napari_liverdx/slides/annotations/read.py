@@ -20,11 +20,11 @@ from napari_liverdx.slides.xml import looks_like_xml, parse_xml
 
 __all__ = ["ANNOTATION_SUFFIXES", "ANNOTATION_TITLES", "class_in_name", "read_annotations"]
 
-ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa", ".csv")
+ANNOTATION_SUFFIXES = (".geojson", ".json", ".xml", ".annotations", ".ndpa", ".csv")
 """Endings of annotation files, each also with ``.gz`` behind it."""
 
 ANNOTATION_TITLES = (
-    "GeoJSON (QuPath), ImageScope XML, ASAP XML, NDPA (NDP.view), or napari's shapes as CSV"
+    "GeoJSON (QuPath), XML of ImageScope, HALO or ASAP, NDPA (NDP.view), or napari's shapes as CSV"
 )
 _REMEDY = f"give {ANNOTATION_TITLES}"
 
@@ -39,7 +39,7 @@ def read_annotations(
 ) -> Annotations:
     """Read regions that people drew; the content decides in which form, not the file's ending.
 
-    GeoJSON as QuPath exports it, XML of Aperio ImageScope and of ASAP, NDPA of NDP.view, and
+    GeoJSON as QuPath exports it, XML of Aperio ImageScope, HALO and ASAP, NDPA of NDP.view, and
     napari's Shapes layers as CSV; each compressed by gzip or not. What is no region is left out
     and counted.
 
