@@ -8,7 +8,7 @@ SCREEN = $(if $(DISPLAY)$(filter Darwin,$(shell uname)),,xvfb-run -a -s "-screen
 # One worker for each processor, with one thread and one virtual screen of its own.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast coverage check bench kill screenshots clean
+.PHONY: demo test test-fast fuzz coverage check bench kill screenshots clean
 
 $(VENV)/.demo: pyproject.toml
 	@bash scripts/system_packages.sh
@@ -48,6 +48,12 @@ test: check
 test-fast: $(VENV)/.test
 	QT_QPA_PLATFORM=offscreen $(TESTS) -m "not gui and not slow" $(PYTEST)
 
+## Bad bytes: COUNT damaged files of every kind from SEED; what came to a bad end is kept in fuzz-failures.
+COUNT ?= 10000
+SEED ?= 0
+fuzz: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED) --sound --workers 2 --keep fuzz-failures
+
 ## Which lines and branches the tests run.
 coverage: $(VENV)/.test
 	$(TESTS) --cov --cov-report=term --cov-report=html --timeout=900 $(PYTEST)
@@ -65,4 +71,4 @@ screenshots: $(VENV)/.test
 	LIBGL_ALWAYS_SOFTWARE=1 $(SCREEN) $(BIN)/python scripts/screenshots.py
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist htmlcov .coverage*
+	rm -rf $(VENV) $(OUT) build dist htmlcov fuzz-failures .coverage*

@@ -233,7 +233,7 @@ def test_no_public_name_stands_twice_in_a_layer() -> None:
 
 def test_tests_mirror_the_packages() -> None:
     """``tests/slides/test_open.py`` tests ``slides/open.py``; windows stand in ``tests/gui``."""
-    homes = {"gui": None, "benchmarks": REPOSITORY / "benchmarks"}
+    homes = {"gui": None, "fuzz": None, "benchmarks": REPOSITORY / "benchmarks"}
     astray = []
     for path in modules(TESTS):
         folder = path.relative_to(TESTS).parent

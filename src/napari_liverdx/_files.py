@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +24,7 @@ __all__ = [
     "bare_name",
     "exclusive_lock",
     "move",
+    "parse_json",
     "readable_name",
     "remove",
     "remove_leftovers",
@@ -86,6 +88,20 @@ def without_ending(name: str) -> str:
     """
     stem, _, ending = name.rpartition(".")
     return name if not stem or not ending or ending.isdecimal() else stem
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON from anywhere.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or nested more deeply than anything that is meant.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def unique_sibling(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_liverdx.core.errors import ModelFileError, PlanError
 from napari_liverdx.mil.file import load_mil_model
@@ -46,6 +47,17 @@ def test_damaged_contexts_are_named(tmp_path: Path, tiny: LoadedModel) -> None:
     good = save_context(path, tiny, 5)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ModelFileError, match="damaged"):
+        load_mil_model(path)
+    with torch.no_grad():
+        good.network.slide_head.weight.fill_(3e38)
+        good.network.slide_head.bias.fill_(3e38)
+        good.network.pool.value.bias.fill_(3e38)
+    save_model_file(path, good.network, good.card, half=False)
+    with pytest.raises(ModelFileError, match="no probability"):
+        load_mil_model(path)
+    large = good.card.model_copy(update={"arguments": {"hidden": 4096, "projection": 4096}})
+    save_model_file(path, good.network, large)
+    with pytest.raises(ModelFileError, match="do not fit"):
         load_mil_model(path)
     bad = good.card.model_copy(update={"arguments": {"hidden": -3}})
     save_model_file(path, good.network, bad)

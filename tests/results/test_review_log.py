@@ -15,7 +15,9 @@ from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.review import Review
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", '[{"row": -1, "col": 0, "verdict": "accepted"}]'])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "[" * 5000, '[{"row": -1, "col": 0, "verdict": "accepted"}]']
+)
 def test_a_damaged_review_is_told_and_left_alone(twelve_tiles: ResultStore, text: str) -> None:
     file = twelve_tiles.path / "review.json"
     file.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import warnings
@@ -144,3 +145,41 @@ def test_a_group_in_the_place_of_an_array_is_damage(twelve_tiles: ResultStore) -
     group.create_group("tiles")
     with pytest.raises(ResultError, match="tiles"):
         ResultStore.open(twelve_tiles.path)
+
+
+def _meta(store: ResultStore, name: str, **change: object) -> None:
+    file = store.path / name / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("cells", {"shape": [3, 10**6, 10**6]}),
+        ("tiles", {"data_type": "float64", "shape": [3, 1, 1]}),
+        ("tissue", {"shape": [0, 0]}),
+        ("tissue", {"shape": [10**5, 10**5]}),
+        (
+            "state",
+            {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [9**9, 9**9]}}},
+        ),
+        ("tissue", {"attributes": {"level0_pixels_per_pixel": [16, 0]}}),
+        ("tissue", {"attributes": {"level0_pixels_per_pixel": ["a"]}}),
+        ("cells", {"codecs": [{"name": "nothing"}]}),
+    ],
+)
+def test_what_an_array_claims_is_checked_before_it_is_read(
+    twelve_tiles: ResultStore, name: str, change: dict[str, object]
+) -> None:
+    _meta(twelve_tiles, name, **change)
+    with pytest.raises(ResultError):
+        ResultStore.open(twelve_tiles.path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -0.5, 1.5])
+def test_what_is_no_probability_is_analyzed_again(twelve_tiles: ResultStore, value: float) -> None:
+    group = zarr.open_group(twelve_tiles.path, mode="r+")
+    group["cells"][1, 0, 0] = value
+    again = ResultStore.open(twelve_tiles.path)
+    assert again.damaged == 1
+    assert np.isfinite(again.probabilities).all()

@@ -97,3 +97,20 @@ def test_the_words_of_0_1_0_are_read(tmp_path: Path, text: str, kind: MapKind) -
     notices: list[str] = []
     assert ViewState.load(stored(tmp_path, basis=text), notices).map_kind is kind
     assert notices == []
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "[" * 5000 + "]" * 5000,
+        '{"thresholds": ' + "[" * 800 + "]" * 800 + "}",
+        '{"thresholds": {"fat": {"deep": 1}}}',
+        '{"thresholds": 5, "opacity": {"a": {}}}',
+        '{"opacity": NaN, "error_rate": 1e999}',
+    ],
+)
+def test_a_view_of_any_shape_is_lost_alone(tmp_path: Path, stored: str) -> None:
+    (tmp_path / "view.json").write_text(stored)
+    notices: list[str] = []
+    assert ViewState.load(tmp_path, notices).thresholds == {}
+    assert notices

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.core.errors import TileReadError
+from napari_liverdx.core.resolution import Level, Mpp
+from napari_liverdx.slides.backend import SlideInfo
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.paths import CMU
@@ -76,3 +78,23 @@ def test_another_resolution_is_another_slide_over_one_open_file() -> None:
     gc.collect()
     assert second.read_tile(0, 1, 1).any(), "the file stays open for the other"
     second.close()
+
+
+class Short:
+    """A backend whose last tile is smaller than its level says."""
+
+    info = SlideInfo("test", (Level(100, 100, 1.0, 1.0, 64, 64),), None)
+
+    def read_tile(self, level: int, row: int, col: int) -> np.ndarray:
+        return np.zeros((64 if row == 0 else 8, 64, 3), np.uint8)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_tile_smaller_than_it_should_be_is_unreadable() -> None:
+    slide = Slide(Path("a.tif"), Short())
+    assert slide.read_tile(0, 0, 1).shape == (64, 64, 3)
+    with pytest.raises(TileReadError, match="64 × 8 px in place of 36 × 36"):
+        slide.read_region(0, 70, 70, 10, 10)
+    assert slide.overview(1.0).unreadable == 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
-from napari_liverdx.core.errors import MppError
+from napari_liverdx.core.errors import MppError, SlideReadError
 
 __all__ = [
     "MPP_RANGE",
@@ -76,6 +77,12 @@ class Mpp:
         return f"{size} µm/px ({self.source})"
 
 
+_LARGEST_SIDE = 2**31 - 1
+"""Pixels; TIFF and DICOM hold no more."""
+
+_MOST_TILES = 2**26
+"""Of a level: a million pixels on a side in tiles of 128."""
+
 RESOLUTION_TOLERANCE = 0.02
 """A level this close (relative) to the wanted resolution is used as it is."""
 
@@ -92,6 +99,11 @@ class Level:
         Level-0 pixels per pixel of this level.
     tile_width, tile_height : int
         Size of the stored tiles in pixels.
+
+    Raises
+    ------
+    SlideReadError
+        If a number can be no size: they come from files, which may be damaged.
     """
 
     width: int
@@ -100,6 +112,21 @@ class Level:
     downsample_y: float
     tile_width: int
     tile_height: int
+
+    def __post_init__(self) -> None:
+        sizes = (self.width, self.height, self.tile_width, self.tile_height)
+        downsamples = (self.downsample_x, self.downsample_y)
+        whole = all(isinstance(n, Integral) and 1 <= n <= _LARGEST_SIDE for n in sizes)
+        if (
+            not whole
+            or not all(0 < d <= _LARGEST_SIDE for d in downsamples)
+            or self.tile_shape[0] * self.tile_shape[1] > _MOST_TILES
+        ):
+            raise SlideReadError(
+                f"a level of {self.width!r} × {self.height!r} px in tiles of {self.tile_width!r} × "
+                f"{self.tile_height!r} px is impossible; the file is damaged, copy it again from "
+                "its source"
+            )
 
     @property
     def downsample(self) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, parse_json
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.experiments.compare import ComparisonResult
 from napari_liverdx.models.card import Interval
@@ -80,7 +80,7 @@ def card_figures(path: Path) -> dict[str, Interval]:
         If the file holds none.
     """
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
         sections = next(iter(stored["models"].values()))
         if "metrics" in sections:
             clear = {"clear": sections["metrics"], "second source clear": sections["second"]}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import zarr
 from numpy.typing import NDArray
 
+from napari_liverdx._files import parse_json
 from napari_liverdx.core.colormaps import rgb8
 from napari_liverdx.core.prediction_sets import (
     UNCERTAIN_COLOR,
@@ -84,7 +84,7 @@ def write_ome_zarr(store: ResultStore, path: Path, options: ExportOptions) -> No
 
 def _is_ours(path: Path) -> bool:
     try:
-        content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        content = parse_json((path / "zarr.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and _MARK in content.get("attributes", {})

@@ -13,7 +13,7 @@ from napari_liverdx.mil.network import SlideContext
 from napari_liverdx.models.architectures.registry import check_arguments
 from napari_liverdx.models.card import ModelCard, SlidePart
 from napari_liverdx.models.file import fill_network, read_card
-from napari_liverdx.models.soundness import check_tensors, without_memory
+from napari_liverdx.models.soundness import are_probabilities, check_tensors, without_memory
 
 __all__ = ["ARCHITECTURE", "LoadedMilModel", "load_mil_model"]
 
@@ -109,7 +109,29 @@ def load_mil_model(path: Path) -> LoadedMilModel:
     network = _build(path, card, slide)
     sha256 = fill_network(path, network, ARCHITECTURE)
     network.eval()
-    return LoadedMilModel(card, slide, network, sha256, path)
+    model = LoadedMilModel(card, slide, network, sha256, path)
+    _try_out(model)
+    return model
+
+
+@torch.inference_mode()
+def _try_out(model: LoadedMilModel) -> None:
+    """Judge a few tiles of the usual kind, so that a network that cannot is refused at once."""
+    network, rows = model.network, 3
+    embeddings = network.usual_embeddings(rows)
+    logits = (
+        torch.arange(float(len(model.card.classes))).reshape(1, -1, 1, 1).expand(-1, -1, rows, 1)
+    )
+    output = network(embeddings, logits, torch.ones((1, rows, 1), dtype=torch.bool))
+    tiles, slides = model.tile_probabilities, model.slide_probabilities
+    if not (
+        are_probabilities(tiles(output.tile_logits))
+        and are_probabilities(slides(output.slide_logits))
+    ):
+        raise ModelFileError(
+            f"{model.path}: what the network says of plain tiles is no probability; the weights "
+            "are damaged, copy the file again from its source"
+        )
 
 
 def _build(path: Path, card: ModelCard, slide: SlidePart) -> SlideContext:

@@ -156,6 +156,11 @@ class SlideContext(nn.Module):
         self.centre.copy_(center)
         self.spread.copy_(spread.clamp_min(1e-4))
 
+    def usual_embeddings(self, rows: int) -> Tensor:
+        """Return embeddings as spread as those it learned from, shape (1, features, rows, 1)."""
+        wave = torch.arange(self.features * rows).reshape(1, -1, rows, 1).sin()
+        return self.centre[:, None, None] + self.spread[:, None, None] * wave
+
     def forward(self, embeddings: Tensor, tile_logits: Tensor, mask: Tensor) -> SlideOutput:
         """Refine tiles and judge slides.
 

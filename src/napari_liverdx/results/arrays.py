@@ -33,8 +33,20 @@ __all__ = [
 CHECKED = (ZstdCodec(), Crc32cCodec())
 """How chunks are stored: packed, and with a checksum, so that a torn one is known."""
 
-DAMAGE = (KeyError, ValueError, RuntimeError, TypeError, MemoryError)
-"""What reading raises where metadata or chunks are damaged; sizes they claim are taken on faith."""
+DAMAGE = (
+    LookupError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+)
+"""What reading raises where metadata or chunks are damaged."""
+
+_MOST_BYTES = 2**30
+"""Of an array, as its metadata tell; no result holds a larger one."""
 
 _TORN = {errno.EIO, errno.EISDIR, errno.ENOTDIR}
 
@@ -54,28 +66,45 @@ def child_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     KeyError
         If there is none.
     """
-    array = group[name]
+    # A fill value that its type cannot hold is no number.
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = group[name]
     if not isinstance(array, zarr.Array):
         raise KeyError(name)
     return array
 
 
-def read_array(group: zarr.Group, name: str, path: Path) -> NDArray[Any]:
+def read_array(
+    group: zarr.Group, name: str, path: Path, shape: tuple[int, ...] | None = None
+) -> NDArray[Any]:
     """Read the whole array called ``name`` of the result at ``path``.
 
     Raises
     ------
     ResultError
-        If it is missing or damaged.
+        If it is missing, damaged or of another shape.
     """
-    values, damaged = read_chunks(group, name, path)
+    values, damaged = read_chunks(group, name, path, shape)
     if damaged:
         raise _damaged(path, name, "a part of it does not agree with its checksum")
     return values
 
 
-def read_chunks(group: zarr.Group, name: str, path: Path) -> tuple[NDArray[Any], list[Place]]:
+def read_chunks(
+    group: zarr.Group, name: str, path: Path, shape: tuple[int, ...] | None = None
+) -> tuple[NDArray[Any], list[Place]]:
     """Read the array called ``name``, whatever can be read of it.
+
+    Parameters
+    ----------
+    group : zarr.Group
+        The result's group.
+    name : str
+        Of the array.
+    path : Path
+        Of the result, for messages.
+    shape : tuple of int, optional
+        What shape it must have; nothing is read of another one.
 
     Returns
     -------
@@ -91,8 +120,11 @@ def read_chunks(group: zarr.Group, name: str, path: Path) -> tuple[NDArray[Any],
     """
     try:
         array = child_array(group, name)
+        why = _wrong(array, shape)
     except (*DAMAGE, OSError) as error:
         raise _damaged(path, name, error) from error
+    if why:
+        raise _damaged(path, name, why)
     try:
         return np.array(array[...]), []
     except (*DAMAGE, OSError) as error:
@@ -103,6 +135,17 @@ def read_chunks(group: zarr.Group, name: str, path: Path) -> tuple[NDArray[Any],
     if not damaged:
         raise _damaged(path, name, first) from first
     return values, damaged
+
+
+def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None) -> str:
+    """Return what is impossible about an array, told before anything is allocated by it."""
+    if shape is not None and array.shape != shape:
+        return f"it does not fit the tiles, {array.shape} in place of {shape}"
+    if array.dtype.kind not in "fu" or not array.size or array.nbytes > _MOST_BYTES:
+        return f"{array.shape} values of the kind {array.dtype}"
+    if any(c > n for c, n in zip(array.chunks, array.shape, strict=True)):
+        return f"its chunks, {array.chunks}, are larger than itself"
+    return ""
 
 
 def chunk_places(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Place]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_liverdx._files import remove
+from napari_liverdx._files import parse_json, remove
 from napari_liverdx.core.errors import ResultError, existing_path, storage_errors
 from napari_liverdx.core.grid import TileIndex
 from napari_liverdx.core.subtile_map import SubtileMap
@@ -42,6 +41,8 @@ __all__ = [
 
 _META = "zarr.json"
 _CRC = '"crc32c"'
+_ONE = 1.001
+_LARGEST_SCALE = 2.0**30
 _SAME = 1e-5
 """Means of overlapping tiles differ by less, whatever the order they were taken in."""
 
@@ -159,8 +160,12 @@ def open_parts(path: Path) -> tuple[zarr.Group, RunManifest, TissueMask]:
 
 
 def _read_tissue(group: zarr.Group, path: Path) -> TissueMask:
-    scale: Any = dict(child_array(group, "tissue").attrs)["level0_pixels_per_pixel"]
-    return TissueMask(read_array(group, "tissue", path).astype(bool), *scale)
+    told: Any = dict(child_array(group, "tissue").attrs)["level0_pixels_per_pixel"]
+    scale_x, scale_y = (float(n) for n in told)
+    mask = read_array(group, "tissue", path)
+    if mask.ndim != 2 or not all(0 < n < _LARGEST_SCALE for n in (scale_x, scale_y)):
+        raise ValueError("where the tissue is, is not told by a picture with a scale")
+    return TissueMask(mask.astype(bool), scale_x, scale_y)
 
 
 class StoredValues(NamedTuple):
@@ -193,22 +198,14 @@ def read_values(group: zarr.Group, path: Path, manifest: RunManifest) -> StoredV
     """
     rows, cols = manifest.grid.shape
     k = manifest.subtiles
-    slots, bad_slots = read_chunks(group, "cells", path)
-    tiles, bad_tiles = read_chunks(group, "tiles", path)
-    state, bad_state = read_chunks(group, "state", path)
+    classes = len(manifest.classes)
+    slots, bad_slots = read_chunks(group, "cells", path, (classes, rows * k, cols * k))
+    tiles, bad_tiles = read_chunks(group, "tiles", path, (classes, rows, cols))
+    state, bad_state = read_chunks(group, "state", path, (rows, cols))
     ood: NDArray[np.float32] = np.full((rows, cols), np.nan, np.float32)
     bad_ood: list[tuple[slice, ...]] = []
     if (path / "domain").exists():  # results of an earlier version have none
-        ood, bad_ood = read_chunks(group, "domain", path)
-    classes = len(manifest.classes)
-    shapes = [(classes, rows * k, cols * k), (classes, rows, cols), (rows, cols), (rows, cols)]
-    for name, values, shape in zip(
-        ("cells", "tiles", "state", "domain"), (slots, tiles, state, ood), shapes, strict=True
-    ):
-        if values.shape != shape:
-            raise ResultError(
-                f"{path}: array {name!r} does not fit the tiles; analyze the slide again"
-            )
+        ood, bad_ood = read_chunks(group, "domain", path, (rows, cols))
     bad = _without_values(state, tiles, slots)
     for _, down, across in bad_slots:
         bad[_tiles_of(down, k), _tiles_of(across, k)] = True
@@ -235,10 +232,11 @@ def _without_values(
     """Find tiles that are marked as done without values: their chunks never reached the disk."""
     rows, cols = state.shape
     k = slots.shape[1] // rows
-    # A value that is not finite makes its sum so.
-    sums = slots.sum(axis=0, dtype=np.float32).reshape(rows, k, cols, k)
-    filled = np.isfinite(sums).all(axis=(1, 3)) & (sums != 0).any(axis=(1, 3))
-    filled &= np.isfinite(tiles).all(axis=0) & (tiles != 0).any(axis=0)
+    # No other value is a probability, and comparing with NaN is false.
+    sound = ((slots >= 0) & (slots <= _ONE)).all(axis=0).reshape(rows, k, cols, k)
+    known = (slots != 0).any(axis=0).reshape(rows, k, cols, k)
+    filled = sound.all(axis=(1, 3)) & known.any(axis=(1, 3))
+    filled &= ((tiles >= 0) & (tiles <= _ONE)).all(axis=0) & (tiles != 0).any(axis=0)
     return np.asarray((state == TileState.DONE) & ~filled)
 
 
@@ -314,7 +312,7 @@ def _stored_manifest(path: Path, group: zarr.Group | None) -> RunManifest | None
     texts = [path / _META, *(path / name / _META for name in _COPIES)]
     for text in texts[0 if group is not None else 1 :]:
         try:
-            attributes = json.loads(text.read_text(encoding="utf-8"))["attributes"]
+            attributes = parse_json(text.read_text(encoding="utf-8"))["attributes"]
             return read_manifest(attributes["liverdx"], path)
         except (*DAMAGE, OSError):
             continue
@@ -388,7 +386,7 @@ def _has_checksums(path: Path, name: str) -> bool:
     for other in path.glob(f"*/{_META}"):
         try:
             text = other.read_text(encoding="utf-8")
-            if other.parent.name != name and json.loads(text)["node_type"] == "array":
+            if other.parent.name != name and parse_json(text)["node_type"] == "array":
                 return _CRC in text
         except (*DAMAGE, OSError):
             continue

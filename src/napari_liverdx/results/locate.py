@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 
-from napari_liverdx._files import safe_name
+from napari_liverdx._files import parse_json, safe_name
 from napari_liverdx.results.manifest import SUFFIX, RunManifest, read_manifest
 from napari_liverdx.slides.backend import IN_MEMORY
 
@@ -81,7 +80,7 @@ def stored_manifest(path: Path) -> RunManifest | None:
 def _stored(path: Path, changed: int) -> RunManifest | None:
     """Read the manifest of a result as it was at a time; None where it cannot be read."""
     try:
-        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        attributes = parse_json((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
         return read_manifest(attributes["liverdx"], path)
     except (OSError, ValueError, KeyError, TypeError):
         return None

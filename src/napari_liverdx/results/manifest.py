@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from napari_liverdx import _v010
 from napari_liverdx._files import bare_name, safe_name
@@ -39,6 +39,8 @@ _DIGITS = 6
 
 _Pixels = Annotated[int, Field(ge=1, le=2**40)]
 _Resolution = Annotated[float, Field(ge=MPP_RANGE[0], le=MPP_RANGE[1])]
+
+_Area = Annotated[float, Field(ge=0, le=1e9)]
 
 _MOST_VALUES = 200_000_000
 """Probabilities of all map pixels of all tiles, 800 MB; what claims more comes of a damaged file,
@@ -133,6 +135,13 @@ class RunManifest(BaseModel):
     slide_origin: tuple[int, int] = (0, 0)
     color_managed: bool = False
     references: dict[str, str] = Field(default={}, max_length=16)
+
+    @field_validator("tissue")
+    @classmethod
+    def _are_areas(cls, tissue: dict[str, Any]) -> dict[str, Any]:
+        for key in ("excluded", "kept"):
+            TypeAdapter(dict[str, _Area]).validate_python(tissue.get(key) or {})
+        return tissue
 
     @model_validator(mode="after")
     def _can_be_held(self) -> RunManifest:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, parse_json
 from napari_liverdx._text import csv_text
 from napari_liverdx.core.errors import ResultError, storage_errors
 from napari_liverdx.core.grid import TileGrid, TileIndex
@@ -89,7 +89,7 @@ class DecisionLog(Mapping[TileIndex, Decision]):
         if not file.exists():
             return
         try:
-            for fields in json.loads(file.read_text(encoding="utf-8")):
+            for fields in parse_json(file.read_text(encoding="utf-8")):
                 entry = _Entry.model_validate(fields)
                 decision = Decision(**entry.model_dump(exclude={"row", "col"}))
                 self._entries[TileIndex(entry.row, entry.col)] = decision

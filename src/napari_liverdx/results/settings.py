@@ -29,7 +29,12 @@ def read_settings(
     notices : list of str, optional
         Takes in what was left out, and why.
     """
-    left, problems = copy.deepcopy(dict(stored)), []
+    problems: list[str] = []
+    try:
+        left = copy.deepcopy(dict(stored))
+    except RecursionError:
+        left = {}
+        problems.append(f"{where}: what is stored cannot be used (nested too deeply)")
     while True:
         try:
             found = kind.model_validate(left)
@@ -53,14 +58,15 @@ def _drop(kind: type[BaseModel], settings: dict[Any, Any], place: tuple[int | st
         # Pydantic tells the alias though the name was given.
         aliases = {f.alias: name for name, f in kind.model_fields.items() if f.alias}
         names[0] = aliases.get(names[0], names[0])
-    holder, told = settings, []
+    inner, holder, told = settings, settings, list[str]()
     for name in names:
-        if name not in holder:
+        if name not in inner:
             break
         told.append(name)
-        if not isinstance(holder[name], dict) or name == names[-1]:
+        holder = inner
+        if not isinstance(inner[name], dict):
             break
-        holder = holder[name]
+        inner = inner[name]
     if not told:
         settings.clear()
         return "what is stored"

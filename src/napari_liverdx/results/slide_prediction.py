@@ -154,10 +154,12 @@ class Refined:
     ----------
     path : Path
     state : ndarray of uint8, shape (tile rows, tile columns)
+    tile_probabilities : ndarray of float32, shape (classes, tile rows, tile columns)
     """
 
     path: Path
     state: NDArray[np.uint8]
+    tile_probabilities: NDArray[np.float32]
     _group: zarr.Group
 
     def save_slide_prediction(
@@ -194,11 +196,16 @@ class Refined:
         Raises
         ------
         ResultError
-            If no slide-level model was applied to the tiles that are done now.
+            If no slide-level model was applied to the tiles that are done now, or what it gave is
+            damaged.
         """
         if self.slide_prediction is None:
             raise ResultError(f"{self.path}: no slide-level model was applied to these tiles")
-        return (
-            read_array(self._group, "tiles_refined", self.path),
-            read_array(self._group, "attention", self.path),
-        )
+        shape = self.tile_probabilities.shape
+        refined = read_array(self._group, "tiles_refined", self.path, shape)
+        attention = read_array(self._group, "attention", self.path, shape[1:])
+        if not (np.isfinite(refined).all() and np.isfinite(attention).all()):
+            raise ResultError(
+                f"{self.path}: what the slide-level model gave is damaged; apply it again"
+            )
+        return refined, attention

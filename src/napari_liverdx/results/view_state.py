@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, parse_json
 from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
@@ -104,7 +103,7 @@ class ViewState(BaseModel):
         """
         file = result / _FILE
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
+            stored = parse_json(file.read_text(encoding="utf-8"))
             if not isinstance(stored, dict):
                 raise ValueError("settings are needed")
         except FileNotFoundError:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from napari_liverdx._files import bare_name
 from napari_liverdx._v010 import level_sizes, sized_levels
 from napari_liverdx.core.errors import SlideReadError, TileReadError
-from napari_liverdx.core.resolution import Level, Mpp, level_for_downsample
+from napari_liverdx.core.resolution import Level, Mpp
 from napari_liverdx.slides.backend import (
     WHITE,
     AssociatedImages,
@@ -28,6 +26,7 @@ from napari_liverdx.slides.backend import (
 )
 from napari_liverdx.slides.cache import TileCache
 from napari_liverdx.slides.color import srgb_transform
+from napari_liverdx.slides.overview import Overview, read_overview
 
 __all__ = ["Opener", "Overview", "Slide"]
 
@@ -45,25 +44,6 @@ class Opener(Protocol):
     ) -> Slide:
         """Open the file."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Overview:
-    """A small picture of the whole slide.
-
-    Attributes
-    ----------
-    rgb : ndarray of uint8, shape (rows, columns, 3)
-    scale_x, scale_y : float
-        Level-0 pixels per picture pixel.
-    unreadable : int
-        Stored tiles that could not be decoded and are left white.
-    """
-
-    rgb: NDArray[np.uint8]
-    scale_x: float
-    scale_y: float
-    unreadable: int = 0
 
 
 class Slide:
@@ -252,6 +232,17 @@ class Slide:
 
     def _read(self, level: int, row: int, col: int) -> NDArray[np.uint8]:
         tile = self._backend.read_tile(level, row, col)
+        shape = self.levels[level]
+        wanted = (
+            min(shape.tile_height, shape.height - row * shape.tile_height),
+            min(shape.tile_width, shape.width - col * shape.tile_width),
+        )
+        if tile.shape[0] < wanted[0] or tile.shape[1] < wanted[1]:
+            raise TileReadError(
+                f"{self.path}: the stored tile at row {row}, column {col} of level {level} is "
+                f"{tile.shape[1]} × {tile.shape[0]} px in place of {wanted[1]} × {wanted[0]}; the "
+                "file is damaged, copy it again from its source"
+            )
         return tile if self._convert is None else self._convert(tile)
 
     def read_associated(self, name: str) -> NDArray[np.uint8]:
@@ -329,38 +320,8 @@ class Slide:
         return out
 
     def overview(self, downsample: float) -> Overview:
-        """Read a picture reduced by about ``downsample``, strip by strip in bounded memory.
-
-        Undecodable stored tiles are left white and counted, so that a slide with one damaged
-        tile can still be shown.
-        """
-        index = level_for_downsample(self.levels, downsample)
-        level = self.levels[index]
-        cols = max(1, round(level.width * level.downsample / downsample))
-        rows = max(1, round(level.height * level.downsample / downsample))
-        tile_rows, tile_cols = level.tile_shape
-        rgb = np.full((rows, cols, 3), WHITE, np.uint8)
-        unreadable = 0
-        done = 0
-        for row in range(tile_rows):
-            top, bottom = row * level.tile_height, min((row + 1) * level.tile_height, level.height)
-            end = rows if row == tile_rows - 1 else round(bottom * rows / level.height)
-            if end <= done:
-                continue
-            strip = np.full((bottom - top, level.width, 3), WHITE, np.uint8)
-            for col in range(tile_cols):
-                left = col * level.tile_width
-                try:
-                    tile = self._read(index, row, col)
-                except TileReadError:
-                    unreadable += 1
-                    continue
-                part = strip[:, left : left + level.tile_width]
-                part[...] = tile[: part.shape[0], : part.shape[1]]
-            small = Image.fromarray(strip).resize((cols, end - done), Image.Resampling.BOX)
-            rgb[done:end] = np.asarray(small)
-            done = end
-        return Overview(rgb, self.size[0] / cols, self.size[1] / rows, unreadable)
+        """Read a picture reduced by about ``downsample``; see `read_overview`."""
+        return read_overview(self.levels, self._read, downsample)
 
     def keep_open(self) -> Callable[[], None]:
         """Keep the file open whatever `close` says, until what is returned is called.

@@ -115,8 +115,8 @@ def _blurred(slide: Slide, overview: Overview, tissue: NDArray[np.bool_]) -> NDA
         return np.zeros_like(tissue)
     step = FINE_MPP / mpp
     width, height = slide.size
-    rows = -(-round(height / step) // _BLOCK_PX)
-    cols = -(-round(width / step) // _BLOCK_PX)
+    rows = max(1, -(-round(height / step) // _BLOCK_PX))
+    cols = max(1, -(-round(width / step) // _BLOCK_PX))
     fine, coarse, weight = (np.zeros((rows, cols)) for _ in range(3))
     mask = TissueMask(tissue, overview.scale_x, overview.scale_y)
     for row, col, picture, inside in _windows(slide, mask, step, (rows, cols)):

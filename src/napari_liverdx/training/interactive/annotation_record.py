@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, parse_json
 from napari_liverdx.core.errors import DataError, storage_errors
 from napari_liverdx.core.geometry import Region
 from napari_liverdx.slides.annotations.geojson import read_geojson
@@ -116,7 +116,7 @@ def read_record(file: Path) -> AnnotationRecord:
         If it is damaged; the file is left as it is.
     """
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))["liverdx"]
+        about = parse_json(file.read_text(encoding="utf-8"))["liverdx"]
         copies = [(str(c["at"]), str(c["result"])) for c in about["copies"]]
         size = about["mpp"]
         record = AnnotationRecord(

@@ -6,13 +6,14 @@ never written: the first change of a slide is kept in its one file of today, wit
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_liverdx._files import parse_json
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.geometry import Region
 from napari_liverdx.slides.annotations.geojson import read_geojson
+from napari_liverdx.slides.text.plain import is_file
 from napari_liverdx.training.interactive.annotation_record import (
     AnnotationRecord,
     CorrectedTile,
@@ -67,7 +68,7 @@ def read_v010(files: list[Path], problems: list[str] | None = None) -> dict[str,
 
 
 def _joined(fingerprint: str, parts: list[_File]) -> AnnotationRecord:
-    first = next((part for part in parts if part.path.exists()), parts[0])
+    first = next((part for part in parts if is_file(part.path)), parts[0])
     return AnnotationRecord(
         fingerprint,
         first.key.rpartition(".")[0],
@@ -80,7 +81,7 @@ def _joined(fingerprint: str, parts: list[_File]) -> AnnotationRecord:
 
 def _read(file: Path) -> _File:
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))["liverdx"]
+        about = parse_json(file.read_text(encoding="utf-8"))["liverdx"]
         key, path, size = str(about["key"]), Path(about["slide"]), about["mpp"]
         mpp = None if size is None else (float(size[0]), float(size[1]))
         at = tuple(str(a) for a in about.get("at", ()))
