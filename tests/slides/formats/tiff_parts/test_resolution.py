@@ -52,6 +52,7 @@ GOOD = {
     "Aperio": (aperio("AppMag = 20|MPP = 0.2527|Left = 1"), (0.2527, 0.2527)),
     "Aperio with a comma": (aperio("MPP = 0,2527"), (0.2527, 0.2527)),
     "Aperio with an exponent": (aperio("MPP = 2.527E-01"), (0.2527, 0.2527)),
+    "Aperio with a unit": (aperio("mpp = 252.7 nm"), (0.2527, 0.2527)),
     "Aperio beside a placeholder": (
         aperio("MPP = 0.25") | per_unit((72, 1), unit=2),
         (0.25, 0.25),
@@ -167,6 +168,7 @@ OBJECTIVE = (
     [
         (aperio("AppMag = 20"), 20),
         (aperio("AppMag = 20|MPP = "), 20),
+        (aperio("AppMag = 40x"), 40),
         ({"t270": "Objective = 40x; Stain = HE"}, 40),
         (ome("", '<ObjectiveSettings ID="Objective:0"/>' + OBJECTIVE), 40),
     ],

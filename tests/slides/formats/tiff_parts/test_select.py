@@ -155,6 +155,21 @@ def refused(path: Path, *pages: Page) -> str:
     return str(told.value)
 
 
+def test_the_largest_is_the_slide_though_it_claims_to_be_reduced(tmp_path: Path) -> None:
+    pages = page(QUARTER, 64), main(t254=(4, 1)), page(HALF, 64, t254=(4, 1))
+    sizes, _ = opened(tmp_path / "a.tif", *pages)
+    assert sizes[:2] == TWO
+
+
+def test_hundreds_of_pictures_open_at_once(tmp_path: Path) -> None:
+    """Cores of an array; comparing each with each would take minutes."""
+    rng = np.random.default_rng(0)
+    cores = [page(rng.integers(0, 255, (40, 40 + k % 7, 3), np.uint8)) for k in range(700)]
+    with open_slide(write_tiff(tmp_path / "a.tif", cores)) as slide:
+        assert len(slide.info.scenes) > 500
+        assert slide.size == (46, 40)
+
+
 def test_stacks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     planes = [page(np.roll(SLIDE, k, 0), 128) for k in range(4)]
@@ -163,6 +178,7 @@ def test_stacks_are_refused(tmp_path: Path) -> None:
     assert "stack of 4 gray images" in refused(path, *gray)
     dark = [page(SLIDE[..., k] // 8, 128) for k in range(3)]
     assert "fluorescence" in refused(path, *dark)
+    assert "fluorescence" in refused(path, page(SLIDE // 8, 128, t262=1, t338=[0, 0]))
     for key, words in (("slices", "focal planes"), ("frames", "times")):
         text = f"ImageJ=1.54f\nimages=7\n{key}=7\n"
         assert f"7 {words}" in refused(path, main(t270=text))

@@ -242,6 +242,8 @@ def _add_plain(contents: Contents, directories: Sequence[Directory]) -> None:
                 _with_children(contents, found, [directory])
                 if found is not None:
                     found.problem = found.problem or _imagej_stack(directory, found)
+                    if found.is_gray and found.layout.samples == 3:
+                        _check_dark(found)
             continue
         if len(pages) == 3:
             found = _candidate(contents, group, None)

@@ -14,7 +14,7 @@ from napari_liverdx.slides.formats.tiff_parts.directory import Directory
 __all__ = ["SEGMENT_BYTES", "Layout", "read_layout"]
 
 SEGMENT_BYTES = 256 << 20
-"""Largest decoded tile or strip that is read."""
+"""Largest tile or strip that is decoded whole, as samples or as RGB."""
 
 _LONGEST_SIDE = 1_000_000
 _LARGEST_AREA = 1 << 38
@@ -140,13 +140,12 @@ def read_layout(directory: Directory) -> Layout | None:
     else:
         rows = directory.number(278, 0)
         seg_width, seg_height = width, rows if 0 < rows < height else height
-    if not (0 < seg_width <= _LONGEST_SIDE and 0 < seg_height <= _LONGEST_SIDE):
+    if not (0 < seg_width <= max(2 * width, 4096) and 0 < seg_height <= max(2 * height, 4096)):
         raise _damaged(directory, f"tiles of {seg_width} × {seg_height} px")
     planar = directory.number(284, 1) == 2 and samples > 1
     needed = -(-width // seg_width) * -(-height // seg_height) * (samples if planar else 1)
     offsets = _positions(directory, (324, 273), needed)
     compression = directory.number(259, 1)
-    row_bytes = -(-seg_width * (bits[0] if planar else sum(bits)) // 8)
     found = Layout(
         directory=directory,
         width=width,
@@ -171,7 +170,8 @@ def read_layout(directory: Directory) -> Layout | None:
         jpeg_tables=directory.raw(347) or None,
     )
     # Rows of uncompressed strips are read as they are needed.
-    if (tiled or compression != 1) and row_bytes * seg_height > SEGMENT_BYTES:
+    pixel_bytes = max(3, (1 if planar else samples) * found.dtype.itemsize)
+    if (tiled or compression != 1) and seg_width * seg_height * pixel_bytes > SEGMENT_BYTES:
         kind = "tiles" if tiled else "strips"
         raise NotASlideError(
             f"{directory.source.path}: its pixels are stored in {kind} of {seg_width} × "

@@ -23,7 +23,6 @@ __all__ = ["Picture"]
 
 _STRIP_ROWS = 256
 _STRIP_PIXELS = 1 << 24
-_KEPT_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ class Picture:
             first, last = max(top - segment * high, 0), min(bottom - segment * high, high)
             if _rows_apart(layout):
                 parts.append(self._rows(segment, first, last))
-            elif layout.row_bytes * high > _KEPT_BYTES:
+            elif high > self.tile_height:
                 parts.append(self._large_strip(segment)[first:last])
             else:
                 parts.append(self._segment(segment)[first:last])

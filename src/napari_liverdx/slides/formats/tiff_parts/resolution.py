@@ -29,6 +29,7 @@ _DESCRIBED = re.compile(
     r"(?:\(?([a-zA-Z\u00b5\u03bc]+)\)?)?",
     re.IGNORECASE,
 )
+_NUMBER_AND_UNIT = re.compile(r"\s*([-+0-9.,eE]*)(.*)", re.DOTALL)
 _POWER = re.compile(
     r"(?:appmag|objective[_ -]?(?:power|magnification)?|magnification)[\"']?\s*[=:]\s*[\"']?"
     r"([0-9.,]*[0-9])\s*x?\b",
@@ -78,9 +79,9 @@ def is_aperio(text: str) -> bool:
 
 
 def aperio_fields(text: str) -> dict[str, str]:
-    """Return the fields ``| name = value`` of an Aperio description."""
+    """Return the fields ``| name = value`` of an Aperio description, names in lower case."""
     pairs = (part.partition("=") for part in text.split("|")[1:])
-    return {name.strip(): value.strip() for name, sign, value in pairs if sign}
+    return {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
 
 
 def read_resolution(directory: Directory, ome: OmeImage | None, broken: str = "") -> Resolution:
@@ -142,8 +143,11 @@ def _agree(a: Mpp, b: Mpp) -> bool:
 def _claims(directory: Directory, text: str, ome: OmeImage | None) -> list[_Claim]:
     found: list[_Claim] = []
     if is_aperio(text):
-        value = read_number(aperio_fields(text).get("MPP", ""))
+        told = _NUMBER_AND_UNIT.match(aperio_fields(text).get("mpp", ""))
+        number, unit = told.groups() if told else ("", "")
+        value = read_number(number)
         if value is not None:
+            value *= um_per_unit(unit) or 1.0
             found.append(_Claim(value, value, "Aperio MPP"))
     if ome is not None and ome.mpp is not None:
         found.append(_Claim(*ome.mpp, "OME PhysicalSize"))
@@ -206,11 +210,11 @@ def _described(text: str) -> list[_Claim]:
 def _power(text: str, ome: OmeImage | None) -> float | None:
     if ome is not None:
         return ome.power
-    told = aperio_fields(text).get("AppMag") if is_aperio(text) else None
+    told = aperio_fields(text).get("appmag") if is_aperio(text) else None
     if told is None and not text.lstrip().startswith("<"):
         found = _POWER.search(text[:65_536])
         told = found[1] if found else None
-    power = read_number(told) if told else None
+    power = read_number(told.rstrip("xX\u00d7 ")) if told else None
     return power if power is not None and 0 < power <= _LARGEST_POWER else None
 
 

@@ -20,7 +20,8 @@ _LONG_STEP = 6.0
 """A thumbnail is that much smaller than the next picture; levels of a pyramid rarely are."""
 _SCENE_SHARE = 0.3
 _SCENE_SIDE, _SCENE_LEAST_SHARE = 2048, 0.02
-_MOST_COMPARED = 48
+_MOST_COMPARED = 96
+_MOST_SLIDES = 512
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +62,18 @@ class Found:
         self.associated[name] = other.picture
 
 
+class _Comparisons:
+    """Compares pictures, as often as opening a file may take."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_COMPARED
+
+    def same(self, large: Picture, small: Picture, *, otherwise: bool = False) -> bool:
+        """Return whether they show the same; ``otherwise`` once too many were compared."""
+        self._left -= 1
+        return same_content(large, small) if self._left >= 0 else otherwise
+
+
 def find_slides_in(candidates: Sequence[Candidate], path: Path, *, aperio: bool) -> Found:
     """Return what is the slide, or the several, and what stands beside.
 
@@ -81,24 +94,25 @@ def find_slides_in(candidates: Sequence[Candidate], path: Path, *, aperio: bool)
             f"{path}: not a slide in brightfield colors: {main.problem}; export it as an RGB image"
         )
     others = [c for c in candidates if c is not main and not c.is_mask]
-    _refuse_stack(main, others, path)
-    found = Found([_slide(main, others, aperio=aperio)])
+    compare = _Comparisons()
+    _refuse_stack(main, others, compare, path)
+    found = Found([_slide(main, others, compare, aperio=aperio)])
     rest: list[Candidate] = []
     for other in others:
         if other.taken or other.problem:
             continue
         if other.role:
             found.add(other.role, other)
-        elif _shows_the_same(found.slides[0].levels, other):
+        elif _shows_the_same(found.slides[0].levels, other, compare):
             found.add("thumbnail", other)
         else:
             rest.append(other)
     rest.sort(key=lambda c: -c.picture.area)
-    for other in rest:
+    for other in rest[:_MOST_SLIDES]:
         if other.taken:
             continue
         if not aperio and _is_scene(other, main):
-            found.slides.append(_slide(other, [c for c in rest if c is not other], aperio=False))
+            found.slides.append(_slide(other, rest[:_MOST_SLIDES], compare, aperio=False))
         else:
             found.add(guess_role(other.layout, other.name), other)
     return found
@@ -106,17 +120,22 @@ def find_slides_in(candidates: Sequence[Candidate], path: Path, *, aperio: bool)
 
 def _largest(candidates: Sequence[Candidate]) -> Candidate | None:
     pictures = [c for c in candidates if not c.is_mask]
-    own = [c for c in pictures if not c.role and not c.layout.subfile_type & REDUCED]
-    for kind in (own, [c for c in pictures if not c.role], pictures):
-        if kind:
-            return max(kind, key=lambda c: c.picture.area)
-    return None
+    own = [c for c in pictures if not c.role] or pictures
+    # What claims to be reduced yet is the largest is reduced from nothing.
+    full = {id(c): not c.layout.subfile_type & REDUCED for c in own}
+    return max(own, key=lambda c: (c.picture.area, full[id(c)]), default=None)
 
 
-def _refuse_stack(main: Candidate, others: Sequence[Candidate], path: Path) -> None:
+def _refuse_stack(
+    main: Candidate, others: Sequence[Candidate], compare: _Comparisons, path: Path
+) -> None:
     """Refuse several images of one place: focal planes, times, channels."""
-    alike = [c for c in others if not c.role and _size(c.picture) == _size(main.picture)]
-    if len(alike) >= 2 and all(same_content(main.picture, c.picture) for c in alike[:3]):
+    alike = [
+        c
+        for c in others
+        if not c.role and not c.problem and _size(c.picture) == _size(main.picture)
+    ]
+    if len(alike) >= 2 and all(compare.same(main.picture, c.picture) for c in alike[:3]):
         raise NotASlideError(
             f"{path}: not a slide in brightfield colors: it is a stack of {len(alike) + 1} images "
             "of one place, as focal planes or times are; export one of them as an RGB image"
@@ -127,23 +146,23 @@ def _size(picture: Picture) -> tuple[int, int]:
     return picture.width, picture.height
 
 
-def _slide(main: Candidate, others: Sequence[Candidate], *, aperio: bool) -> StoredSlide:
+def _slide(
+    main: Candidate, others: Sequence[Candidate], compare: _Comparisons, *, aperio: bool
+) -> StoredSlide:
     """Gather the levels of a picture from its SubIFDs, or else from the other pictures."""
     main.taken = True
     slide = StoredSlide(main, [main.picture])
     for sub in sorted(main.children, key=lambda c: -c.picture.area):
-        _join(slide, sub, trusted=False)
+        if _fits(slide, sub) and compare.same(slide.levels[-1], sub.picture, otherwise=True):
+            _join(slide, sub)
     if len(slide.levels) > 1:
         return slide
     by_size = sorted(others, key=lambda c: (-c.picture.area, c.layout.subfile_type & REDUCED == 0))
-    compared = 0
     for other in by_size:
-        if other.taken or other.role or not _fits(slide, other):
+        if other.taken or not _fits(slide, other):
             continue
-        compared += 1
-        if compared > _MOST_COMPARED:
-            break
-        _join(slide, other, trusted=aperio)
+        if aperio or compare.same(slide.levels[-1], other.picture):
+            _join(slide, other)
     return slide
 
 
@@ -165,19 +184,18 @@ def _fits(slide: StoredSlide, other: Candidate) -> bool:
     return stated or not (long_step and (before or not picture.tiled))
 
 
-def _join(slide: StoredSlide, other: Candidate, *, trusted: bool) -> None:
-    if _fits(slide, other) and (trusted or same_content(slide.levels[-1], other.picture)):
-        other.taken = True
-        slide.levels.append(other.picture)
+def _join(slide: StoredSlide, other: Candidate) -> None:
+    other.taken = True
+    slide.levels.append(other.picture)
 
 
-def _shows_the_same(levels: Sequence[Picture], other: Candidate) -> bool:
+def _shows_the_same(levels: Sequence[Picture], other: Candidate, compare: _Comparisons) -> bool:
     """Return whether a picture is the slide made smaller, though none of its levels."""
     larger = [p for p in levels if p.width >= other.picture.width]
     if not larger:
         return False
     ratio = (larger[0].width / other.picture.width) / (larger[0].height / other.picture.height)
-    return abs(math.log(ratio)) <= _ASPECT and same_content(larger[-1], other.picture)
+    return abs(math.log(ratio)) <= _ASPECT and compare.same(larger[-1], other.picture)
 
 
 def _is_scene(other: Candidate, main: Candidate) -> bool:
