@@ -33,6 +33,7 @@ __all__ = [
     "temp_sibling",
     "unique_sibling",
     "without_ending",
+    "write_whole",
 ]
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
@@ -184,6 +185,18 @@ def atomic_write(path: Path, *, make_folder: bool = False) -> Iterator[Path]:
         settle(partial)
         os.replace(partial, path)
         _settle_one(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file as `atomic_write` does, its folder where it is missing.
+
+    Raises
+    ------
+    OSError
+        If writing fails.
+    """
+    with atomic_write(path, make_folder=True) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def settle(path: Path) -> None:

@@ -36,6 +36,14 @@ def test_command_writes_a_report_again(tmp_path: Path, small_slide: Path, tiny_f
     refused = RUN.invoke(app, [*base, "--slide", str(other)])
     assert isinstance(refused.exception, PlanError)
     assert "not the slide of this result" in str(refused.exception)
+    torn = result / "tiles" / "c" / "0" / "0" / "0"
+    torn.write_bytes(torn.read_bytes()[:-9])
+    partly = RUN.invoke(app, base)
+    assert partly.exit_code == 0, partly.output
+    assert "20 tiles are damaged and left out; analyze the slide again" in partly.output
+    mended = RUN.invoke(app, arguments)
+    assert "20 tiles of the stored result are damaged and analyzed again" in mended.output
+    assert "damaged" not in RUN.invoke(app, base).output
     refused = RUN.invoke(app, ["report", str(result), "-m", "liver-steatosis"])
     assert "made with another file" in str(refused.exception)
     small_slide.unlink()

@@ -37,6 +37,10 @@ def test_cross_validation_resumes_by_fold(masked_samples: FatMaskDataset, tmp_pa
     assert len(first) == 4
     again = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
     assert len(again) == 2
+    stored = next(work.glob("fold0-*.npz"))
+    stored.write_bytes(stored.read_bytes()[:-300])
+    torn = list(cross_validate(small_recipe(), masked_samples, 2, torch.device("cpu"), work))
+    assert len(torn) == 3, "one epoch of the damaged fold alone"
     tested = np.concatenate([np.unique(f.tiles.index) for f in again])
     assert sorted(tested) == np.flatnonzero(masked_samples.sources == "A").tolist()
     assert set(again[0].second.index) == set(np.flatnonzero(masked_samples.sources == "T"))

@@ -143,3 +143,30 @@ def test_senseless_wishes_are_refused(
     options = ExportOptions(MeasureSettings(thresholds))
     with pytest.raises(PlanError):
         export(store, name, store.path.parent / "a", options)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_an_export_replaces_a_link_and_leaves_what_it_points_to(
+    tmp_path: Path, twelve_tiles: ResultStore, name: str
+) -> None:
+    foreign, link = tmp_path / "foreign", tmp_path / f"link{EXPORTS[name].suffix}"
+    if EXPORTS[name].is_folder:
+        foreign.mkdir()
+    (foreign / "mine" if foreign.is_dir() else foreign).write_text("mine")
+    link.symlink_to(foreign)
+    before = all_bytes(foreign)
+    if EXPORTS[name].is_folder:
+        with pytest.raises(ResultError, match="something else is there"):
+            export(twelve_tiles, name, link)
+    else:
+        export(twelve_tiles, name, link)
+        assert not link.is_symlink()
+    assert all_bytes(foreign) == before == b"mine"
+    dangling = tmp_path / f"dangling{EXPORTS[name].suffix}"
+    dangling.symlink_to(tmp_path / "nowhere")
+    if EXPORTS[name].is_folder:
+        with pytest.raises(ResultError):
+            export(twelve_tiles, name, dangling)
+    else:
+        export(twelve_tiles, name, dangling)
+    assert not (tmp_path / "nowhere").exists()

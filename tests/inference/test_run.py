@@ -1,10 +1,9 @@
-"""Runs: damage, stopping, full disks, slides and results that change or vanish, stalled storage."""
+"""Runs: damage, stopping, slides and results that change or vanish, stalled storage."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import resource
 import shutil
 import threading
 from collections.abc import Callable
@@ -27,7 +26,7 @@ from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
-from tests.support.runs import child, make_plan, run_into
+from tests.support.runs import make_plan, run_into
 from tests.support.slides import corrupt_tile
 
 
@@ -69,35 +68,6 @@ def test_closing_stops_reading_and_keeps_what_is_done(
     assert np.allclose(finished.probabilities, fresh.probabilities, atol=1e-6)
     assert finished.manifest.finished
     assert finished.manifest.timings["seconds"] > 0
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_named_and_loses_nothing(
-    tmp_path: Path, small_slide: Path, tiny_file: Path, tiny: LoadedModel
-) -> None:
-    path = tmp_path / "full.liverdx.zarr"
-    # The system refuses files beyond this size, as it refuses any file on a full disk.
-    extra = (
-        "import resource, itertools\n"
-        "steps = analyze(plan, slide, model, store)\n"
-        "list(itertools.islice(steps, 4))\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, -1))\n"
-        "try:\n    list(steps)\n"
-        "finally:\n    resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))\n"
-    )
-    process = child(tmp_path, small_slide, tiny_file, path, extra)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    assert "StorageFullError" in errors.splitlines()[-1]
-    assert "disk is full" in errors
-    left = ResultStore.open(path)
-    assert left.count(TileState.DONE) >= 4
-    with open_slide(small_slide) as slide:
-        assert run_into(slide, tiny, path, batch_size=2).is_complete
-
-
-def test_limits_of_this_process_are_untouched() -> None:
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] in (resource.RLIM_INFINITY, 2**63 - 1)
 
 
 class Storage:

@@ -150,6 +150,7 @@ def test_values_older_than_their_states_are_missed(tmp_path: Path, whole: Result
     assert_nothing_false(again, whole)
     lost = sum(t.row < 32 and t.col < 32 for t in wanted[100:300])
     assert again.damaged == lost > 0
+    assert f"{lost} tiles are damaged" in again.damage_note
     assert again.count(TileState.DONE) == 300 - lost
 
 

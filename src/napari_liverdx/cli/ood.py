@@ -114,7 +114,10 @@ def score(
 
 
 def _write(folder: Path, name: str, record: dict[str, Any], page: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    from napari_liverdx._files import write_whole
+    from napari_liverdx.core.errors import storage_errors
+
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    (folder / f"{name}.md").write_text(page, encoding="utf-8")
+    with storage_errors(folder, "the scores are not kept"):
+        write_whole(folder / f"{name}.json", text)
+        write_whole(folder / f"{name}.md", page)

@@ -95,7 +95,7 @@ def report(
     from napari_liverdx.api import open_result
 
     opened = open_result(result, slide=slide, model=model)
-    _say_what_is_lost(opened.path)
+    _say_what_is_lost(opened)
     given = thresholds_of(threshold or [], opened.manifest.scheme)
     with opened.opened_slide() as found:
         if found is None:
@@ -112,12 +112,13 @@ def report(
     )
 
 
-def _say_what_is_lost(result: Path) -> None:
-    """Say which settings of the last look are not known to this version."""
+def _say_what_is_lost(result: Result) -> None:
+    """Say which settings of the last look are not known to this version, and what is damaged."""
     from napari_liverdx.results.view_state import ViewState
 
     notices: list[str] = []
-    ViewState.load(result, notices)
+    ViewState.load(result.path, notices)
+    notices += [result.store.damage_note] if result.store.damaged else []
     for notice in notices:
         out.print(notice, style="yellow", highlight=False, soft_wrap=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx._text import write_csv
 from napari_liverdx.experiments.compare_config import Comparison
 from napari_liverdx.experiments.complexity import Complexity, measure_complexity
@@ -216,7 +217,7 @@ def write_predictions(
     path: Path, result: ComparisonResult, samples: TileDataset, class_names: Sequence[str]
 ) -> None:
     """Write every test prediction of every model as CSV, for tests of one's own."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = _prediction_rows(result, samples, class_names)
         write_csv(file, rows, line_end="\r\n")
 

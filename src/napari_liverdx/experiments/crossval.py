@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx.core.errors import DataError
 from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.metrics.predictions import LabeledPredictions, softmax
 from napari_liverdx.training.config import EpochResult
@@ -116,7 +119,7 @@ def cross_validate(
     for number, (rest, test) in enumerate(folds):
         name = _fold_name(work, number, key)
         path = work / f"{name}.npz"
-        if not path.exists():
+        if (whole := _load_fold(path, number, samples.groups)) is None:
             network, _ = recipe.network()
             train, val = grouped_folds(samples, rest, recipe.data.val_folds, number)[0]
             job = TrainJob(samples, train, val, size, recipe.train, device)
@@ -130,7 +133,10 @@ def cross_validate(
                 path, temperature, tested, predict_dataset(network, samples, second, size, device)
             )
             checkpoint.unlink(missing_ok=True)
-        yield _load_fold(path, number, samples.groups)
+            whole = _load_fold(path, number, samples.groups)
+        if whole is None:
+            raise DataError(f"{path}: cannot be read though it was just written; check the disk")
+        yield whole
 
 
 def _save_fold(
@@ -155,9 +161,13 @@ def _save_fold(
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def _load_fold(path: Path, number: int, groups: NDArray[np.str_]) -> Fold:
-    with np.load(path) as stored:
-        data = dict(stored)
+def _load_fold(path: Path, number: int, groups: NDArray[np.str_]) -> Fold | None:
+    """Read a fold; None where there is none or it is damaged, and is to be made anew."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            data = dict(stored)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
     temperature = float(data["temperature"])
 
     def predictions(prefix: str) -> LabeledPredictions:

@@ -16,6 +16,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_liverdx._files import write_whole
 from napari_liverdx._text import storable
 from napari_liverdx._version import __version__
 from napari_liverdx.core.errors import DataError
@@ -369,8 +370,7 @@ def write_evaluation(folder: Path, page: str, data: dict[str, Any]) -> None:
         If the folder cannot be written to.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.html").write_text(storable(page), encoding="utf-8")
-        (folder / "evaluation.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        write_whole(folder / "evaluation.html", storable(page))
+        write_whole(folder / "evaluation.json", json.dumps(data, indent=1) + "\n")
     except OSError as error:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error})") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.experiments.compare import ComparisonResult
 from napari_liverdx.metrics.classification import area_under_curve, roc_curve
 from napari_liverdx.models.calibration import expected_calibration_error, reliability_bins
@@ -112,9 +113,9 @@ def confusion_figure(table: NDArray[np.intp], names: Sequence[str]) -> Figure:
 
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     """Write each figure as PNG under its name."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+        with atomic_write(folder / f"{name}.png", make_folder=True) as partial:
+            figure.savefig(partial, format="png", metadata={"Software": None})
 
 
 def reliability_figure(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx._version import NOTICE
 from napari_liverdx.core.colormaps import CIVIDIS, COOL_WARM, INFERNO, color_values
 from napari_liverdx.core.errors import PlanError
@@ -259,8 +260,8 @@ def write_explanation(path: Path, explanation: Explanation) -> None:
     """
     check_picture(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(explanation_sheet(explanation)).save(path)
+        with atomic_write(path, make_folder=True) as partial:
+            Image.fromarray(explanation_sheet(explanation)).save(partial, "PNG")
     except OSError as error:
         raise PlanError(
             f"{path}: the image cannot be written ({error.strerror}); choose another place"

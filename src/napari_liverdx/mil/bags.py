@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, safe_name
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.results.store import ResultStore, TileState
 
@@ -127,7 +127,7 @@ def save_bag(folder: Path, bag: Bag) -> Path:
     DataError
         If it cannot be written.
     """
-    path = folder / f"{bag.name}{SUFFIX}"
+    path = folder / (safe_name(bag.name) + SUFFIX)
     limit = np.finfo(np.float16).max
     try:
         with atomic_write(path, make_folder=True) as partial, partial.open("wb") as file:

@@ -71,13 +71,14 @@ def _is_of(path: Path, manifest: RunManifest) -> bool:
 def stored_manifest(path: Path) -> RunManifest | None:
     """Return the manifest of the result at ``path`` without opening it; None if there is none."""
     try:
-        return _stored(path, (path / "zarr.json").stat().st_mtime_ns)
+        found = (path / "zarr.json").stat()
+        return _stored(path, (found.st_mtime_ns, found.st_size, found.st_ino))
     except OSError:
         return None
 
 
 @lru_cache(maxsize=_MANY)
-def _stored(path: Path, changed: int) -> RunManifest | None:
+def _stored(path: Path, changed: tuple[int, ...]) -> RunManifest | None:
     """Read the manifest of a result as it was at a time; None where it cannot be read."""
     try:
         attributes = parse_json((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]

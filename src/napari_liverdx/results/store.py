@@ -325,6 +325,16 @@ class ResultStore(ResultGeometry, Reviewed, Refined):
         """Whether no tile is pending."""
         return self.count(TileState.PENDING) == 0
 
+    @property
+    def damage_note(self) -> str:
+        """What people should know of damaged tiles; empty where none is."""
+        if not self.damaged:
+            return ""
+        return (
+            f"{self.path.name}: {self.damaged:,} tiles are damaged and left out; analyze the slide "
+            "again into the same folder, which redoes these alone"
+        )
+
     # -- reading --
 
     def tissue_subtiles(self) -> NDArray[np.bool_]:

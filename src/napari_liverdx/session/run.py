@@ -68,7 +68,7 @@ def inspect_slide(slide: Slide) -> SlideFacts:
 
 
 @lru_cache(maxsize=2)
-def _loaded(path: Path, changed: float) -> LoadedModel:
+def _loaded(path: Path, changed: tuple[int, ...]) -> LoadedModel:
     return load_model(path)
 
 
@@ -81,7 +81,12 @@ def loaded_model(model: str) -> LoadedModel:
         If it cannot be loaded.
     """
     path = find_model(model)
-    return _loaded(path, path.stat().st_mtime if path.exists() else 0.0)
+    try:
+        found = path.stat()
+    except OSError:
+        return load_model(path)
+    # Not by its time alone: clocks are set back, and some file systems count whole seconds.
+    return _loaded(path, (found.st_mtime_ns, found.st_size, found.st_ino))
 
 
 def probe_slide_ood(

@@ -6,6 +6,7 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import ResultError
 
 __all__ = ["sample_path", "write_sample"]
@@ -28,7 +29,7 @@ def write_sample(target: Path) -> None:
         If it cannot be written there.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(sample_path(), target)
+        with atomic_write(target, make_folder=True) as partial:
+            shutil.copyfile(sample_path(), partial)
     except OSError as error:
         raise ResultError(f"{target}: cannot be written ({error.strerror})") from error

@@ -81,6 +81,7 @@ class Reopener:
             return False
         notices: list[str] = []
         view = ViewState.load(path, notices)
+        notices += [store.damage_note] if store.damaged else []
         for notice in notices:
             control.host.show_warning(notice)
         if layer is None:

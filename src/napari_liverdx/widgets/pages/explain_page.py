@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error
-from PIL import Image as PilImage
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -19,8 +18,13 @@ from qtpy.QtWidgets import (
     QTabWidget,
 )
 
+from napari_liverdx.core.errors import PlanError
 from napari_liverdx.inference.explain import Explanation, sentences
-from napari_liverdx.inference.explain_sheet import explanation_pictures, explanation_sheet
+from napari_liverdx.inference.explain_sheet import (
+    explanation_pictures,
+    explanation_sheet,
+    write_explanation,
+)
 from napari_liverdx.session.explain import Explained
 from napari_liverdx.widgets.main.page import Tab
 from napari_liverdx.widgets.pages.explain_controller import ExplainController
@@ -168,9 +172,9 @@ class ExplainPage(Tab):
         if self.control.explanation is None:
             return
         try:
-            PilImage.fromarray(explanation_sheet(self.control.explanation)).save(path)
-        except OSError as error:
-            show_error(f"{path}: the image cannot be written ({error.strerror})")
+            write_explanation(path, self.control.explanation)
+        except PlanError as error:
+            show_error(str(error))
             return
         self.status.setText(f"Saved: {path}")
 
