@@ -45,6 +45,7 @@ def write_czi(
     *,
     compression: int = ZSTD,
     pixel_type: int = _BGR24,
+    claimed_scenes: int | None = None,
     mpp: float = 0.5,
     tile: int = 64,
 ) -> None:
@@ -54,6 +55,8 @@ def write_czi(
     ----------
     pixel_type : int
         As the file claims; only 3, 24-bit color, is true.
+    claimed_scenes : int, optional
+        How many the metadata claim.
     """
     out = bytearray(_segment(b"ZISRAWFILE", b"\0" * 512))
     entries = []
@@ -77,7 +80,7 @@ def write_czi(
     body = struct.pack("<i124x", len(entries)) + b"".join(entries)
     out += _segment(b"ZISRAWDIRECTORY", body)
     metadata = len(out)
-    xml = _xml(scenes, mpp).encode()
+    xml = _xml(scenes, claimed_scenes or len(scenes), mpp).encode()
     out += _segment(b"ZISRAWMETADATA", struct.pack("<ii248x", len(xml), 0) + xml)
     label = jpeg(np.full((24, 16, 3), 99, np.uint8))
     at = len(out)
@@ -93,7 +96,7 @@ def write_czi(
     path.write_bytes(out)
 
 
-def _xml(scenes: list[tuple[tuple[int, int], np.ndarray]], mpp: float) -> str:
+def _xml(scenes: list[tuple[tuple[int, int], np.ndarray]], count: int, mpp: float) -> str:
     width = max(x + p.shape[1] for (x, _), p in scenes)
     height = max(y + p.shape[0] for (_, y), p in scenes)
     distances = "".join(
@@ -102,7 +105,7 @@ def _xml(scenes: list[tuple[tuple[int, int], np.ndarray]], mpp: float) -> str:
     return (
         '<?xml version="1.0"?><ImageDocument><Metadata><Information><Image>'
         f"<PixelType>Bgr24</PixelType><SizeX>{width}</SizeX><SizeY>{height}</SizeY>"
-        f'<SizeS>{len(scenes)}</SizeS><ObjectiveSettings><ObjectiveRef Id="Objective:1"/>'
+        f'<SizeS>{count}</SizeS><ObjectiveSettings><ObjectiveRef Id="Objective:1"/>'
         '</ObjectiveSettings></Image><Instrument><Objectives><Objective Id="Objective:1">'
         "<NominalMagnification>20</NominalMagnification></Objective></Objectives></Instrument>"
         f"</Information><Scaling><Items>{distances}</Items></Scaling></Metadata></ImageDocument>"

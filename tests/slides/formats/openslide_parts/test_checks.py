@@ -19,7 +19,8 @@ from napari_liverdx.slides.formats.openslide_parts.checks import (
     check_database,
 )
 from napari_liverdx.slides.open import open_slide
-from tests.support.vendors.registry import PIXELS, WRITTEN
+from tests.support.vendors.czi import write_czi
+from tests.support.vendors.registry import PIXELS, TWO_PLACES, WRITTEN
 
 
 def replace(path: Path, old: bytes, new: bytes) -> None:
@@ -85,9 +86,54 @@ def huge_pictures(path: Path) -> None:
     )
 
 
+def huge_image(path: Path) -> None:
+    """The tag of the image's width says 2³⁰."""
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<HHI", 256, 4, 1))
+    struct.pack_into("<I", data, at + 8, 2**30)
+    path.write_bytes(data)
+
+
+def two_dashes(path: Path) -> None:
+    replace(path, b"tiff-useBigTIFF=1-levels", b"tiff-useBigTIFF=--levels")
+
+
+def no_levels(path: Path) -> None:
+    replace(path, b"-levels=40,20-", b"-levels=-0,20-")
+
+
+def huge_area(path: Path) -> None:
+    replace(path, b'NumRows="3"', b'NumRows="9"')
+
+
+def many_scenes(path: Path) -> None:
+    write_czi(path, TWO_PLACES, claimed_scenes=99_999_999)
+
+
+def many_positions(path: Path) -> None:
+    listed = path.with_suffix("") / "Slidedat.ini"
+    replace(listed, b"IMAGENUMBER_X = 4", b"IMAGENUMBER_X = 99999999")
+
+
+def many_files(path: Path) -> None:
+    replace(path.with_suffix("") / "Slidedat.ini", b"FILE_COUNT = 1", b"FILE_COUNT = 99999999")
+
+
+def many_images(path: Path) -> None:
+    replace(path, b"NoJpegColumns=2", b"NoJpegColumns=99999999")
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "told"),
     [
+        ("trestle.tif", huge_image, "fewer tiles"),
+        ("philips.tiff", two_dashes, "how it was made"),
+        ("philips.tiff", no_levels, "how it was made"),
+        ("slide.bif", huge_area, "area of 9 × 4 tiles"),
+        ("slide.czi", many_scenes, "99999999 scenes"),
+        ("slide.mrxs", many_positions, "3 × 99999999 images"),
+        ("slide.mrxs", many_files, "number of its files"),
+        ("slide.vms", many_images, "1 × 99999999 images"),
         ("trestle.tif", huge_tiles, "stored tiles of 1073741824"),
         ("slide.czi", huge_subblock, "stored tiles of 1073741824"),
         ("slide.mrxs", huge_pictures, "stored tiles of 9999999"),

@@ -9,13 +9,19 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.slides.formats.side_files import listed_values
-from napari_liverdx.slides.formats.tiff_parts.directory import TiffSource, read_directories
+from napari_liverdx.slides.formats.tiff_parts.directory import (
+    Directory,
+    TiffSource,
+    read_directories,
+)
+from napari_liverdx.slides.xml import XML_BYTES, parse_xml
 
 __all__ = ["MOST_PIXELS", "check_claimed_sizes", "check_database"]
 
@@ -28,10 +34,15 @@ _SAKURA_TEXTS = (
     "SELECT ScanId, FocussingMethod FROM SVHRScanDataXPO",
 )
 
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_WIDTH, _LENGTH, _DESCRIPTION, _XMP = 256, 257, 270, 700
+_TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
 
 _CZI_DIRECTORY_AT = 32 + 16 + 2 * 16 + 4
-_CZI_MOST_ENTRIES = 10_000_000
+_MOST_ENTRIES = 20_000_000
+"""Of lists of stored tiles and of camera positions."""
+
+_MOST_FILES = 10_000
+_MOST_LEVELS = 64
 
 
 def check_claimed_sizes(path: Path, vendor: str) -> None:
@@ -59,7 +70,7 @@ def check_claimed_sizes(path: Path, vendor: str) -> None:
         elif path.suffix.lower() == ".vms":
             _check_vms(path)
         elif vendor in ("leica", "philips", "trestle", "ventana"):
-            _check_tiff(path)
+            _check_tiff(path, vendor)
     except (OSError, ValueError, struct.error) as error:
         if isinstance(error, SlideReadError):
             raise
@@ -93,23 +104,72 @@ def check_database(path: Path) -> None:
         return
 
 
-def _check_tiff(path: Path) -> None:
+# -- TIFFs --
+
+
+def _check_tiff(path: Path, vendor: str) -> None:
     source = TiffSource(path)
     try:
-        for directory in read_directories(source):
-            _check_tile(path, directory.number(_TILE_WIDTH, 0), directory.number(_TILE_LENGTH, 0))
+        directories = read_directories(source)
+        for directory in directories:
+            _check_tiles_of(path, directory)
+        if vendor == "philips":
+            _check_philips(path, directories[0])
+        if vendor == "ventana":
+            _check_ventana(path, directories)
     finally:
         source.close()
 
 
+def _check_tiles_of(path: Path, directory: Directory) -> None:
+    width, length = directory.number(_TILE_WIDTH, 0), directory.number(_TILE_LENGTH, 0)
+    _check_tile(path, width, length)
+    if width > 0 and length > 0 and _tiles(directory) > directory.numbers(_TILE_OFFSETS).size:
+        raise _impossible(path, "an image has fewer tiles than its size asks for")
+
+
+def _tiles(directory: Directory) -> int:
+    across = -(-directory.number(_WIDTH, 0) // directory.number(_TILE_WIDTH, 1))
+    return across * -(-directory.number(_LENGTH, 0) // directory.number(_TILE_LENGTH, 1))
+
+
+def _check_philips(path: Path, first: Directory) -> None:
+    """Look at a text in which OpenSlide takes items between dashes, and levels, for granted."""
+    for attribute in parse_xml(first.text(_DESCRIPTION), path, SlideReadError).iter("Attribute"):
+        if attribute.get("Name") == "DICOM_DERIVATION_DESCRIPTION":
+            for item in (attribute.text or "").split("-"):
+                key, sign, value = item.partition("=")
+                if not item or (key == "levels" and sign and not value):
+                    raise _impossible(path, f"{attribute.text!r} as how it was made")
+                if key == "sourceFilename" or (key == "levels" and sign):
+                    break
+
+
+def _check_ventana(path: Path, directories: Sequence[Directory]) -> None:
+    for directory in directories:
+        text = directory.raw(_XMP)
+        if b"<EncodeInfo" in text:
+            for area in parse_xml(text, path, SlideReadError).iter("ImageInfo"):
+                rows, cols = (_whole(area.get(key, "")) for key in ("NumRows", "NumCols"))
+                if area.get("AOIScanned") != "0" and rows * cols > _tiles(directory):
+                    raise _impossible(path, f"an area of {rows} × {cols} tiles")
+
+
+# -- slides of several files --
+
+
 def _check_mirax(path: Path) -> None:
     listed = path.with_suffix("") / "Slidedat.ini"
-    sizes = {"DIGITIZER_WIDTH": 0, "DIGITIZER_HEIGHT": 0}
+    found: dict[str, int] = {}
     for line in listed.read_text(encoding="utf-8", errors="replace").splitlines():
         name, _, value = (part.strip() for part in line.partition("="))
-        if name in sizes and value.isdigit():
-            sizes[name] = max(sizes[name], int(value))
-    _check_tile(path, *sizes.values())
+        found[name] = max(found.get(name, 0), _whole(value))
+    _check_tile(path, found.get("DIGITIZER_WIDTH", 0), found.get("DIGITIZER_HEIGHT", 0))
+    cols, rows = found.get("IMAGENUMBER_X", 0), found.get("IMAGENUMBER_Y", 0)
+    if rows * cols > _MOST_ENTRIES:
+        raise _impossible(path, f"{rows} × {cols} images")
+    if found.get("FILE_COUNT", 0) > _MOST_FILES or found.get("HIER_0_COUNT", 0) > _MOST_LEVELS:
+        raise _impossible(path, "the number of its files or levels")
 
 
 def _check_vmu(path: Path) -> None:
@@ -124,8 +184,12 @@ def _check_vmu(path: Path) -> None:
 
 def _check_vms(path: Path) -> None:
     """OpenSlide finds the place of each JPEG by the size of the first one."""
+    listed = listed_values(path)
+    cols, rows = (_whole(listed.get(key, "")) for key in ("NoJpegColumns", "NoJpegRows"))
+    if rows * cols > _MOST_FILES:
+        raise _impossible(path, f"{rows} × {cols} images")
     sizes = {}
-    for key, name in listed_values(path).items():
+    for key, name in listed.items():
         if key.startswith("ImageFile"):
             with Image.open(path.parent / name) as picture:
                 sizes[key] = picture.size
@@ -150,13 +214,20 @@ def _check_ngr(path: Path, part: Path) -> None:
 def _check_czi(path: Path) -> None:
     with path.open("rb") as file:
         file.seek(_CZI_DIRECTORY_AT)
-        (directory,) = struct.unpack("<q", file.read(8))
+        directory, metadata = struct.unpack("<qq", file.read(16))
         length = file.seek(0, 2)
-        if not 0 <= directory <= length:
+        if not (0 <= directory <= length and 0 <= metadata <= length):
             raise _impossible(path, "its directory lies beyond its end")
+        file.seek(metadata + 32)
+        (size,) = struct.unpack("<i", file.read(4))
+        file.seek(metadata + 32 + 256)
+        text = file.read(max(0, min(size, XML_BYTES)))
+        for scenes in parse_xml(text, path, SlideReadError).iter("SizeS"):
+            if _whole(scenes.text or "") > _MOST_FILES:
+                raise _impossible(path, f"{scenes.text} scenes")
         file.seek(directory + 32)
         (count,) = struct.unpack("<i", file.read(4))
-        if not 0 <= count <= _CZI_MOST_ENTRIES:
+        if not 0 <= count <= _MOST_ENTRIES:
             raise _impossible(path, f"it lists {count} tiles")
         file.seek(124, 1)
         for _ in range(count):
@@ -173,6 +244,11 @@ def _check_czi(path: Path) -> None:
                     if stored <= 0 or size < stored:
                         raise _impossible(path, f"a tile stores {stored} of {size} pixels")
             _check_tile(path, *sizes.values())
+
+
+def _whole(text: str) -> int:
+    """Return a whole number; 0 for other text, which OpenSlide refuses."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _check_tile(path: Path, width: int, height: int) -> None:
