@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.store import ResultStore, TileState
+from napari_liverdx.slides.formats.ngff import remote
 from napari_liverdx.slides.slide import Slide
 from tests.support.cli import refused, run_command
 from tests.support.ome_zarr import write_ome_zarr, zipped
@@ -42,3 +45,28 @@ def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
     # Addresses are no part of what is handed on.
     for store in found:
         assert not [p for p in store.path.rglob("*.json") if server.url in p.read_text()]
+
+
+def test_a_server_that_goes_away_ends_the_run_and_it_resumes(
+    tmp_path: Path, tiny_file: Path, sample: Slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "ATTEMPTS", 1)
+    pixels = sample.read_region(0, 1900, 700, 1344, 448)
+    write_ome_zarr(tmp_path / "liver.zarr", pixels, levels=3, chunks=(3, 112, 112))
+    arguments = ("--model", tiny_file, "--batch-size", 1)
+    with serving(tmp_path) as server:
+        place = f"{server.url}/liver.zarr"
+        run_command("analyze", place, "-o", tmp_path / "whole", *arguments)
+        # The first level is read for the tiles alone.
+        needed = sum("/0/c/" in name for name in server.asked)
+        server.lasting = len(server.asked) - needed // 2
+        told = refused("analyze", place, "-o", tmp_path / "out", *arguments)
+        assert "503" in told
+        left = ResultStore.open(one(tmp_path / "out", "*.liverdx.zarr"))
+        assert left.count(TileState.FAILED) == 0
+        assert left.count(TileState.DONE) > 0
+        server.lasting = math.inf
+        run_command("analyze", place, "-o", tmp_path / "out", *arguments)
+    whole = ResultStore.open(one(tmp_path / "whole", "*.liverdx.zarr"))
+    resumed = ResultStore.open(left.path)
+    assert np.array_equal(resumed.probabilities, whole.probabilities)

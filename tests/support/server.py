@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ class Server(ThreadingHTTPServer):
     failing : int
         How many more requests are answered with ``status``.
     status : int
+    lasting : float
+        How many more requests are answered before all of them fail.
     refused : str
         Paths that match are refused (403).
     parts : bool
@@ -39,6 +42,7 @@ class Server(ThreadingHTTPServer):
         self.folder = folder
         self.asked: list[str] = []
         self.failing = 0
+        self.lasting = math.inf
         self.status = 503
         self.refused = ""
         self.parts = True
@@ -77,8 +81,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = unquote(urlsplit(self.path).path).lstrip("/")
         with server.lock:
             server.asked.append(name)
-            fails = server.failing > 0
-            server.failing -= fails
+            fails = server.failing > 0 or server.lasting <= 0
+            server.lasting -= 1
+            server.failing -= server.failing > 0
         if server.hanging is not None:
             server.hanging.wait(60)
         path = server.folder / name

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_liverdx.core.errors import ModelFileError, PlanError, SlideReadError
+from napari_liverdx.core.errors import ModelFileError, PlanError, TileReadError
 from napari_liverdx.core.grid import TileGrid, TileIndex
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.readers import Readers, are_done
@@ -113,7 +113,7 @@ class _Batch:
             try:
                 future.result()
                 good.append(i)
-            except SlideReadError as error:
+            except TileReadError as error:
                 failed.append((self.tiles[i], str(error)))
         return good, failed
 
@@ -170,6 +170,8 @@ def predict_watched(
     ------
     ModelFileError
         If what the model says is no probability.
+    SlideReadError
+        If nothing can be read any more, as when a server is away.
     """
     wanted = list(plan.tiles if tiles is None else tiles)
     runner = _Runner(model, plan)

@@ -17,7 +17,7 @@ import torch
 from napari_liverdx._files import readable_name
 from napari_liverdx._ids import digest
 from napari_liverdx._version import __version__
-from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.errors import LiverDxError, SlideReadError
 from napari_liverdx.core.ood import OodAssessment, OodCount
 from napari_liverdx.inference.ood import ood_record, read_result
 from napari_liverdx.inference.plan import RunPlan
@@ -247,12 +247,15 @@ def _analyze(
             write += time.perf_counter() - stored
             yield progress()
         watch.check()
-    except BaseException:
+    except BaseException as error:
         # The first failure is the one to show; a second one while saving must not replace it.
         with contextlib.suppress(LiverDxError):
             if watch.is_changed():
                 store.reload()
             _finish(store, plan, model, (read, model_time, write), start, watch)
+        if isinstance(error, SlideReadError):
+            # What cannot be read because it is gone is told so.
+            watch.check()
         raise
     finally:
         batches.close()

@@ -19,6 +19,7 @@ from napari_liverdx.core.errors import NotASlideError, SlideReadError, TileReadE
 from napari_liverdx.slides.listing import find_slides
 from napari_liverdx.slides.open import open_slide
 from tests.support.ome_zarr import edit_json, write_ome_zarr, zipped
+from tests.support.server import serving
 from tests.support.slides import RNG, waves, whole
 
 WAVES = waves()
@@ -315,3 +316,16 @@ def test_a_damaged_chunk_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
             slide.read_tile(0, 0, 0)
         assert slide.read_tile(0, 1, 0).shape == (256, 256, 3)
         assert slide.overview(1).unreadable == 1
+
+
+def test_a_slide_that_is_removed_is_no_slide_of_gaps(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", WAVES)
+    with open_slide(path) as slide:
+        path.rename(tmp_path / "b.zarr")
+        with pytest.raises(SlideReadError, match="the slide is gone") as told:
+            slide.read_tile(0, 0, 0)
+        assert not isinstance(told.value, TileReadError)
+    with serving(tmp_path) as server, open_slide(f"{server.url}/b.zarr") as slide:
+        shutil.rmtree(tmp_path / "b.zarr")
+        with pytest.raises(SlideReadError, match="the slide is gone"):
+            slide.read_tile(0, 0, 0)

@@ -15,6 +15,7 @@ from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.slides.formats.ngff.source import (
     MOST_BYTES,
     ByteRange,
+    gone,
     stays_inside,
     too_large,
 )
@@ -45,7 +46,7 @@ class RemoteSource:
         self._url = url.rstrip("/")
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._store = _object_store(self._url)
-        self._is_found = False
+        self._anchor = ""
         self._rests_until = -math.inf
         self._problem = ""
 
@@ -72,10 +73,12 @@ class RemoteSource:
                     raise too_large(f"{self._url}/{key}", end - start)
                 data = bytes(answer.bytes())
         except FileNotFoundError:
+            self._check_still_there()
             return None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             # Storage that may not be listed answers so for what is not there.
-            if self._is_found:
+            if self._anchor:
+                self._check_still_there()
                 return None
             raise SlideReadError(
                 f"{self._url}: access is refused; give credentials in the environment "
@@ -90,8 +93,21 @@ class RemoteSource:
             problem = _unreachable(self._url, error)
             self._problem, self._rests_until = str(problem), time.monotonic() + _REST_SECONDS
             raise problem from error
-        self._is_found = True
+        self._anchor = self._anchor or key
         return data
+
+    def _check_still_there(self) -> None:
+        """Tell a slide that is gone, or a server that lost it, from one with gaps."""
+        import obstore
+        from obstore import exceptions
+
+        if not self._anchor:
+            return
+        try:
+            with self._slots:
+                obstore.head(self._store, self._anchor)
+        except (FileNotFoundError, exceptions.BaseError) as error:
+            raise gone(self._url) from error
 
     def open_file(self) -> BinaryIO:
         """Return the file at the address itself, read in parts as they are asked for."""

@@ -23,6 +23,7 @@ __all__ = [
     "FolderSource",
     "ZarrSource",
     "ZipSource",
+    "gone",
     "stays_inside",
     "too_large",
 ]
@@ -76,6 +77,7 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._anchor: Path | None = None
 
     @property
     def address(self) -> str:
@@ -92,8 +94,11 @@ class FolderSource:
             if not stat.S_ISREG(path.stat().st_mode):
                 return None
             with path.open("rb") as file:
-                return _read_part(file, part, path)
+                data = _read_part(file, part, path)
         except (FileNotFoundError, NotADirectoryError):
+            # A drive that is away looks like a slide of gaps.
+            if self._anchor is not None and not self._anchor.exists():
+                raise gone(self.address) from None
             return None
         except OSError as error:
             if isinstance(error, TileReadError):
@@ -102,6 +107,8 @@ class FolderSource:
                 f"{path}: cannot be read ({error.strerror or error}); check that the drive is "
                 "still there"
             ) from error
+        self._anchor = self._anchor or path
+        return data
 
     def has_folder(self, key: str) -> bool:
         """Return whether there is a folder."""
@@ -221,6 +228,14 @@ def _read_part(file: BinaryIO, part: ByteRange | None, path: Path) -> bytes:
         raise too_large(str(path), end - start)
     file.seek(start)
     return file.read(end - start)
+
+
+def gone(address: str) -> SlideReadError:
+    """Return the error of a slide that was there and is there no more."""
+    return SlideReadError(
+        f"{address}: the slide is gone: somebody moved or removed it, or its drive or server is "
+        "away; put it back, and start again to resume"
+    )
 
 
 def too_large(where: str, size: int) -> TileReadError:
