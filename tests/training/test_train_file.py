@@ -18,9 +18,11 @@ from tests.support.folders import RECIPE
 def test_a_model_is_written_with_its_curves(class_folders: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(tomllib.loads(RECIPE))
     samples = recipe.samples(class_folders)
+    samples.notes = ("a.geojson: 2 objects are left out",)
     out = tmp_path / "tiny.safetensors"
     steps = list(train_file(recipe, samples, "cpu", out, command="liverdx train"))
     assert [s.epoch for s in steps if isinstance(s, EpochResult)] == [1, 2]
+    assert Notice("a.geojson: 2 objects are left out") in steps
     assert Notice(scale_notice(recipe, samples)) in steps
     done = steps[-1]
     assert isinstance(done, TrainedFile)

@@ -58,6 +58,8 @@ class TrainingStarted:
     device : str
         For people.
     report : AuditReport
+    notes : tuple of str
+        What was left out or assumed when the data were read.
     """
 
     train: int
@@ -65,6 +67,7 @@ class TrainingStarted:
     epochs: int
     device: str
     report: AuditReport
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def run_training(
     refuse_leaks(report, request.allow_leaks)
     choice = choose_device()
     sizes = len(split.train), len(split.val)
-    yield TrainingStarted(*sizes, recipe.train.epochs, str(choice), report)
+    yield TrainingStarted(*sizes, recipe.train.epochs, str(choice), report, samples.notes)
 
     def report_batch(step: int, steps: int) -> bool:
         on_batch(BatchDone(step, steps))

@@ -86,7 +86,8 @@ def train_file(
     Finding
         Of the audit, but for mere notes.
     Notice
-        If pictures are scaled to tiles, or the curves cannot be drawn.
+        Of what was left out of the data, if pictures are scaled to tiles, or the curves cannot be
+        drawn.
     EpochResult
         After each epoch.
     TrainedFile
@@ -100,6 +101,7 @@ def train_file(
     checkpoint = out_file.with_name(out_file.name + ".checkpoint")
     split = recipe_split(recipe, samples)
     yield from check_leaks(samples, split.parts, allow_leaks=allow_leaks)
+    yield from map(Notice, samples.notes)
     if said := scale_notice(recipe, samples):
         yield Notice(said)
     history: list[EpochResult] = []

@@ -121,7 +121,8 @@ class TrainController:
             sizes = f"{event.train} training samples, {event.val} validation samples"
             self.said.emit(f"{sizes}; {event.device}", "plain")
             findings = event.report.findings
-            self.warnings = tuple(f.message for f in findings if f.severity != "note")
+            told = tuple(f.message for f in findings if f.severity != "note")
+            self.warnings = (*told, *event.notes)
         elif isinstance(event, EpochResult):
             self.epochs.append(event)
             kept = "kept" if event.best else "not better"
