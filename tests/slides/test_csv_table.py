@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import napari_liverdx
+from napari_liverdx._text import csv_text
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import Row, number_in, read_table
 
@@ -61,6 +62,15 @@ def test_the_examples(data_root: Path) -> None:
     path = data_root / "cases" / "tables" / "excel_ansi.csv"
     (row,) = napari_liverdx.read_table(path, ["path", "label", "mpp"])
     assert dict(row) == {"path": "Biopsie_Müller.svs", "label": "fat", "mpp": "0.25"}
+
+
+def test_paths_are_spelled_as_here(tmp_path: Path) -> None:
+    (tmp_path / "c\\d.svs").touch()
+    cells = ["a\\b.svs", '"C:\\x\\b.svs"', "file:///a%20b/c.svs", "https://h/a.zarr", "./a.svs"]
+    text = csv_text([("Path", "n"), *((cell, 1) for cell in [*cells, "c\\d.svs", ""])])
+    found = [row["path"] for row in rows_of(tmp_path, text)]
+    here = ["a/b.svs", "C:/x/b.svs", "/a b/c.svs", "https://h/a.zarr", "./a.svs"]
+    assert found == [*here, "c\\d.svs", ""]
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:

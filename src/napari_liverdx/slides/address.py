@@ -13,7 +13,14 @@ from pathlib import Path, PureWindowsPath
 from typing import Literal
 from urllib.parse import unquote
 
-__all__ = ["REMOTE_SCHEMES", "RESULT_SUFFIX", "local_path", "named_path", "remote_address"]
+__all__ = [
+    "REMOTE_SCHEMES",
+    "RESULT_SUFFIX",
+    "local_path",
+    "named_path",
+    "remote_address",
+    "spelled_here",
+]
 
 RESULT_SUFFIX = ".liverdx.zarr"
 """Ending of stored results, which are no slides."""
@@ -44,6 +51,20 @@ def local_path(text: str | Path) -> Path:
     return Path(f"//{host}{name}" if host else name)
 
 
+def spelled_here(text: str, folder: Path) -> str:
+    """Return a place that a table in ``folder`` names as this system spells it.
+
+    Without quotation marks around it, a ``file:`` address as the file's path, the backslashes of
+    Windows as slashes unless a file is called so; anything else as it stands.
+    """
+    text = text.strip().strip('"')
+    if text.lower().startswith("file:"):
+        text = str(local_path(text))
+    if "\\" in text and not os.path.lexists(folder / text):
+        text = text.replace("\\", "/")
+    return text
+
+
 def named_path(text: str, folder: Path) -> Path:
     """Return the place that a table in ``folder`` names, as people and programs spell places.
 
@@ -56,18 +77,16 @@ def named_path(text: str, folder: Path) -> Path:
     ValueError
         If ``~`` names nobody, or the text is no path at all.
     """
-    text = text.strip().strip('"')
+    text = spelled_here(text, folder)
     if remote_address(text):
         return Path(text)
     try:
-        path = local_path(text).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError(str(error)) from error
-    slashed = Path(str(path).replace("\\", "/"))
-    spelled = [path, slashed]
-    spelled += [Path(unicodedata.normalize(f, str(p))) for p in (path, slashed) for f in _FORMS]
-    places = [p if _is_absolute(p) else folder / p for p in spelled]
-    return next((place for place in places if os.path.lexists(place)), places[1])
+    forms = [path, *(Path(unicodedata.normalize(form, str(path))) for form in _FORMS)]
+    places = [p if _is_absolute(p) else folder / p for p in forms]
+    return next((place for place in places if os.path.lexists(place)), places[0])
 
 
 def _is_absolute(path: Path) -> bool:

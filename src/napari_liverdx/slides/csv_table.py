@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_liverdx._text import original_cell
 from napari_liverdx.core.errors import DataError
+from napari_liverdx.slides.address import spelled_here
 from napari_liverdx.slides.text.encoding import decode_text
 from napari_liverdx.slides.text.plain import is_file, read_plain
 
@@ -106,8 +107,9 @@ def read_table(
     -------
     list of Row
         Values by the lower-case names of the columns, without surrounding blanks; empty where a
-        row is too short. In a column of numbers a decimal comma is a point. The apostrophe before
-        what a spreadsheet would take for a formula is taken away.
+        row is too short. In a column of numbers a decimal comma is a point; the column ``path``
+        is as `spelled_here` says. The apostrophe before what a spreadsheet would take for a
+        formula is taken away.
 
     Raises
     ------
@@ -135,6 +137,9 @@ def read_table(
     if not rows:
         raise DataError(f"{path}: the table has no row below its header; {_REMEDY}")
     _unify_numbers(rows, separator)
+    if "path" in names:
+        for row in rows:
+            row["path"] = spelled_here(row["path"], path.parent)
     return rows
 
 
