@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import napari_liverdx
-from napari_liverdx._text import csv_text
+from napari_liverdx._text import csv_text, original_cell
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.csv_table import Row, number_in, read_table
 
@@ -140,13 +140,13 @@ CELLS = st.text(st.characters(exclude_characters="\0\ufeff", exclude_categories=
 def test_what_csv_writes_is_read(
     tmp_path: Path, rows: Sequence[tuple[str, str]], separator: str, end: str
 ) -> None:
-    rows = [(f"a{path}z", value) for path, value in rows]
+    rows = [(f"a{name}z", value) for name, value in rows]
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, lineterminator=end, quoting=csv.QUOTE_ALL)
-    writer.writerows([("path", "value"), *rows])
-    found = rows_of(tmp_path, text.getvalue(), "path", "value")
-    assert [r["path"] for r in found] == [path for path, _ in rows]
-    values = [value.strip() for _, value in rows]
+    writer.writerows([("name", "value"), *rows])
+    found = rows_of(tmp_path, text.getvalue(), "name", "value")
+    assert [r["name"] for r in found] == [original_cell(name) for name, _ in rows]
+    values = [original_cell(value.strip()) for _, value in rows]
     assert [r["value"] for r in found] in (values, [v.replace(",", ".") for v in values])
 
 
