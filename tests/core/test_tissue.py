@@ -6,10 +6,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from napari_liverdx.core import tissue
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
-from napari_liverdx.core.tissue import TissueLabel, TissueMask, bounding_rect, find_tissue, restrict
+from napari_liverdx.core.tissue import (
+    TissueLabel,
+    TissueMask,
+    bounding_rect,
+    find_tissue,
+    grow,
+    restrict,
+)
 from tests.support.artifacts import some_map
 
 
@@ -80,3 +89,14 @@ def test_kept_artifacts_count_as_tissue() -> None:
 
 def test_labels_are_stored_as_in_0_1_0() -> None:
     assert [label.id for label in TissueLabel] == ["glass", "tissue", "pen", "fold", "blur"]
+
+
+@pytest.mark.parametrize("radius", [0.0, 1.0, 3.7, 40.0])
+def test_growing_in_strips_is_growing_at_once(
+    monkeypatch: pytest.MonkeyPatch, radius: float
+) -> None:
+    mask = np.random.default_rng(3).random((157, 90)) < 0.004
+    expected = ndimage.distance_transform_edt(~mask) <= radius
+    monkeypatch.setattr(tissue, "_STRIP_PIXELS", 90 * 11)
+    assert (grow(mask, radius) == expected).all()
+    assert not grow(mask & False, radius).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ _SMOOTHING_UM = 8.0
 _CLOSING_UM = 24.0
 _SMALLEST_PIECE_UM2 = 10_000.0
 _LARGEST_FILLED_HOLE_UM2 = 10_000.0
+_STRIP_PIXELS = 2_000_000
 _CHROMA_LIMITS = (0.05, 0.12)
 
 
@@ -213,7 +215,11 @@ def find_tissue(
     radius = _CLOSING_UM / mpp
     if radius >= 1:
         padded = np.pad(grow(mask, radius), 1, mode="edge")
-        mask = mask | (ndimage.distance_transform_edt(padded)[1:-1, 1:-1] > radius)
+        if padded.all():
+            kept = ndimage.distance_transform_edt(padded) > radius
+        else:
+            kept = ~grow(~padded, radius)
+        mask = mask | kept[1:-1, 1:-1]
     pixel_um2 = mpp * mpp
     mask = ~drop_small(~mask, _LARGEST_FILLED_HOLE_UM2 / pixel_um2)
     mask = drop_small(mask, _SMALLEST_PIECE_UM2 / pixel_um2)
@@ -224,7 +230,17 @@ def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Return a mask dilated by a true disc of ``radius`` pixels, at a cost that knows no radius."""
     if not mask.any():
         return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius, dtype=np.bool_)
+    # Strip by strip: distances take fifty times the memory of the mask.
+    halo = math.ceil(radius) + 1
+    step = max(2 * halo, _STRIP_PIXELS // max(1, mask.shape[1]))
+    grown = np.zeros_like(mask)
+    for top in range(0, len(mask), step):
+        first = max(0, top - halo)
+        near = mask[first : top + step + halo]
+        if near.any():
+            within = ndimage.distance_transform_edt(~near) <= radius
+            grown[top : top + step] = within[top - first :][:step]
+    return grown
 
 
 def drop_small(mask: NDArray[np.bool_], pixels: float, connectivity: int = 1) -> NDArray[np.bool_]:
