@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     kinds = ",".join(k for k in KINDS if k != "mischief")
     parser.add_argument("--kinds", default=kinds, help="separated by commas")
+    parser.add_argument("--without", default="", help="kinds that are left out")
     parser.add_argument("--seconds", type=float, default=20, help="from which a case hangs")
     parser.add_argument("--memory", type=float, default=1536, help="MB that a case may take")
     parser.add_argument("--workers", type=int, default=1)
@@ -69,13 +70,17 @@ def _alone(case: Case, seeds: Path, keep: Path | None) -> None:
 def main() -> int:
     """Run, tell, and return how it ended."""
     options = _arguments()
-    kinds = options.kinds.split(",")
+    kinds = [k for k in options.kinds.split(",") if k not in options.without.split(",")]
+    if options.case:
+        kinds = [Case.parse(options.case).kind]
     limits = Limits(options.seconds, options.memory * 2**20)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as seeds:
         # In a process of its own: what runs threads must not be forked.
-        writer = get_context("fork").Process(target=write_seeds, args=(Path(seeds),))
+        wanted = {KINDS[name].seeds or name for name in kinds}
+        arguments = (Path(seeds), sorted(wanted))
+        writer = get_context("fork").Process(target=write_seeds, args=arguments)
         writer.start()
         writer.join()
         if writer.exitcode:

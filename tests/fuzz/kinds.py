@@ -17,6 +17,7 @@ from tests.fuzz.uses import (
     misbehave,
     use_annotation,
     use_bag,
+    use_bomb,
     use_mil,
     use_model,
     use_parts,
@@ -97,6 +98,7 @@ KINDS = {
     "table": Kind(_text, use_table),
     "settings": Kind(damage_bytes, use_settings),
     "bag": Kind(damage_bytes, use_bag),
+    "bomb": Kind(damage_bytes, use_bomb),
     "mischief": Kind(damage_bytes, misbehave),
 }
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
 from tests.fuzz.damage import damage_bytes, extreme
 from tests.fuzz.text import damage_xml
 
-__all__ = ["damage_bmp", "damage_jpeg", "damage_png", "damage_tiff"]
+__all__ = ["damage_bmp", "damage_jpeg", "damage_png", "damage_tiff", "png_of"]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}
 _MOST = 64
@@ -139,7 +140,12 @@ def damage_png(rng: Random, data: bytes) -> bytes:
             chosen[1] = bytes(body)
         case _:
             chosen[1] = damage_bytes(rng, chosen[1])
-    return data[:8] + b"".join(
+    return png_of(chunks)
+
+
+def png_of(chunks: Iterable[Sequence[bytes]]) -> bytes:
+    """A PNG of chunks: the kind of each, and its body."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     )

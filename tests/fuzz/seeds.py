@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import tifffile
 from PIL import Image
 
 from napari_liverdx.slides.sample import sample_path
+from tests.fuzz.bombs import write_bombs
 from tests.support.dicom_slides import Written as Dicom
 from tests.support.dicom_slides import write_pyramid_slide
 from tests.support.golden import GOLDEN
@@ -168,18 +171,21 @@ def _settings(folder: Path) -> None:
         shutil.copy(recipe, folder / recipe.name)
 
 
-def _scanners(files: Path, parts: Path) -> None:
+_IN_PARTS = (".mrxs", ".vms", ".vmu")
+
+
+def _scanners(folder: Path) -> None:
     for written in WRITTEN:
-        if Path(written.name).suffix in (".mrxs", ".vms", ".vmu"):
-            folder = parts / written.vendor / Path(written.name).suffix[1:]
-            folder.mkdir(parents=True)
+        if not written.name.endswith(_IN_PARTS):
             written.into(folder)
-            shutil.move(folder, parts / f"{folder.name}-slide")
-        else:
-            written.into(files)
-    for left in parts.iterdir():
-        if not left.name.endswith("-slide"):
-            left.rmdir()
+
+
+def _scanners_of_parts(folder: Path) -> None:
+    for written in WRITTEN:
+        if written.name.endswith(_IN_PARTS):
+            made = folder / f"{Path(written.name).suffix[1:]}-slide"
+            made.mkdir()
+            written.into(made)
 
 
 def _dicom(folder: Path) -> None:
@@ -201,32 +207,49 @@ def _zarrs(folder: Path) -> None:
     zipped(folder / "new.ome.zarr", folder / "packed.ome.zarr.zip", deflate=True)
 
 
-def write_seeds(root: Path) -> None:
-    """Write the sound files of every kind, one folder for each kind."""
-
-    def folder(name: str) -> Path:
-        made = root / name
-        made.mkdir(parents=True)
-        return made
-
-    _tiffs(folder("tiff"))
-    _ome(folder("ome-tiff"))
-    _svs(folder("svs"))
-    _pictures(folder("png"), ".png")
-    _pictures(folder("jpeg"), ".jpg")
-    _pictures(folder("bmp"), ".bmp")
-    mischief = folder("mischief")
+def _mischief(folder: Path) -> None:
     for word in ("die", "eat", "fail", "fine", "hang"):
-        (mischief / word).write_text(word)
-    _scanners(folder("scanner"), folder("scanner-parts"))
-    _dicom(folder("dicom"))
-    _zarrs(folder("ome-zarr"))
-    models = folder("model")
-    shutil.copy(GOLDEN / "tiny.safetensors", models / "tiny.safetensors")
-    shutil.copy(GOLDEN / "models" / "tiny-v2.safetensors", models / "tuned.safetensors")
-    shutil.copy(GOLDEN / "context.safetensors", folder("mil") / "context.safetensors")
-    _results(folder("result"))
-    _annotations(folder("annotation"))
-    _tables(folder("table"))
-    _settings(folder("settings"))
-    shutil.copytree(GOLDEN / "bags", folder("bag"), dirs_exist_ok=True)
+        (folder / word).write_text(word)
+
+
+def _models(folder: Path) -> None:
+    shutil.copy(GOLDEN / "tiny.safetensors", folder / "tiny.safetensors")
+    shutil.copy(GOLDEN / "models" / "tiny-v2.safetensors", folder / "tuned.safetensors")
+
+
+def _mil_models(folder: Path) -> None:
+    shutil.copy(GOLDEN / "context.safetensors", folder / "context.safetensors")
+
+
+def _bags(folder: Path) -> None:
+    shutil.copytree(GOLDEN / "bags", folder, dirs_exist_ok=True)
+
+
+_WRITERS = {
+    "tiff": _tiffs,
+    "ome-tiff": _ome,
+    "svs": _svs,
+    "scanner": _scanners,
+    "scanner-parts": _scanners_of_parts,
+    "dicom": _dicom,
+    "ome-zarr": _zarrs,
+    "png": partial(_pictures, suffix=".png"),
+    "jpeg": partial(_pictures, suffix=".jpg"),
+    "bmp": partial(_pictures, suffix=".bmp"),
+    "model": _models,
+    "mil": _mil_models,
+    "result": _results,
+    "annotation": _annotations,
+    "table": _tables,
+    "settings": _settings,
+    "bag": _bags,
+    "bomb": write_bombs,
+    "mischief": _mischief,
+}
+
+
+def write_seeds(root: Path, names: Iterable[str]) -> None:
+    """Write the sound files of some kinds, one folder for each."""
+    for name in names:
+        (root / name).mkdir()
+        _WRITERS[name](root / name)

@@ -47,6 +47,7 @@ __all__ = [
     "misbehave",
     "use_annotation",
     "use_bag",
+    "use_bomb",
     "use_mil",
     "use_model",
     "use_parts",
@@ -266,3 +267,18 @@ def use_bag(path: Path, rng: Random) -> Tally:
     """Read the embeddings of a slide."""
     len(load_bag(path))
     return Tally()
+
+
+_USES = {
+    "slide": use_slide,
+    "result": use_result,
+    "annotation": use_annotation,
+    "table": use_table,
+    "bag": use_bag,
+    "model": use_model,
+}
+
+
+def use_bomb(path: Path, rng: Random) -> Tally:
+    """Use it as what the first word of its name says."""
+    return _USES[path.name.partition(".")[0]](path, rng)

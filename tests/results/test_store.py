@@ -12,6 +12,7 @@ import numpy as np
 import ome_zarr_models
 import pytest
 import zarr
+from imagecodecs import zstd_encode
 
 from napari_liverdx.core.errors import ResultError, ResultMismatchError
 from napari_liverdx.core.resolution import Mpp
@@ -174,6 +175,15 @@ def test_what_an_array_claims_is_checked_before_it_is_read(
     _meta(twelve_tiles, name, **change)
     with pytest.raises(ResultError):
         ResultStore.open(twelve_tiles.path)
+
+
+def test_a_chunk_that_swells_is_analyzed_again(twelve_tiles: ResultStore) -> None:
+    """It is not unpacked; what it held is pending."""
+    chunk = twelve_tiles.path / "cells" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(zstd_encode(bytes(2**24)))
+    again = ResultStore.open(twelve_tiles.path)
+    assert again.damaged == 12
+    assert not again.probabilities.any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -0.5, 1.5])

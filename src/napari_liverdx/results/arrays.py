@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -45,6 +46,8 @@ DAMAGE = (
 )
 """What reading raises where metadata or chunks are damaged."""
 
+_CODECS = {"BytesCodec", "ZstdCodec", "Crc32cCodec"}
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _MOST_BYTES = 2**30
 """Of an array, as its metadata tell; no result holds a larger one."""
 
@@ -125,13 +128,18 @@ def read_chunks(
         raise _damaged(path, name, error) from error
     if why:
         raise _damaged(path, name, why)
-    try:
-        return np.array(array[...]), []
-    except (*DAMAGE, OSError) as error:
-        first = error
+    swollen = _swollen(array, path / name)
+    first: Exception = ValueError("a part of it unpacks to more than it may")
+    if not swollen:
+        try:
+            return np.array(array[...]), []
+        except (*DAMAGE, OSError) as error:
+            first = error
     values = np.full(array.shape, array.fill_value, array.dtype)
     places = list(chunk_places(array.shape, array.chunks))
-    damaged = [place for place in places if not _read_into(values, array, place, path)]
+    damaged = [
+        place for place in places if place in swollen or not _read_into(values, array, place, path)
+    ]
     if not damaged:
         raise _damaged(path, name, first) from first
     return values, damaged
@@ -143,9 +151,34 @@ def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None) -> str:
         return f"it does not fit the tiles, {array.shape} in place of {shape}"
     if array.dtype.kind not in "fu" or not array.size or array.nbytes > _MOST_BYTES:
         return f"{array.shape} values of the kind {array.dtype}"
+    if not {type(c).__name__ for c in array.metadata.codecs} <= _CODECS:
+        return "it is packed in another way than results are"
     if any(c > n for c, n in zip(array.chunks, array.shape, strict=True)):
         return f"its chunks, {array.chunks}, are larger than itself"
     return ""
+
+
+def _swollen(array: zarr.Array[Any], folder: Path) -> list[Place]:
+    """Return where chunks claim to unpack to more than a chunk holds."""
+    most = math.prod(array.chunks) * array.dtype.itemsize
+    found = []
+    for place in chunk_places(array.shape, array.chunks):
+        index = (str(s.start // c) for s, c in zip(place, array.chunks, strict=True))
+        with suppress(OSError), folder.joinpath("c", *index).open("rb") as file:
+            if _unpacked_size(file.read(18)) > most:
+                found.append(place)
+    return found
+
+
+def _unpacked_size(head: bytes) -> int:
+    """Return what a Zstandard frame says it unpacks to (RFC 8878, section 3.1.1); 0 if nothing."""
+    if not head.startswith(_ZSTD) or len(head) < 5:
+        return 0
+    told = head[4]
+    single = bool(told & 0x20)
+    size = (int(single), 2, 4, 8)[told >> 6]
+    at = 5 + (not single) + (0, 1, 2, 4)[told & 3]
+    return int.from_bytes(head[at : at + size], "little") + (256 if size == 2 else 0)
 
 
 def chunk_places(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[Place]:
