@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_liverdx.cli.app import app
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.formats.ngff import remote
 from napari_liverdx.slides.slide import Slide
-from tests.support.cli import refused, run_command
+from tests.support.cli import RUN, refused, run_command
 from tests.support.ome_zarr import write_ome_zarr, zipped
 from tests.support.paths import one
 from tests.support.server import serving
@@ -71,3 +72,25 @@ def test_a_server_that_goes_away_ends_the_run_and_it_resumes(
     whole = ResultStore.open(one(tmp_path / "whole", "*.liverdx.zarr"))
     resumed = ResultStore.open(left.path)
     assert np.array_equal(resumed.probabilities, whole.probabilities)
+
+
+def test_a_batch_of_folders_and_addresses(tmp_path: Path, tiny_file: Path, sample: Slide) -> None:
+    pixels = sample.read_region(0, 1900, 700, 448, 224)
+    write_ome_zarr(tmp_path / "site" / "far.zarr", pixels)
+    write_ome_zarr(tmp_path / "in" / "near.zarr", pixels[:, ::-1])
+    table, out = tmp_path / "slides.csv", tmp_path / "out"
+    with serving(tmp_path / "site") as server:
+        table.write_text(f"path\nin/near.zarr\n{server.url}/far.zarr\n{server.url}/none.zarr\n")
+        outcome = RUN.invoke(
+            app, ["batch", str(table), "--out", str(out), "--model", str(tiny_file)]
+        )
+    assert outcome.exit_code == 1
+    rows = (out / "cohort.csv").read_text().splitlines()
+    assert "none.zarr" in outcome.output
+    assert [r.split(",")[:2] for r in rows[1:]] == [
+        ["near.zarr", ""],
+        ["far.zarr", ""],
+        ["none.zarr", ""],
+    ]
+    assert len(list(out.glob("*.liverdx.zarr"))) == 2
+    assert "127.0.0.1" not in (out / "cohort.csv").read_text()

@@ -43,3 +43,10 @@ def test_a_name_is_hidden_word_by_word(text: str, hidden: str) -> None:
 def test_a_name_with_any_signs_is_hidden(before: str, name: str, after: str) -> None:
     hidden = redact(f"{before} {name} {after}", name, "#")
     assert not name.strip() or "#" in hidden
+
+
+def test_names_of_zipped_stores_and_addresses_are_hidden() -> None:
+    assert redact("Doe and Doe.ome.zarr", "Doe.ome.zarr.zip", "CODE") == "CODE and CODE"
+    place = Path("https:/host/secret/Doe.zarr")
+    told = without_folders("https://host/secret/Doe.zarr: it is gone", place.parent)
+    assert told == "Doe.zarr: it is gone"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from napari_liverdx._files import bare_name
+from napari_liverdx.slides.address import remote_address
+
 __all__ = ["redact", "without_folders"]
 
 # Folders from the root or a drive on, up to the last separator; neither 3/s nor https://x/y.
@@ -24,7 +27,9 @@ def redact(text: str, name: str, code: str) -> str:
         What stands in its place.
     """
     stem = Path(name).stem
-    names = sorted({name, stem, stem.removesuffix(".ome")} - {""}, key=len, reverse=True)
+    names = sorted(
+        {name, stem, stem.removesuffix(".ome"), bare_name(name)} - {""}, key=len, reverse=True
+    )
     if not names:
         return text
     # An underscore parts words in file names.
@@ -40,9 +45,13 @@ def without_folders(text: str, *known: Path) -> str:
     text : str
         What an error says, or its representation.
     *known : Path
-        Folders that it may name; only these are found if they are relative or hold blanks.
+        Folders and addresses that it may name; only these are found if they are relative, remote
+        or hold blanks.
     """
     for folder in known:
+        if (address := remote_address(folder)) is not None:
+            text = text.replace(f"{address.rstrip('/')}/", "")
+            continue
         for path in (folder.absolute(), folder):
             if path.name:
                 inside = str(path / "_").removesuffix("_")

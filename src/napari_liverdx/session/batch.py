@@ -27,6 +27,7 @@ from napari_liverdx.session.batch_slide import (
     slide_steps,
 )
 from napari_liverdx.session.run import loaded_model
+from napari_liverdx.slides.address import remote_address
 from napari_liverdx.slides.listing import SlideEntry
 
 __all__ = [
@@ -138,10 +139,14 @@ BatchEvent = BatchStarted | SlideChanged | BatchEnded
 
 def first_rows(slides: Sequence[SlideEntry]) -> tuple[CohortRow, ...]:
     """Return rows of slides that wait, with their folders relative to what all of them share."""
-    parents = [os.path.abspath(s.path.parent) for s in slides]
+    # Remote slides lie in no folder.
+    remote = [remote_address(s.path) is not None for s in slides]
+    parents = [
+        "" if far else os.path.abspath(s.path.parent) for s, far in zip(slides, remote, strict=True)
+    ]
     try:
-        shared = os.path.commonpath(parents) if parents else ""
-        folders = [Path(os.path.relpath(p, shared)).as_posix() for p in parents]
+        shared = os.path.commonpath([p for p in parents if p]) if any(parents) else ""
+        folders = [Path(os.path.relpath(p, shared)).as_posix() if p else "." for p in parents]
     except ValueError:  # on different drives
         folders = [Path(p).name for p in parents]
     return tuple(

@@ -228,6 +228,28 @@ def test_levels_are_sorted_and_those_that_do_not_fit_are_left_out(tmp_path: Path
         assert slide.mpp.mean == 0.5
 
 
+def test_labels_within_an_image_are_left_alone(tmp_path: Path) -> None:
+    path = write_ome_zarr(tmp_path / "a.zarr", WAVES)
+    labels = zarr.open_group(path, mode="a").create_group("labels")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    write_ome_zarr(path / "labels" / "nuclei", WAVES[..., :1])
+    with open_slide(path) as slide:
+        assert slide.info.scenes == ()
+        assert np.array_equal(whole(slide), WAVES)
+    with pytest.raises(NotASlideError, match="a segmentation"):
+        open_slide(path / "labels")
+
+
+def test_transparency_of_samples_is_white(tmp_path: Path) -> None:
+    alpha = np.full(WAVES.shape[:2], 255, np.uint8)
+    alpha[:50] = 0
+    path = write_ome_zarr(tmp_path / "a.zarr", np.dstack([WAVES, alpha]), axes="yxc")
+    with open_slide(path) as slide:
+        found = whole(slide)
+    assert (found[:50] == 255).all()
+    assert np.array_equal(found[50:], WAVES[50:])
+
+
 # -- what is no slide --
 
 

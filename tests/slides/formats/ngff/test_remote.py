@@ -186,3 +186,15 @@ def test_names_that_lead_outside_are_not_asked_for(tmp_path: Path, server: Serve
     assert source.read("../secret") is None
     assert source.read("/secret") is None
     assert server.asked == []
+
+
+def test_a_forked_process_is_told_and_does_not_hang(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_ome_zarr(tmp_path / "a.zarr", WAVES)
+    with open_slide(f"{server.url}/a.zarr") as slide:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(SlideReadError, match="process that was forked"):
+                slide.read_tile(0, 0, 0)
+        assert slide.read_tile(0, 0, 0).shape == (256, 256, 3)

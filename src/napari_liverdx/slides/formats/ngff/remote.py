@@ -44,6 +44,7 @@ class RemoteSource:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
+        _check_process(self._url)
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._store = _object_store(self._url)
         self._anchor = ""
@@ -59,6 +60,7 @@ class RemoteSource:
         """Fetch a file or a part of it."""
         if not stays_inside(key):
             return None
+        _check_process(self._url)
         import obstore
         from obstore import exceptions
 
@@ -159,6 +161,21 @@ class _RemoteFile(io.RawIOBase):
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
+
+
+_process: int | None = None
+"""Where obstore's threads run; a fork of that process has none and would wait for them forever."""
+
+
+def _check_process(url: str) -> None:
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    elif _process != os.getpid():
+        raise SlideReadError(
+            f"{url}: remote slides cannot be read in a process that was forked from one that read "
+            "some; start processes by 'spawn'"
+        )
 
 
 def _object_store(url: str) -> Any:
