@@ -151,7 +151,8 @@ def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None) -> str:
         return f"it does not fit the tiles, {array.shape} in place of {shape}"
     if array.dtype.kind not in "fu" or not array.size or array.nbytes > _MOST_BYTES:
         return f"{array.shape} values of the kind {array.dtype}"
-    if not {type(c).__name__ for c in array.metadata.codecs} <= _CODECS:
+    codecs: Any = getattr(array.metadata, "codecs", None)  # arrays of Zarr v2 have none
+    if codecs is None or not {type(c).__name__ for c in codecs} <= _CODECS:
         return "it is packed in another way than results are"
     if any(c > n for c, n in zip(array.chunks, array.shape, strict=True)):
         return f"its chunks, {array.chunks}, are larger than itself"
