@@ -53,3 +53,31 @@ def test_blocks_without_detail_are_not_blurred() -> None:
     fine[:, :3], coarse[:, :3] = 10, 40
     assert find_blur(fine, coarse, weight)[:, :2].all()
     assert not find_blur(fine, coarse, weight)[:, 4:].any()
+
+
+def speckled() -> np.ndarray:
+    """Tissue with holes, specks, ink, black ink beside it and a fold, 620 × 300 px, with noise."""
+    picture = np.full((620, 300, 3), 243, np.uint8)
+    picture[40:560, 30:260] = (205, 140, 180)
+    picture[100:110, 100:110] = 243
+    picture[5:12, 5:12] = (205, 140, 180)
+    picture[150:190, 60:220] = (30, 60, 150)
+    picture[250:275, 10:200] = (20, 20, 20)
+    picture[330:360, 60:240] = np.square(picture[330:360, 60:240] / 255.0) * 255
+    picture[450:470, 100:140] = (20, 140, 90)
+    noise = np.random.default_rng(0).integers(-9, 10, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def test_bands_find_what_the_whole_picture_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = speckled()
+
+    def found() -> list[np.ndarray]:
+        tissue = find_tissue(picture, mpp=8, scale_x=1, scale_y=1).mask
+        pen = find_pen(picture, tissue, mpp=8)
+        return [tissue, pen, find_folds(picture, tissue & ~pen, mpp=8)]
+
+    whole = found()
+    assert all(mask.any() and not mask.all() for mask in whole)
+    monkeypatch.setattr("napari_liverdx.core.tissue.BAND_PIXELS", 30_000)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, found(), strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_liverdx.core.tissue import drop_small, grow
+from napari_liverdx.core.tissue import drop_small, grow, row_bands, smoothing_margin
 
 __all__ = [
     "BLUR_BLOCK_UM",
@@ -35,6 +35,9 @@ _PEN_FRINGE_UM = 40.0
 _PEN_RIM_UM = 16.0
 _BLACK_BESIDE_UM = 300.0
 _LEAST_WITHOUT_INK = 0.05
+
+_INKS = 4
+_BLACK = 2
 
 _FOLD_SMOOTHING_UM = 12.0
 _FOLD_SURROUNDINGS_UM = 200.0
@@ -96,24 +99,12 @@ def find_pen(
     """
     if not tissue.any():
         return np.zeros_like(tissue)
-    red, green, blue = np.moveaxis(optical_density(overview), 2, 0)
-    least, most = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
-    teal = (red > 1.25 * green + 0.1) & (red > 0.35)
-    # Hematoxylin alone is nearly as blue, but over some 30 µm never as dense as ink.
-    navy = (blue < 0.5 * green) & (red > 1.0 * green) & (green > 0.5)
-    navy |= (blue < 0.45 * green) & (red > 0.85 * green) & (green > 0.8)
-    black = (least > 0.8 * most) & (least > 0.5)
-    crimson = (green > 1.0) & (red < 0.2 * green) & (blue > 0.62 * green)
-    fringes = (
-        (teal, red > 1.1 * green + 0.05),
-        (navy, (blue < 0.55 * green) & (red > 0.8 * green)),
-        (black, (least > 0.7 * most) & (least > 0.25)),
-        (crimson, (green > 0.4) & (red < 0.25 * green) & (blue > 0.6 * green)),
-    )
+    cores, fringes = _inks(overview)
     # Black ink is gray and so no tissue by its color, even where it lies on tissue.
-    allowed = tissue | (black & grow(tissue, _BLACK_BESIDE_UM / mpp))
+    allowed = tissue | (_has(cores, _BLACK) & grow(tissue, _BLACK_BESIDE_UM / mpp))
     ink = np.zeros_like(tissue)
-    for core, fringe in fringes:
+    for color in range(_INKS):
+        core, fringe = _has(cores, color), _has(fringes, color)
         seed = drop_small(core & allowed, 0.2 * _SMALLEST_PEN_UM2 / mpp**2, 2)
         ink |= seed | (grow(seed, _PEN_FRINGE_UM / mpp) & fringe & tissue)
     ink = drop_small(ink, _SMALLEST_PEN_UM2 / mpp**2, 2)
@@ -121,6 +112,37 @@ def find_pen(
         # A slide that has hardly any other color is stained so.
         return np.zeros_like(tissue)
     return ink | (grow(ink, _PEN_RIM_UM / mpp) & tissue)
+
+
+def _inks(overview: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return of which inks a pixel has the color, and of which it could be the soft rim, as bits.
+
+    Bit by bit teal, navy, black, crimson.
+    """
+    cores, fringes = np.empty((2, *overview.shape[:2]), np.uint8)
+    for part, _, _ in row_bands(overview.shape, 0):
+        red, green, blue = np.moveaxis(optical_density(overview[part]), 2, 0)
+        least = np.minimum(np.minimum(red, green), blue)
+        most = np.maximum(np.maximum(red, green), blue)
+        teal = (red > 1.25 * green + 0.1) & (red > 0.35)
+        # Hematoxylin alone is nearly as blue, but over some 30 µm never as dense as ink.
+        navy = (blue < 0.5 * green) & (red > 1.0 * green) & (green > 0.5)
+        navy |= (blue < 0.45 * green) & (red > 0.85 * green) & (green > 0.8)
+        black = (least > 0.8 * most) & (least > 0.5)
+        crimson = (green > 1.0) & (red < 0.2 * green) & (blue > 0.62 * green)
+        rims = (
+            red > 1.1 * green + 0.05,
+            (blue < 0.55 * green) & (red > 0.8 * green),
+            (least > 0.7 * most) & (least > 0.25),
+            (green > 0.4) & (red < 0.25 * green) & (blue > 0.6 * green),
+        )
+        cores[part] = sum(c * np.uint8(1 << i) for i, c in enumerate((teal, navy, black, crimson)))
+        fringes[part] = sum(c * np.uint8(1 << i) for i, c in enumerate(rims))
+    return cores, fringes
+
+
+def _has(bits: NDArray[np.uint8], color: int) -> NDArray[np.bool_]:
+    return np.asarray((bits & np.uint8(1 << color)) != 0, dtype=np.bool_)
 
 
 def find_folds(
@@ -147,21 +169,46 @@ def find_folds(
     """
     if not tissue.any():
         return np.zeros_like(tissue)
-    density = _smoothed(optical_density(overview), tissue, _FOLD_SMOOTHING_UM / mpp)
-    usual = np.percentile(density[tissue], _FOLD_REFERENCE_PERCENTILE, axis=0)
-    times = density / np.maximum(usual, 0.02)
-    thickness = times.min(axis=2)
-    # Folding keeps the color: a layer of another stain (epidermis, pigment) is no fold.
-    alike = times.max(axis=2) < _FOLD_UNEVENNESS * thickness
-    suspect = (thickness > 0.85 * _FOLD_GLOBAL) & tissue
-    around = _smoothed(density, tissue & ~suspect, _FOLD_SURROUNDINGS_UM / mpp)
-    layers = density / np.maximum(around, 0.02)
-    fewest = layers.min(axis=2)
-    even = layers.max(axis=2) < _FOLD_UNEVENNESS * fewest
-    core = (thickness > _FOLD_GLOBAL) & (fewest > _FOLD_LOCAL) & even & alike & tissue
-    fringe = (thickness > 0.85 * _FOLD_GLOBAL) & (fewest > 0.85 * _FOLD_LOCAL)
+    core, fringe = np.empty((2, *tissue.shape), np.bool_)
+    usual = _usual_density(overview, tissue, mpp)
+    near, far = _FOLD_SMOOTHING_UM / mpp, _FOLD_SURROUNDINGS_UM / mpp
+    for part, around, inner in row_bands(
+        tissue.shape, smoothing_margin(near) + smoothing_margin(far)
+    ):
+        inside = tissue[around]
+        density = _smoothed(optical_density(overview[around]), inside, near)
+        times = density / np.maximum(usual, 0.02)
+        thickness = times.min(axis=2)
+        # Folding keeps the color: a layer of another stain (epidermis, pigment) is no fold.
+        alike = times.max(axis=2) < _FOLD_UNEVENNESS * thickness
+        suspect = (thickness > 0.85 * _FOLD_GLOBAL) & inside
+        layers = density / np.maximum(_smoothed(density, inside & ~suspect, far), 0.02)
+        fewest = layers.min(axis=2)
+        even = layers.max(axis=2) < _FOLD_UNEVENNESS * fewest
+        folded = (thickness > _FOLD_GLOBAL) & (fewest > _FOLD_LOCAL) & even & alike & inside
+        core[part] = folded[inner]
+        rim = (thickness > 0.85 * _FOLD_GLOBAL) & (fewest > 0.85 * _FOLD_LOCAL)
+        fringe[part] = rim[inner]
     folds = core | (grow(core, _FOLD_FRINGE_UM / mpp) & fringe & tissue)
     return drop_small(folds, _SMALLEST_FOLD_UM2 / mpp**2, 2)
+
+
+def _usual_density(
+    overview: NDArray[np.uint8], tissue: NDArray[np.bool_], mpp: float
+) -> NDArray[np.float32]:
+    """Return the density of each channel that most of the tissue stays below."""
+    usual = np.empty(3, np.float32)
+    sigma = _FOLD_SMOOTHING_UM / mpp
+    values = np.empty(np.count_nonzero(tissue), np.float32)
+    for channel in range(3):
+        filled = 0
+        for part, around, inner in row_bands(tissue.shape, smoothing_margin(sigma)):
+            density = optical_density(overview[around, :, channel : channel + 1])
+            found = _smoothed(density, tissue[around], sigma)[inner, :, 0][tissue[part]]
+            values[filled : filled + len(found)] = found
+            filled += len(found)
+        usual[channel] = np.percentile(values, _FOLD_REFERENCE_PERCENTILE, overwrite_input=True)
+    return usual
 
 
 def octave_energies(picture: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

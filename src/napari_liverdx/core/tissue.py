@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.draw import polygon
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_objects
 
 from napari_liverdx.core.errors import PlanError
 from napari_liverdx.core.geometry import Rect
 
 __all__ = [
     "ARTIFACTS",
+    "BAND_PIXELS",
     "OVERVIEW_MPP",
     "TissueLabel",
     "TissueMap",
@@ -29,16 +29,20 @@ __all__ = [
     "find_tissue",
     "grow",
     "restrict",
+    "row_bands",
+    "smoothing_margin",
 ]
 
 OVERVIEW_MPP = 8.0
 """Resolution at which tissue is sought, µm/px."""
 
+BAND_PIXELS = 2**20
+"""Pictures with more pixels are worked on band by band, so that memory does not grow with them."""
+
 _SMOOTHING_UM = 8.0
 _CLOSING_UM = 24.0
 _SMALLEST_PIECE_UM2 = 10_000.0
 _LARGEST_FILLED_HOLE_UM2 = 10_000.0
-_STRIP_PIXELS = 2_000_000
 _CHROMA_LIMITS = (0.05, 0.12)
 
 
@@ -206,8 +210,12 @@ def find_tissue(
     -------
     TissueMask
     """
-    chroma = (overview.max(axis=2) - overview.min(axis=2)).astype(np.float32) / 255
-    smooth = ndimage.gaussian_filter(chroma, _SMOOTHING_UM / mpp)
+    sigma = _SMOOTHING_UM / mpp
+    smooth = np.empty(overview.shape[:2], np.float32)
+    for part, around, inner in row_bands(smooth.shape, smoothing_margin(sigma)):
+        rgb = overview[around]
+        chroma = (rgb.max(axis=2) - rgb.min(axis=2)).astype(np.float32) / 255
+        smooth[part] = ndimage.gaussian_filter(chroma, sigma)[inner]
     threshold = _CHROMA_LIMITS[0]
     if float(smooth.max()) > float(smooth.min()):
         threshold = float(np.clip(threshold_otsu(smooth), *_CHROMA_LIMITS))
@@ -215,11 +223,7 @@ def find_tissue(
     radius = _CLOSING_UM / mpp
     if radius >= 1:
         padded = np.pad(grow(mask, radius), 1, mode="edge")
-        if padded.all():
-            kept = ndimage.distance_transform_edt(padded) > radius
-        else:
-            kept = ~grow(~padded, radius)
-        mask = mask | kept[1:-1, 1:-1]
+        mask = mask | _deeper(padded, radius)[1:-1, 1:-1]
     pixel_um2 = mpp * mpp
     mask = ~drop_small(~mask, _LARGEST_FILLED_HOLE_UM2 / pixel_um2)
     mask = drop_small(mask, _SMALLEST_PIECE_UM2 / pixel_um2)
@@ -230,24 +234,66 @@ def grow(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Return a mask dilated by a true disc of ``radius`` pixels, at a cost that knows no radius."""
     if not mask.any():
         return mask
-    # Strip by strip: distances take fifty times the memory of the mask.
-    halo = math.ceil(radius) + 1
-    step = max(2 * halo, _STRIP_PIXELS // max(1, mask.shape[1]))
-    grown = np.zeros_like(mask)
-    for top in range(0, len(mask), step):
-        first = max(0, top - halo)
-        near = mask[first : top + step + halo]
-        if near.any():
-            within = ndimage.distance_transform_edt(~near) <= radius
-            grown[top : top + step] = within[top - first :][:step]
-    return grown
+    return ~_deeper(~mask, radius)
+
+
+def _deeper(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Return the pixels of a mask that are more than ``radius`` away from its outside."""
+    deep = np.empty_like(mask)
+    for part, around, inner in row_bands(mask.shape, math.ceil(radius) + 1):
+        piece = mask[around]
+        if len(piece) < len(mask) and piece.all():
+            deep[part] = True
+        else:
+            deep[part] = (ndimage.distance_transform_edt(piece) > radius)[inner]
+    return deep
+
+
+def row_bands(shape: tuple[int, ...], margin: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut a picture into bands of rows that overlap, so that all sees its surroundings.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns.
+    margin : int
+        Rows that are to be seen above and below a band.
+
+    Yields
+    ------
+    part, around, inner : slice
+        Rows of the band; those and the margin, as far as there are any; rows of the band within
+        the latter.
+    """
+    rows = max(1, BAND_PIXELS // max(1, shape[1]))
+    for top in range(0, shape[0], rows):
+        bottom = min(shape[0], top + rows)
+        first = max(0, top - margin)
+        yield (
+            slice(top, bottom),
+            slice(first, min(shape[0], bottom + margin)),
+            slice(top - first, bottom - first),
+        )
+
+
+def smoothing_margin(sigma: float) -> int:
+    """Return how far a Gaussian of `scipy.ndimage` looks, in pixels."""
+    return int(4 * sigma + 0.5)
 
 
 def drop_small(mask: NDArray[np.bool_], pixels: float, connectivity: int = 1) -> NDArray[np.bool_]:
     """Return a mask without its pieces of at most so many pixels; 2 connects corners too."""
     most = max(1, int(pixels))
-    kept = remove_small_objects(mask, max_size=most, connectivity=connectivity)
-    return np.asarray(kept, dtype=np.bool_)
+    pieces, number = ndimage.label(mask, ndimage.generate_binary_structure(2, connectivity))
+    sizes = np.zeros(number + 1, np.int64)
+    for part, _, _ in row_bands(mask.shape, 0):
+        sizes += np.bincount(pieces[part].ravel(), minlength=number + 1)
+    keeps = sizes > most
+    keeps[0] = False
+    kept = np.empty(mask.shape, np.bool_)
+    for part, _, _ in row_bands(mask.shape, 0):
+        kept[part] = keeps[pieces[part]]
+    return kept
 
 
 def restrict(tissue: TissueMask, polygons: Sequence[NDArray[np.float64]]) -> TissueMask:

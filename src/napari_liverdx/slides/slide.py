@@ -330,6 +330,10 @@ class Slide:
         """
         return self._held.keep(self._release)
 
+    def forget_tiles(self) -> None:
+        """Give the memory of decoded tiles back; they are read again when they are needed."""
+        self._cache.clear()
+
     def close(self) -> None:
         """Release the file and the cache."""
         self._held.close(self._release)

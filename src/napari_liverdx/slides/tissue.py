@@ -86,6 +86,8 @@ def slide_tissue_map(slide: Slide, overview: Overview | None = None) -> TissueMa
     folds = find_folds(overview.rgb, plain.mask & ~pen, mpp=mpp)
     labels = plain.mask.astype(np.uint8) * np.uint8(TissueLabel.TISSUE)
     labels[_blurred(slide, overview, plain.mask & ~pen)] = TissueLabel.BLUR
+    # A run reads another level, and needs the memory itself.
+    slide.forget_tiles()
     labels[folds] = TissueLabel.FOLD
     labels[pen] = TissueLabel.PEN
     return TissueMap(labels, overview.scale_x, overview.scale_y)
