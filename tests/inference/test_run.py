@@ -171,6 +171,21 @@ def test_a_slide_written_to_without_a_change_is_noted(
     )
 
 
+def test_a_slide_written_to_between_runs_is_noted(
+    tmp_path: Path, small_slide: Path, tiny: LoadedModel
+) -> None:
+    path = tmp_path / "a.liverdx.zarr"
+    for touched in (False, True):
+        if touched:
+            os.utime(small_slide, ns=(0, 0))
+        with open_slide(small_slide) as slide:
+            _, steps = started(slide, tiny, path)
+            list(itertools.islice(steps, 3))
+            steps.close()
+        found = ResultStore.open(path).manifest.warnings
+        assert any("has another date than when its analysis began" in w for w in found) == touched
+
+
 def test_storage_that_does_not_answer_is_told_and_can_be_left(
     tmp_path: Path, small_slide: Path, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,9 @@ def test_damaged_and_foreign_results_are_named(
 
 def test_a_result_made_before_distances_were_stored_opens(twelve_tiles: ResultStore) -> None:
     del zarr.open_group(twelve_tiles.path, mode="r+")["domain"]
+    before = sorted(twelve_tiles.path.rglob("*"))
     again = ResultStore.open(twelve_tiles.path)
+    assert sorted(twelve_tiles.path.rglob("*")) == before, "looking at a result writes nothing"
     assert again.ood.shape == twelve_tiles.state.shape
     assert np.isnan(again.ood).all()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from napari_liverdx._files import exclusive_lock
+from napari_liverdx.core.errors import DataError
 from napari_liverdx.models.file import load_model_file
 from napari_liverdx.training.config import EpochResult
 from napari_liverdx.training.recipe import Recipe, scale_notice
@@ -30,3 +33,17 @@ def test_a_model_is_written_with_its_curves(class_folders: Path, tmp_path: Path)
     assert done.card.command == "liverdx train"
     names = {p.name for p in tmp_path.iterdir()}
     assert names == {"tiny.safetensors", "tiny.history.csv", "tiny.curves.png"}
+
+
+def test_two_programs_never_train_into_one_file(class_folders: Path, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(tomllib.loads(RECIPE))
+    samples = recipe.samples(class_folders)
+    out = tmp_path / "models" / "tiny.safetensors"
+    out.parent.mkdir()
+    lock = out.with_name(out.name + ".lock")
+    with (
+        exclusive_lock(lock),
+        pytest.raises(DataError, match=rf"another program is training .*process {os.getpid()}"),
+    ):
+        list(train_file(recipe, samples, "cpu", out))
+    assert list(out.parent.iterdir()) == []

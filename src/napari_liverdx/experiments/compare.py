@@ -12,6 +12,7 @@ import torch
 
 from napari_liverdx._files import atomic_write
 from napari_liverdx._text import write_csv
+from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.experiments.compare_config import Comparison
 from napari_liverdx.experiments.complexity import Complexity, measure_complexity
 from napari_liverdx.experiments.crossval import Fold, cross_validate
@@ -217,7 +218,11 @@ def write_predictions(
     path: Path, result: ComparisonResult, samples: TileDataset, class_names: Sequence[str]
 ) -> None:
     """Write every test prediction of every model as CSV, for tests of one's own."""
-    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with (
+        storage_errors(path, "finished folds are kept"),
+        atomic_write(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         rows = _prediction_rows(result, samples, class_names)
         write_csv(file, rows, line_end="\r\n")
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_liverdx._files import atomic_write
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, storage_errors
 from napari_liverdx.experiments.keys import folds_key
 from napari_liverdx.metrics.predictions import LabeledPredictions, softmax
 from napari_liverdx.training.config import EpochResult
@@ -157,7 +157,12 @@ def _save_fold(
             "subtile_scores": tested.subtile_logits,
             "subtile_targets": tested.subtile_targets,
         }
-    with atomic_write(path) as partial, partial.open("wb") as file:
+    kept = "folds that are finished are kept"
+    with (
+        storage_errors(path, kept),
+        atomic_write(path) as partial,
+        partial.open("wb") as file,
+    ):
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 

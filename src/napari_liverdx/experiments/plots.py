@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_liverdx._files import atomic_write
+from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.experiments.compare import ComparisonResult
 from napari_liverdx.metrics.classification import area_under_curve, roc_curve
 from napari_liverdx.models.calibration import expected_calibration_error, reliability_bins
@@ -114,7 +115,11 @@ def confusion_figure(table: NDArray[np.intp], names: Sequence[str]) -> Figure:
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> None:
     """Write each figure as PNG under its name."""
     for name, figure in figures.items():
-        with atomic_write(folder / f"{name}.png", make_folder=True) as partial:
+        path = folder / f"{name}.png"
+        with (
+            storage_errors(path, "the tables are kept"),
+            atomic_write(path, make_folder=True) as partial,
+        ):
             figure.savefig(partial, format="png", metadata={"Software": None})
 
 

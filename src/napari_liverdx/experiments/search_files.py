@@ -8,8 +8,9 @@ from pathlib import Path
 
 import torch
 
-from napari_liverdx._files import atomic_write
+from napari_liverdx._files import atomic_write, write_whole
 from napari_liverdx._text import write_csv
+from napari_liverdx.core.errors import storage_errors
 from napari_liverdx.experiments.search import SearchResult, Trial, search, search_split
 from napari_liverdx.experiments.search_space import Range
 from napari_liverdx.experiments.written import Written
@@ -82,6 +83,11 @@ def write_search(folder: Path, result: SearchResult, command: str) -> tuple[Path
         Outcome of the search.
     command : str
         How it is made again.
+
+    Raises
+    ------
+    ResultError, StorageFullError
+        If they cannot be written, or the disk is full.
     """
     facts = {
         "command": command,
@@ -92,11 +98,15 @@ def write_search(folder: Path, result: SearchResult, command: str) -> tuple[Path
         },
     }
     best, page, table = (folder / name for name in ("best.yaml", "search.json", "trials.csv"))
-    with atomic_write(page) as partial:
-        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    with atomic_write(best) as partial:
-        partial.write_text(result.recipe.as_yaml(), encoding="utf-8")
-    with atomic_write(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    kept = "finished trials are kept"
+    with storage_errors(folder, kept):
+        write_whole(page, json.dumps(facts, indent=1) + "\n")
+        write_whole(best, result.recipe.as_yaml())
+    with (
+        storage_errors(table, kept),
+        atomic_write(table) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         names = sorted({name for t in result.trials for name in t.settings})
         rows: list[list[object]] = [["trial", "state", "validation loss", *names]]
         rows += [

@@ -22,7 +22,7 @@ from napari_liverdx.core.ood import OodAssessment, OodCount
 from napari_liverdx.inference.ood import ood_record, read_result
 from napari_liverdx.inference.plan import RunPlan
 from napari_liverdx.inference.predict import Waiting, predict_watched
-from napari_liverdx.inference.watch import SlideWatch
+from napari_liverdx.inference.watch import SlideWatch, slide_stamp
 from napari_liverdx.models.file import LoadedModel
 from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.results.arrays import sole_writer
@@ -44,6 +44,11 @@ FLUSH_SECONDS = 2.0
 
 _TOUCHED = (
     "the slide's file was written to while it was analyzed; its length and its ends are the same"
+)
+
+_OTHER_TIME = (
+    "the slide's file has another date than when its analysis began; its length and its ends are "
+    "the same. It may be a copy; if it was changed, remove the result and analyze it again"
 )
 
 _MARK = 8
@@ -125,6 +130,7 @@ def make_manifest(plan: RunPlan, slide: Slide, model: LoadedModel) -> RunManifes
         own_tissue=plan.own_tissue,
         slide_origin=slide.info.origin,
         color_managed=slide.color_managed,
+        slide_stamp=slide_stamp(slide.path),
         references=dict(slide.info.references),
         **_scene(slide.info),
     )
@@ -262,6 +268,12 @@ def _analyze(
     _finish(store, plan, model, (read, model_time, write), start, watch)
 
 
+def _notes(store: ResultStore, watch: SlideWatch) -> tuple[str, ...]:
+    notes = (_TOUCHED,) if watch.was_touched else ()
+    former = store.manifest.slide_stamp
+    return notes if former in ("", watch.first_stamp) else (*notes, _OTHER_TIME)
+
+
 def _finish(
     store: ResultStore,
     plan: RunPlan,
@@ -276,5 +288,5 @@ def _finish(
         device=str(plan.device),
         complete=store.count(TileState.PENDING) == 0,
         ood=ood_record(read_result(store, model.card)),
-        notes=(_TOUCHED,) if watch.was_touched else (),
+        notes=_notes(store, watch),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from napari_liverdx._ids import digest
 from napari_liverdx.core.errors import SlideChangedError, SlideReadError
 from napari_liverdx.slides.slide import Slide
 
-__all__ = ["SlideWatch"]
+__all__ = ["SlideWatch", "slide_stamp"]
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -28,6 +29,8 @@ class SlideWatch:
     ----------
     was_touched : bool
         Whether the file was written to, though its length and its ends are the same.
+    first_stamp : str
+        `slide_stamp` of the file at first.
     """
 
     def __init__(self, slide: Slide) -> None:
@@ -35,6 +38,7 @@ class SlideWatch:
         self._stamp = _stamp(slide.path)
         self._fingerprint = slide.fingerprint() if self._stamp else ""
         self.was_touched = False
+        self.first_stamp = _hashed(self._stamp)
 
     def check(self) -> None:
         """Look at the file.
@@ -72,6 +76,16 @@ class SlideWatch:
         except SlideReadError:
             return False
         return False
+
+
+def slide_stamp(path: Path) -> str:
+    """Return a hash that changes when a slide's file is written to; empty without a file."""
+    return _hashed(_stamp(path))
+
+
+def _hashed(stamp: _Stamp) -> str:
+    # Without what tells copies on other disks apart.
+    return digest({"slide file": [part[:3] for part in stamp]})[:16] if stamp else ""
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -86,6 +86,8 @@ class RunManifest(BaseModel):
         What the file calls it.
     slide_origin : tuple of int
         Where the slide's (0, 0) lies in the file's own level-0 pixels. For the record.
+    slide_stamp : str
+        Changes when the slide's file is written to; for the record.
     color_managed : bool
         Whether colors were turned into sRGB by the file's ICC profile.
     references : dict
@@ -134,6 +136,7 @@ class RunManifest(BaseModel):
     scene_name: str = ""
     slide_origin: tuple[int, int] = (0, 0)
     color_managed: bool = False
+    slide_stamp: str = ""
     references: dict[str, str] = Field(default={}, max_length=16)
 
     @field_validator("tissue")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_liverdx._files import atomic_write
-from napari_liverdx.core.errors import DataError
+from napari_liverdx.core.errors import DataError, storage_errors
 from napari_liverdx.training.config import EpochResult, history_csv
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["PALETTE", "new_figure", "training_figure", "write_curves", "write_history"]
+
+_WHOLE = "the model itself is whole"
 
 # Okabe & Ito 2008: told apart by people with any color vision.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -64,9 +66,15 @@ def training_figure(epochs: Sequence[EpochResult]) -> Figure:
 
 
 def write_history(model_file: Path, history: Sequence[EpochResult]) -> Path:
-    """Write the epochs of a training beside its model, as ``MODEL.history.csv``."""
+    """Write the epochs of a training beside its model, as ``MODEL.history.csv``.
+
+    Raises
+    ------
+    ResultError, StorageFullError
+        If it cannot be written, or the disk is full.
+    """
     path = _beside(model_file, "history.csv")
-    with atomic_write(path) as partial:
+    with storage_errors(path, _WHOLE), atomic_write(path) as partial:
         partial.write_text(history_csv(history), encoding="utf-8")
     return path
 
@@ -78,10 +86,12 @@ def write_curves(model_file: Path, history: Sequence[EpochResult]) -> Path:
     ------
     DataError
         If matplotlib is not installed.
+    ResultError, StorageFullError
+        If it cannot be written, or the disk is full.
     """
     path = _beside(model_file, "curves.png")
     figure = training_figure(history)
-    with atomic_write(path) as partial:
+    with storage_errors(path, _WHOLE), atomic_write(path) as partial:
         figure.savefig(partial, format="png", metadata={"Software": None})
     return path
 

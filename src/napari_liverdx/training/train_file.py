@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_liverdx.core.errors import DataError
+from napari_liverdx._files import LockedError, exclusive_lock
+from napari_liverdx.core.errors import DataError, ResultError, storage_errors
 from napari_liverdx.models.card import Interval, ModelCard
 from napari_liverdx.training.audit.audit import check_leaks
 from napari_liverdx.training.audit.report import Finding
@@ -96,7 +98,10 @@ def train_file(
     Raises
     ------
     DataError
-        If the data leak and that is not allowed, or cannot be split.
+        If the data leak and that is not allowed, or cannot be split, or another program is
+        training into the same file.
+    ResultError, StorageFullError
+        If something cannot be written, or the disk is full; a run resumes from its last epoch.
     """
     checkpoint = out_file.with_name(out_file.name + ".checkpoint")
     split = recipe_split(recipe, samples)
@@ -105,7 +110,7 @@ def train_file(
     if said := scale_notice(recipe, samples):
         yield Notice(said)
     history: list[EpochResult] = []
-    with distributed_run(device) as place:
+    with distributed_run(device) as place, _sole_trainer(out_file):
         for step in train_final(
             recipe, samples, place, metrics=metrics, command=command, checkpoint=checkpoint
         ):
@@ -122,9 +127,28 @@ def train_file(
             yield TrainedFile(out_file, card)
 
 
+@contextmanager
+def _sole_trainer(out_file: Path) -> Iterator[None]:
+    """Hold the lock of a training; two would overwrite each other's checkpoints."""
+    if world()[0] != 0:
+        yield
+        return
+    with ExitStack() as held:
+        with storage_errors(out_file, "nothing was lost"):
+            out_file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(exclusive_lock(out_file.with_name(out_file.name + ".lock")))
+            except LockedError as error:
+                raise DataError(
+                    f"{out_file}: another program is training this model ({error}); wait for it, "
+                    "or give another name"
+                ) from error
+        yield
+
+
 def _draw_curves(out_file: Path, history: list[EpochResult]) -> Iterator[Notice]:
-    write_history(out_file, history)
     try:
+        write_history(out_file, history)
         write_curves(out_file, history)
-    except DataError as error:
+    except (DataError, ResultError) as error:
         yield Notice(f"no image of the curves: {error}")
