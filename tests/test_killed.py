@@ -27,7 +27,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "kills"), [("run", 2), ("batch", 1), ("export", 1)])
+@pytest.mark.parametrize(("name", "kills"), [("run", 1), ("batch", 1), ("export", 1)])
 def test_a_killed_work_ends_as_if_nothing_had_happened(
     tmp_path: Path, inputs: Path, name: str, kills: int
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_scarce_disk_is_told_and_loses_nothing(tmp_path: Path, inputs: Path) -
         assert "the disk is full" in full[work]
         assert fixed[work].startswith("ResultError: "), fixed[work]
         assert "cannot be written (Read-only file system)" in fixed[work]
-    assert "t.safetensors.checkpoint: the disk is full" in full["train"]
+    assert "t.safetensors: the disk is full" in full["train"]
     assert full["batch"].count("the disk is full") == 2
     assert fixed["batch"].count("Read-only file system") == 2
     assert full["open"] == fixed["open"] == free["open"]
