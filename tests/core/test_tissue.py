@@ -97,6 +97,6 @@ def test_growing_in_strips_is_growing_at_once(
 ) -> None:
     mask = np.random.default_rng(3).random((157, 90)) < 0.004
     expected = ndimage.distance_transform_edt(~mask) <= radius
-    monkeypatch.setattr(tissue, "_STRIP_PIXELS", 90 * 11)
+    monkeypatch.setattr(tissue, "BAND_PIXELS", 90 * 11)
     assert (grow(mask, radius) == expected).all()
     assert not grow(mask & False, radius).any()
