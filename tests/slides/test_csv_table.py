@@ -39,6 +39,7 @@ PLAIN = "Path;LABEL; MPP \r\nMüller.svs;fat;0,25\r\n;;\r\n"
         PLAIN.replace(";", "\t").encode("utf-16"),
         PLAIN.replace(";", "\t").encode("utf-16-le"),
         f"sep=;\r\n{PLAIN}".encode("cp1252"),
+        PLAIN.replace("Path", "SLIDE").encode("cp1252") + b"\x1a",
         f'"sep=;"\r\n{PLAIN}'.encode(),
         f"# of the first study\n\n{PLAIN}# 2024\n".encode(),
         f"Biopsies, first study\n;;\nof;2024\n{PLAIN}".encode("cp1252"),

@@ -30,6 +30,7 @@ _LONGEST_LINE = 1_000_000
 _NAMED, _SHOWN = 20, 60
 """Columns that a message names at most, and signs of each."""
 
+_ALIASES = {"slide": "path"}
 _SEPARATORS = (",", ";", "\t", "|")
 _REMEDY = "save the table as CSV (in Excel: File > Save as > CSV UTF-8) and give that file"
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -101,7 +102,8 @@ def read_table(
     columns : sequence of str
         Columns it must have; case and surrounding blanks do not matter.
     aliases : mapping of str to str, optional
-        From an older name of a column to today's, under which it is returned.
+        From an older name of a column to today's, under which it is returned if it is wanted; by
+        default ``slide`` for ``path``.
 
     Returns
     -------
@@ -123,8 +125,9 @@ def read_table(
     records = _records(path, lines, first, separator)
     _, header = next(islice(records, above, None), (0, []))
     names = [column_key(name) for name in header]
-    for old, new in (aliases or {}).items():
-        if old in names and new not in names:
+    wanted = {column_key(column) for column in columns}
+    for old, new in (_ALIASES if aliases is None else aliases).items():
+        if old in names and new not in names and new in wanted:
             names[names.index(old)] = new
     if not any(names):
         raise DataError(f"{path}: the table is empty; {_REMEDY}")
@@ -149,6 +152,8 @@ def _text(path: Path) -> str:
         text = decode_text(content)
     except ValueError as error:
         raise DataError(f"{path}: the table cannot be read ({error}); {_REMEDY}") from error
+    # What DOS ends a text with.
+    text = text.rstrip("\x1a")
     if (start := text[:100].lstrip().lower()).startswith(("<?xml", "<!doctype", "<html", "<table")):
         kind = "XML" if start.startswith("<?xml") else "a web page"
         raise DataError(f"{path}: this is {kind}, not a table in CSV form; {_REMEDY}")

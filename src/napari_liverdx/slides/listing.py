@@ -20,8 +20,6 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".csv.gz", ".tsv.gz", ".txt.gz
 _SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers", ".parquet", ".feather")
 """What a table is told from, to say in which form it is read."""
 
-_ALIASES = {"slide": "path"}
-
 
 @dataclass(frozen=True, slots=True)
 class SlideEntry:
@@ -139,7 +137,7 @@ def read_slide_table(
         If it cannot be read, lacks a column, names no slide or one twice, or a µm/px is no number.
     """
     called = dict(names or {})
-    rows = read_table(table, [called.get(c, c) for c in required], _ALIASES)
+    rows = read_table(table, [called.get(c, c) for c in required])
     listed: dict[tuple[str, int | None], SlideEntry] = {}
     for row in rows:
         entry = _entry(table, {c: row.get(called.get(c, c)) for c in _COLUMNS}, row)
