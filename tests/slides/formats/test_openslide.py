@@ -213,14 +213,14 @@ def test_regions_of_a_written_slide_are_scenes_the_largest_first(tmp_path: Path,
 def test_levels_that_are_no_whole_part_of_a_written_slide(
     tmp_path: Path, place: tuple[int, int]
 ) -> None:
-    """Sizes do not divide: a coarse pixel is 1.995 wide, and the region may begin within one."""
+    """Sizes do not divide: a coarse pixel is 1.997 wide, and the region may begin within one."""
     path = tmp_path / "a.scn"
-    pixels = waves(601, 701)
-    write_scn(path, [(place, pixels)])
+    pixels = waves(1101, 1301) & np.uint8(0xF0)
+    write_scn(path, [(place, pixels)], (1400, 1200))
     with open_slide(path) as slide:
         assert slide.info.origin == place
-        assert slide.levels[1].downsample == pytest.approx(1.995, abs=0.001)
-        assert slide.levels[0].tile_shape == (2, 2)
+        assert slide.levels[1].downsample == pytest.approx(1.997, abs=0.001)
+        assert slide.levels[1].tile_shape == (2, 2)
         assert (whole(slide) == pixels).all()
         assert (whole(slide, 1) == reduced(pixels, 2)[1]).all()
 

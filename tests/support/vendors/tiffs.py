@@ -36,12 +36,16 @@ SCN = "http://www.leica-microsystems.com/scn/2010/10/01"
 _NM = 500
 
 
-def write_scn(path: Path, regions: list[tuple[tuple[int, int], np.ndarray]]) -> None:
+def write_scn(
+    path: Path,
+    regions: list[tuple[tuple[int, int], np.ndarray]],
+    stage: tuple[int, int] = (1024, 768),
+) -> None:
     """Write a BigTIFF of regions, each at its (x, y) in finest pixels, and a macro image.
 
     A finest pixel is 0.5 µm wide; the stage holds 1024 × 768 of them.
     """
-    width, height = 1024, 768
+    width, height = stage
     images = [_scn_image("macro", (0, 0), (width, height), [(32, 24)], 0)]
     first = 1
     for number, ((x, y), pixels) in enumerate(regions):
