@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -169,6 +170,8 @@ def _settings(folder: Path) -> None:
     recipes = Path(sample_path()).parents[1] / "recipes"
     for recipe in sorted(recipes.glob("*.toml"))[:3]:
         shutil.copy(recipe, folder / recipe.name)
+    for comparison in sorted((recipes.parent / "comparisons").glob("*.toml"))[:2]:
+        shutil.copy(comparison, folder / f"comparison-{comparison.name}")
 
 
 _IN_PARTS = (".mrxs", ".vms", ".vmu")
@@ -196,7 +199,7 @@ def _dicom(folder: Path) -> None:
     ):
         made = folder / name
         made.mkdir()
-        write_pyramid_slide(made, _stained(150, 200), how)
+        write_pyramid_slide(made, _stained(150, 200), replace(how, mm=(0.002, 0.002)))
 
 
 def _zarrs(folder: Path) -> None:

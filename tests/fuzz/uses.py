@@ -17,6 +17,7 @@ import torch
 from napari_liverdx.core.errors import LiverDxError, SlideReadError
 from napari_liverdx.core.grid import plan_grid
 from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.experiments.compare_config import load_comparison
 from napari_liverdx.inference.device import choose_device
 from napari_liverdx.inference.plan import plan_run
 from napari_liverdx.mil.bags import load_bag
@@ -241,8 +242,9 @@ def use_table(path: Path, rng: Random) -> Tally:
 
 
 def use_settings(path: Path, rng: Random) -> Tally:
-    """Read a recipe."""
-    str(load_recipe(str(path)))
+    """Read a recipe, or a comparison."""
+    read = load_comparison if path.name.startswith("comparison") else load_recipe
+    str(read(str(path)))
     return Tally()
 
 

@@ -19,7 +19,7 @@ from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.inference.predict import predict
 from napari_liverdx.inference.run import analyze, make_manifest
 from napari_liverdx.models.file import LoadedModel
-from napari_liverdx.results.store import ResultStore
+from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 from tests.support.paths import CMU
@@ -195,3 +195,10 @@ def test_what_is_no_probability_is_analyzed_again(twelve_tiles: ResultStore, val
     again = ResultStore.open(twelve_tiles.path)
     assert again.damaged == 1
     assert np.isfinite(again.probabilities).all()
+
+
+def test_a_state_that_is_none_is_pending(twelve_tiles: ResultStore) -> None:
+    zarr.open_group(twelve_tiles.path, mode="r+")["state"][0, 1] = 35
+    again = ResultStore.open(twelve_tiles.path)
+    assert again.damaged == 1
+    assert again.state[0, 1] == TileState.PENDING

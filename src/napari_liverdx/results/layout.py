@@ -212,7 +212,7 @@ def read_values(group: zarr.Group, path: Path, manifest: RunManifest) -> StoredV
     for place in (*(p[1:] for p in bad_tiles), *bad_ood):
         bad[place] = True
     # A chunk of states that is damaged reads as pending, which is then what its tiles are.
-    lost = bad & (state == TileState.DONE)
+    lost = (bad & (state == TileState.DONE)) | (state > max(TileState))
     for place in bad_state:
         lost[place] |= tiles[(slice(None), *place)].any(axis=0)
     state[lost] = TileState.PENDING

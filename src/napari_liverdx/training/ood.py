@@ -30,6 +30,7 @@ from napari_liverdx.training.calibrate import (
     score_pictures,
 )
 from napari_liverdx.training.data._all import TileDataset
+from napari_liverdx.training.data.base import opened_picture
 from napari_liverdx.training.data.splits import of_sources
 from napari_liverdx.training.recipe import Recipe, recipe_split
 
@@ -273,11 +274,8 @@ def _scores(model: LoadedModel, name: str, mpp: float, most: int) -> NDArray[np.
 
 def _picture(path: Path, size: int) -> NDArray[np.uint8]:
     """Return the middle of a picture, or all of it where it is smaller than a tile."""
-    try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path}: the image is damaged ({error})") from error
+    with opened_picture(path) as image:
+        rgb = image.convert("RGB")
     if min(rgb.size) < size:
         return np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
     left, top = ((side - size) // 2 for side in rgb.size)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,13 @@ __all__ = [
     "class_order",
     "column_names",
     "matched",
+    "opened_picture",
     "read_rgb",
     "split_name",
 ]
+
+_MOST_PIXELS = 64_000_000
+"""A picture is held whole, and copied while it is converted."""
 
 IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 SPLITS = ("train", "val", "test")
@@ -209,8 +214,36 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     DataError
         If it cannot be read.
     """
+    with opened_picture(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@contextmanager
+def opened_picture(path: Path, what: str = "image") -> Iterator[Image.Image]:
+    """Open a picture for a while; its pixels are read by who asks for them.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it is called in errors.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, there or where it is used, or is as large as a slide.
+    """
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the image is damaged ({error})") from error
+            if image.width * image.height > _MOST_PIXELS:
+                raise DataError(
+                    f"{path}: the {what} has {image.width} × {image.height} px; cut it into tiles, "
+                    "or learn from it as a slide"
+                )
+            yield image
+    except DataError:
+        raise
+    # What a damaged picture raises has no common base but Exception.
+    except Exception as error:
+        raise DataError(f"{path}: the {what} is damaged ({error})") from error

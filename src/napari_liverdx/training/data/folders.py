@@ -17,6 +17,7 @@ from napari_liverdx.training.data.base import (
     TileDataset,
     class_order,
     matched,
+    opened_picture,
     read_rgb,
     split_name,
 )
@@ -36,12 +37,8 @@ class ImageDataset(TileDataset):
         return read_rgb(self.paths[index])
 
     def _size(self, index: int) -> tuple[int, int]:
-        path = self.paths[index]
-        try:
-            with Image.open(path) as image:
-                return image.size
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: the image is damaged ({error})") from error
+        with opened_picture(self.paths[index]) as image:
+            return image.size
 
     @cached_property
     def sizes(self) -> NDArray[np.intp]:

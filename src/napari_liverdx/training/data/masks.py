@@ -14,7 +14,14 @@ from scipy import ndimage
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.core.tissue import grow
 from napari_liverdx.slides.csv_table import is_file, read_table
-from napari_liverdx.training.data.base import IMAGES, Example, TileDataset, read_rgb, split_name
+from napari_liverdx.training.data.base import (
+    IMAGES,
+    Example,
+    TileDataset,
+    opened_picture,
+    read_rgb,
+    split_name,
+)
 from napari_liverdx.training.data.config import DataConfig, DataLayout, DataRequest
 
 __all__ = ["LAYOUT", "FatMaskDataset", "LabelRule", "blank_pixels"]
@@ -226,11 +233,8 @@ def _find_image(folder: Path, name: str) -> Path:
 
 
 def _read_mask(path: Path) -> NDArray[np.bool_]:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L")) > 0
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: the mask is damaged ({error})") from error
+    with opened_picture(path, "mask") as image:
+        return np.asarray(image.convert("L")) > 0
 
 
 def _open(_: DataConfig, request: DataRequest) -> FatMaskDataset:
