@@ -222,7 +222,11 @@ def test_levels_that_are_no_whole_part_of_a_written_slide(
         assert slide.levels[1].downsample == pytest.approx(1.997, abs=0.001)
         assert slide.levels[1].tile_shape == (2, 2)
         assert (whole(slide) == pixels).all()
-        assert (whole(slide, 1) == reduced(pixels, 2)[1]).all()
+        coarse = reduced(pixels, 2)[1]
+        height, width = coarse.shape[:2]
+        # OpenSlide gives the ratio of stage sizes, which asks for one more column.
+        assert whole(slide, 1).shape == (height, width + 1, 3)
+        assert (whole(slide, 1)[:, :width] == coarse).all()
 
 
 # -- what is told of them --
