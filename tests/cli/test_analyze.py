@@ -27,13 +27,11 @@ def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
     zipped(folder, site / "liver.ozx")
     found = []
     with serving(site) as server:
-        for number, place in enumerate(
-            (folder, site / "liver.ozx", f"{server.url}/liver.ome.zarr", f"{server.url}/liver.ozx")
-        ):
+        for number, place in enumerate((folder, site / "liver.ozx", f"{server.url}/liver.ozx")):
             out = tmp_path / str(number)
             told = run_command("analyze", place, "--out", out, "--model", tiny_file)
             assert "0.5 µm/px (OME-Zarr scale)" in told
-            assert f"tiles   {2}" in told
+            assert "tiles   2" in told
             found.append(ResultStore.open(one(out, "liver.tiny-*.liverdx.zarr")))
         assert refused("analyze", f"{server.url}/other.zarr", "-o", tmp_path / "x").startswith(
             f"{server.url}/other.zarr: not a slide that can be read from an address"
@@ -44,8 +42,8 @@ def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
         assert np.array_equal(other.probabilities, first.probabilities)
     assert not list(site.rglob("*liverdx*"))
     # Addresses are no part of what is handed on.
-    kept = [p for p in tmp_path.glob("[0-3]/**/*") if p.is_file()]
-    assert len(kept) > 40
+    kept = [p for p in tmp_path.glob("[0-2]/**/*") if p.is_file()]
+    assert len(kept) > 30
     assert not [p for p in kept if b"127.0.0.1" in p.read_bytes()]
 
 

@@ -119,7 +119,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(p for key in keys for p in places(node[key], (*path, key)))]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_anywhere_in_the_metadata_ends_well(data: st.DataObject, tmp_path: Path) -> None:
     """Of the group and of the array, of both versions."""
