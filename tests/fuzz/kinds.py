@@ -85,6 +85,7 @@ KINDS = {
     "scanner-parts": Kind(damage_bytes, use_parts),
     "dicom": Kind(damage_bytes, use_slide),
     "ome-zarr": Kind(damage_bytes, use_slide),
+    "deep-zoom": Kind(damage_bytes, use_slide),
     "png": Kind(damage_png, use_picture),
     "jpeg": Kind(damage_jpeg, use_picture),
     "bmp": Kind(damage_bmp, use_picture),

@@ -16,6 +16,7 @@ from PIL import Image
 
 from napari_liverdx.slides.sample import sample_path
 from tests.fuzz.bombs import write_bombs
+from tests.support.deep_zoom import write_deep_zoom
 from tests.support.dicom_slides import Written as Dicom
 from tests.support.dicom_slides import write_pyramid_slide
 from tests.support.golden import GOLDEN
@@ -210,6 +211,15 @@ def _zarrs(folder: Path) -> None:
     zipped(folder / "new.ome.zarr", folder / "packed.ome.zarr.zip", deflate=True)
 
 
+def _deep_zooms(folder: Path) -> None:
+    for kind in ("jpg", "png"):
+        apart = folder / "apart"
+        apart.mkdir()
+        write_deep_zoom(apart / "slide.dzi", _stained(300, 420), kind=kind)
+        zipped(apart, folder / f"{kind}.szi")
+        shutil.rmtree(apart)
+
+
 def _mischief(folder: Path) -> None:
     for word in ("die", "eat", "fail", "fine", "hang"):
         (folder / word).write_text(word)
@@ -236,6 +246,7 @@ _WRITERS = {
     "scanner-parts": _scanners_of_parts,
     "dicom": _dicom,
     "ome-zarr": _zarrs,
+    "deep-zoom": _deep_zooms,
     "png": partial(_pictures, suffix=".png"),
     "jpeg": partial(_pictures, suffix=".jpg"),
     "bmp": partial(_pictures, suffix=".bmp"),
