@@ -8,7 +8,7 @@ SCREEN = $(if $(DISPLAY)$(filter Darwin,$(shell uname)),,xvfb-run -a -s "-screen
 # One worker for each processor, with one thread and one virtual screen of its own.
 TESTS = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: demo test test-fast fuzz coverage check bench kill screenshots clean
+.PHONY: demo test test-fast fuzz coverage check audit bench memory soak kill screenshots clean
 
 $(VENV)/.demo: pyproject.toml
 	@bash scripts/system_packages.sh
@@ -39,6 +39,11 @@ check: $(VENV)/.test
 	$(BIN)/deptry src
 	$(BIN)/validate-pyproject pyproject.toml
 	$(BIN)/npe2 validate src/napari_liverdx/napari.yaml
+	$(BIN)/python scripts/audit.py --tell
+
+## Known weaknesses of what is installed; check names them where there is a network, this fails for them.
+audit: $(VENV)/.test
+	$(BIN)/python scripts/audit.py --must
 
 ## Everything that must hold.
 test: check
@@ -61,6 +66,14 @@ coverage: $(VENV)/.test
 ## Speed, as ratios against a peer in the same run.
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/bench.py
+
+## Peak memory of each job on a slide of 100,000 × 100,000 pixels.
+memory: $(VENV)/.test
+	$(BIN)/python -m benchmarks.memory
+
+## Two hundred slides in a batch and a hundred analyses that are cancelled: memory must not grow.
+soak: $(VENV)/.test
+	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m benchmarks.soak
 
 ## Fifty kills of runs, batches, trainings, fine-tunings and exports; each must recover.
 kill: $(VENV)/.test
