@@ -173,6 +173,7 @@ def write_philips(path: Path, pixels: np.ndarray, *, mpp: float = 0.25) -> None:
         scanned += (
             '<DataObject ObjectType="DPScannedImage">'
             + attribute("PIM_DP_IMAGE_TYPE", kind)
+            + attribute("DICOM_DERIVATION_DESCRIPTION", "")
             + attribute("PIM_DP_IMAGE_DATA", picture)
             + "</DataObject>"
         )

@@ -155,3 +155,16 @@ def test_impossible_claims_are_refused(
     spoil(path)
     with pytest.raises(SlideReadError, match=f"{name}.*{told}"):
         open_slide(path)
+
+
+def test_images_of_a_vms_slide_may_be_large(tmp_path: Path) -> None:
+    """As real ones are: hundreds of millions of pixels each."""
+    (kind,) = (k for k in WRITTEN if k.name == "slide.vms")
+    path = kind.into(tmp_path)
+    size = struct.pack(">HH", 192, 128)
+    for name in ("slide.jpg", "slide(1,0).jpg"):
+        replace(tmp_path / name, b"\x08" + size, b"\x08" + struct.pack(">HH", 30_000, 20_000))
+    check_claimed_sizes(path, kind.vendor)
+    (tmp_path / "slide.jpg").write_bytes(b"no picture")
+    with pytest.raises(SlideReadError, match="not a JPEG"):
+        open_slide(path)

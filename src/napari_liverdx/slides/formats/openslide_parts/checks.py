@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from napari_liverdx.core.errors import SlideReadError
 from napari_liverdx.slides.formats.side_files import listed_values
@@ -71,7 +71,7 @@ def check_claimed_sizes(path: Path, vendor: str) -> None:
             _check_vms(path)
         elif vendor in ("leica", "philips", "trestle", "ventana"):
             _check_tiff(path, vendor)
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
         if isinstance(error, SlideReadError):
             raise
         raise _impossible(path, str(error)) from error
@@ -137,7 +137,7 @@ def _check_philips(path: Path, first: Directory) -> None:
     """Look at a text in which OpenSlide takes items between dashes, and levels, for granted."""
     for attribute in parse_xml(first.text(_DESCRIPTION), path, SlideReadError).iter("Attribute"):
         if attribute.get("Name") == "DICOM_DERIVATION_DESCRIPTION":
-            for item in (attribute.text or "").split("-"):
+            for item in attribute.text.split("-") if attribute.text else ():
                 key, sign, value = item.partition("=")
                 if not item or (key == "levels" and sign and not value):
                     raise _impossible(path, f"{attribute.text!r} as how it was made")
@@ -191,7 +191,8 @@ def _check_vms(path: Path) -> None:
     sizes = {}
     for key, name in listed.items():
         if key.startswith("ImageFile"):
-            with Image.open(path.parent / name) as picture:
+            # Not by Image.open, which takes pictures as large as these for an attack.
+            with JpegImageFile(path.parent / name) as picture:
                 sizes[key] = picture.size
     width, height = sizes.get("ImageFile", (0, 0))
     for key, (other_width, other_height) in sizes.items():
