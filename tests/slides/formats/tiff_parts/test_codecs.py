@@ -155,6 +155,26 @@ def test_tiles_and_strips_too_large_to_hold_are_refused_with_the_way_to_convert(
             open_slide(write_tiff(tmp_path / "a.tif", [one]))
 
 
+@pytest.mark.parametrize("rows", [None, (4, 2**32 - 1)])
+def test_strips_whose_rows_are_not_said(tmp_path: Path, rows: Any) -> None:
+    one = page(TISSUE, t278=rows)
+    if rows is None:
+        one.segments = [TISSUE[y : y + 24].tobytes() for y in range(0, 96, 24)]
+    with open_slide(write_tiff(tmp_path / "a.tif", [one])) as slide:
+        assert (whole(slide) == TISSUE).all()
+
+
+def test_a_strip_whose_size_is_not_said(tmp_path: Path) -> None:
+    one = page(TISSUE)
+    one.segments = []
+    length = len(write_tiff(tmp_path / "a.tif", [one]).read_bytes()) + 12
+    one.tags = {**one.tags, 273: (4, length)}
+    path = write_tiff(tmp_path / "a.tif", [one])
+    path.write_bytes(path.read_bytes() + TISSUE.tobytes())
+    with open_slide(path) as slide:
+        assert (whole(slide) == TISSUE).all()
+
+
 def test_rows_of_one_huge_uncompressed_strip_are_read_alone(tmp_path: Path) -> None:
     """A sparse file: 3.6 GB are claimed and there, none of them are held."""
     path = tmp_path / "a.tif"

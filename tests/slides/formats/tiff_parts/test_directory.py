@@ -54,6 +54,28 @@ def test_a_child_may_stand_in_the_chain_too(tmp_path: Path) -> None:
     source.close()
 
 
+@pytest.mark.parametrize("link", [None, 8, 2**32 - 1, 10])
+def test_children_may_be_a_chain(tmp_path: Path, link: int | None) -> None:
+    """SubIFDs that link to each other, as libtiff reads them, or to nowhere."""
+    half, quarter = shrunk(SLIDE, 2), shrunk(SLIDE, 4)
+    path = write_tiff(tmp_path / "a.tif", [page(SLIDE, 32), page(half, 32), page(quarter, 32)])
+    data = bytearray(path.read_bytes())
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    end = first + 2 + 12 * count
+    (second,) = struct.unpack_from("<I", data, end)
+    (more,) = struct.unpack_from("<H", data, second)
+    struct.pack_into("<I", data, end, 0)
+    struct.pack_into("<HHII", data, end - 12, 330, 13, 1, second)
+    if link is not None:
+        struct.pack_into("<I", data, second + 2 + 12 * more, link)
+    path.write_bytes(data)
+    source = TiffSource(path)
+    (found,) = read_directories(source)
+    assert len(found.children) == (2 if link is None else 1)
+    source.close()
+
+
 def link_back(data: bytearray) -> None:
     (offset,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, offset)

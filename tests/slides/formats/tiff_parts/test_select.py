@@ -179,6 +179,7 @@ def test_stacks_are_refused(tmp_path: Path) -> None:
     dark = [page(SLIDE[..., k] // 8, 128) for k in range(3)]
     assert "fluorescence" in refused(path, *dark)
     assert "fluorescence" in refused(path, page(SLIDE // 8, 128, t262=1, t338=[0, 0]))
+    assert "stack of images" in refused(path, main(t270='{"shape": [5, 384, 512, 3]}'))
     for key, words in (("slices", "focal planes"), ("frames", "times")):
         text = f"ImageJ=1.54f\nimages=7\n{key}=7\n"
         assert f"7 {words}" in refused(path, main(t270=text))

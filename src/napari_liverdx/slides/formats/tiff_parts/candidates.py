@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -24,6 +26,7 @@ __all__ = ["Candidate", "Contents", "read_contents"]
 
 _PRIMARIES = ({"red", "green", "blue"}, {"r", "g", "b"})
 _PALETTE = 3
+_SHAPE = re.compile(r'\{"shape": \[((?:\d{1,9}(?:, )?){1,8})\]')
 
 
 @dataclass(slots=True, eq=False)
@@ -241,7 +244,7 @@ def _add_plain(contents: Contents, directories: Sequence[Directory]) -> None:
                 found = _candidate(contents, [directory], None)
                 _with_children(contents, found, [directory])
                 if found is not None:
-                    found.problem = found.problem or _imagej_stack(directory, found)
+                    found.problem = found.problem or _described_stack(directory, found)
                     if found.is_gray and found.layout.samples == 3:
                         _check_dark(found)
             continue
@@ -249,7 +252,7 @@ def _add_plain(contents: Contents, directories: Sequence[Directory]) -> None:
             found = _candidate(contents, group, None)
             _with_children(contents, found, group)
             if found is not None:
-                found.problem = found.problem or _imagej_stack(group[0], found)
+                found.problem = found.problem or _described_stack(group[0], found)
                 if not _named_as_colors(group):
                     _check_dark(found)
             continue
@@ -270,9 +273,15 @@ def _named_as_colors(group: Sequence[Directory]) -> bool:
     return names in _PRIMARIES
 
 
-def _imagej_stack(directory: Directory, found: Candidate) -> str:
-    """Return what ImageJ says of an image that is a stack."""
+def _described_stack(directory: Directory, found: Candidate) -> str:
+    """Return what ImageJ or tifffile says of an image that is a stack."""
     text = directory.text(270)
+    shape = _SHAPE.match(text)
+    if shape:
+        sizes = [int(n) for n in shape[1].replace(",", " ").split()]
+        count = math.prod(sizes) // max(1, found.picture.area)
+        if count > max(4, found.layout.samples):
+            return f"it is a stack of images, of shape {' × '.join(map(str, sizes))}"
     if not text.startswith("ImageJ="):
         return ""
     pairs = dict(line.partition("=")[::2] for line in text.splitlines())

@@ -7,6 +7,7 @@ without them.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
@@ -176,19 +177,29 @@ class _Walk:
             self.seen.add(offset)
             directory, following = self._directory(offset, len(found))
             found.append(directory)
-            offset = 0 if nested else following
+            # A child may link to further ones, or to whatever its writer left there.
+            offset = following if not nested or self._is_new(following) else 0
         if nested < 3:
             for directory in found:
                 directory.children = self._children(directory, nested)
         return found
 
+    def _is_new(self, offset: int) -> bool:
+        if not 8 <= offset < self.source.size or offset in self.seen:
+            return False
+        with contextlib.suppress(SlideReadError):
+            directory, _ = self._directory(offset, 0)
+            return 256 in directory and 257 in directory
+        return False
+
     def _children(self, directory: Directory, nested: int) -> list[Directory]:
-        offsets = [int(o) for o in directory.numbers(_SUB_IFDS)[:256]]
         found: list[Directory] = []
-        for offset in offsets:
+        for offset in directory.numbers(_SUB_IFDS)[:256]:
             # A pointer to nowhere costs a smaller level, not the slide.
-            if 8 <= offset < self.source.size and offset not in self.seen:
-                found += self.chain(offset, nested + 1)
+            if 8 <= int(offset) < self.source.size and int(offset) not in self.seen:
+                found += self.chain(int(offset), nested + 1)
+        for place, child in enumerate(found):
+            child.index = place
         return found
 
     def _directory(self, offset: int, index: int) -> tuple[Directory, int]:

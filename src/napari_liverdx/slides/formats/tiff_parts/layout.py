@@ -138,7 +138,7 @@ def read_layout(directory: Directory) -> Layout | None:
     if tiled:
         seg_width, seg_height = directory.number(322, 0), directory.number(323, 0)
     else:
-        rows = directory.number(278, 0)
+        rows = directory.number(278, 0) or _rows_by_number(directory, height)
         seg_width, seg_height = width, rows if 0 < rows < height else height
     if not (0 < seg_width <= max(2 * width, 4096) and 0 < seg_height <= max(2 * height, 4096)):
         raise _damaged(directory, f"tiles of {seg_width} × {seg_height} px")
@@ -179,6 +179,12 @@ def read_layout(directory: Directory) -> Layout | None:
             "TIFF, for example with 'vips tiffsave IN OUT --tile --pyramid'"
         )
     return found
+
+
+def _rows_by_number(directory: Directory, height: int) -> int:
+    """Return the rows of each strip where the tag that says so is missing."""
+    strips = directory.numbers(273).size if directory.number(284, 1) == 1 else 1
+    return -(-height // max(1, strips))
 
 
 def _damaged(directory: Directory, claim: str) -> SlideReadError:
