@@ -96,11 +96,14 @@ def test_missing_tiles_of_planes_and_of_cmyk_are_white(tmp_path: Path) -> None:
             assert (whole(slide) == 255).all()
 
 
+@pytest.mark.parametrize("photometric", [2, 6])
 @pytest.mark.parametrize("compression", [33003, 33005])
-def test_jpeg_2000_of_aperio_as_openslide_reads_it(tmp_path: Path, compression: int) -> None:
+def test_jpeg_2000_of_aperio_as_openslide_reads_it(
+    tmp_path: Path, compression: int, photometric: int
+) -> None:
     """Written as Aperio does, without a color transform within JPEG 2000."""
     text = "Aperio Image Library v10\n160x96 (32x32) J2K|MPP = 0.25"
-    one = page(TISSUE, 32, t259=compression, t270=text, t262=6 if compression == 33003 else 2)
+    one = page(TISSUE, 32, t259=compression, t270=text, t262=photometric)
     one.segments = [
         imagecodecs.jpeg2k_encode(
             np.frombuffer(s, np.uint8).reshape(32, 32, 3), codecformat="j2k", mct=False

@@ -279,8 +279,8 @@ def _described_stack(directory: Directory, found: Candidate) -> str:
     shape = _SHAPE.match(text)
     if shape:
         sizes = [int(n) for n in shape[1].replace(",", " ").split()]
-        count = math.prod(sizes) // max(1, found.picture.area)
-        if count > max(4, found.layout.samples):
+        claimed = math.prod(sizes) // max(1, found.picture.area)
+        if claimed > max(4, found.layout.samples):
             return f"it is a stack of images, of shape {' × '.join(map(str, sizes))}"
     if not text.startswith("ImageJ="):
         return ""
