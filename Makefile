@@ -75,7 +75,7 @@ memory: $(VENV)/.test
 soak: $(VENV)/.test
 	OMP_NUM_THREADS=1 QT_QPA_PLATFORM=offscreen $(BIN)/python -m benchmarks.soak
 
-## Fifty kills of runs, batches, trainings, fine-tunings and exports; each must recover.
+## Fifty kills of runs, batches, trainings, fine-tunings and exports, and torn files; each must recover.
 kill: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m benchmarks.reliability
 

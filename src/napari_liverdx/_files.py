@@ -44,6 +44,7 @@ _LONGEST = 200
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
 """Control characters, halves of characters, and what Windows takes in no name."""
 
+_TIDIED: set[Path] = set()
 _MARK = 8
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EROFS}
 """What file systems say that know no such thing."""
@@ -160,7 +161,10 @@ def temp_sibling(path: Path, *, make_folder: bool = False) -> Iterator[Path]:
     try:
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent)
+        if (folder := path.parent.absolute()) not in _TIDIED:
+            # Once: a folder may hold thousands of files.
+            _TIDIED.add(folder)
+            remove_leftovers(folder)
         yield partial
     except BaseException:
         with suppress(OSError):

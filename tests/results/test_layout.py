@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,109 +12,40 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from napari_liverdx.core.errors import ResultError
-from napari_liverdx.core.grid import TileIndex
-from napari_liverdx.core.tissue import TissueMask
 from napari_liverdx.results.store import ResultStore, TileState
-from tests.support.results import square_result
-
-ROWS, COLS = 34, 35
-"""So many that the arrays have several chunks of 32 × 32 tiles."""
-
-
-def tiles_of(store: ResultStore) -> list[TileIndex]:
-    return [t for t in store.manifest.grid if (t.row + t.col) % 3]
-
-
-def fill(store: ResultStore, tiles: list[TileIndex]) -> None:
-    """Analyze tiles: what a tile is given depends on its place alone."""
-    for tile in tiles:
-        rng = np.random.default_rng(1000 * tile.row + tile.col)
-        dense = rng.dirichlet([1.0] * 3, (1, 7, 7)).transpose(0, 3, 1, 2).astype(np.float32)
-        score = rng.random(1).astype(np.float32)
-        store.add([tile], dense.mean((2, 3)), dense, embeddings=score[None], ood=score)
-    store.finish({}, device="cpu", complete=store.is_complete)
+from tests.support.torn import (
+    assert_nothing_false,
+    assert_same_on_disk,
+    cut,
+    files_of,
+    fill,
+    resumed,
+    tiles_of,
+    torn_and_mended,
+    ways_of,
+    whole_result,
+)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
     """A finished result; nobody may change it."""
-    folder = tmp_path_factory.mktemp("whole")
-    form = square_result(folder / "form.liverdx.zarr", ROWS, COLS)
-    mask = np.ones((ROWS * 14, COLS * 14), bool)
-    mask[-3:] = False
-    tissue = TissueMask(mask, 16.0, 16.0)
-    digest = hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()
-    manifest = form.manifest.model_copy(update={"regions_sha256": digest})
-    path = folder / "whole.liverdx.zarr"
-    store = ResultStore.create(path, manifest, tissue, tiles_of(form))
-    store.keep_embeddings()
-    fill(store, tiles_of(form))
-    return store
-
-
-def cut(data: bytes, at: int) -> bytes:
-    return data[:at]
-
-
-def zeroed(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes(len(data) - at)
-
-
-def emptied(data: bytes, at: int) -> bytes:
-    return b""
-
-
-def flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
-
-
-def resumed(path: Path, of: ResultStore) -> ResultStore:
-    store = ResultStore.open_or_create(path, of.manifest, of.tissue, tiles_of(of))
-    store.keep_embeddings()
-    return store
-
-
-def assert_nothing_false(store: ResultStore, of: ResultStore) -> None:
-    done = store.state == TileState.DONE
-    assert (store.tile_probabilities[:, done] == of.tile_probabilities[:, done]).all()
-    fine = np.kron(done, np.ones((7, 7), bool))
-    assert (store.probabilities[:, fine] == of.probabilities[:, fine]).all()
-    assert not store.probabilities[:, ~fine].any()
-    assert (store.ood[done] == of.ood[done]).all()
-
-
-def assert_same_on_disk(path: Path, of: Path) -> None:
-    found, wanted = (zarr.open_group(p, mode="r") for p in (path, of))
-    names = [n for n, _ in wanted.arrays()]
-    assert sorted(names) == sorted(n for n, _ in found.arrays())
-    for name in names:
-        assert found[name][...].tobytes() == wanted[name][...].tobytes(), name
+    return whole_result(tmp_path_factory.mktemp("whole"))
 
 
 def test_a_torn_file_costs_its_tiles_alone(tmp_path: Path, whole: ResultStore) -> None:
-    rng = np.random.default_rng(3)
+    """Each file one way; `make kill` takes all ways at several places."""
+    rng, seen = np.random.default_rng(3), set()
     path = tmp_path / "torn.liverdx.zarr"
-    files = sorted(p.relative_to(whole.path) for p in whole.path.rglob("*") if p.is_file())
+    files = files_of(whole)
     assert len(files) > 25
-    wanted, seen = tiles_of(whole), set()
     for number, file in enumerate(files):
-        tear = (cut, zeroed, emptied, flipped)[number % (3 if file.name == "zarr.json" else 4)]
+        tear = ways_of(file)[number % len(ways_of(file))]
         shutil.copytree(whole.path, path)
         data = (path / file).read_bytes()
         (path / file).write_bytes(tear(data, int(rng.integers(len(data)))))
-        # A result without its metadata is not shown at all.
-        with suppress(ResultError):
-            assert_nothing_false(ResultStore.open(path), whole)
-        store = resumed(path, whole)
-        assert_nothing_false(store, whole)
-        left = store.pending(wanted)
-        assert len(left) < len(wanted), file
-        seen |= {file.parts[0]} if left else set()
-        fill(store, left)
-        assert_same_on_disk(path, whole.path)
-        again = ResultStore.open(path)
-        assert again.is_complete
-        assert again.damaged == 0
+        if torn_and_mended(path, whole):
+            seen.add(file.parts[0])
         shutil.rmtree(path)
     assert {"cells", "tiles", "domain", "embeddings"} <= seen
 

@@ -17,8 +17,9 @@ _Stamp = tuple[tuple[str, int, int, int], ...]
 class SlideWatch:
     """Remembers a slide's file as it is, and tells when it is changed or removed.
 
-    Cheap: size, time of the last change and identity of the file, or of the files in a folder; only
-    when these differ is the fingerprint computed again. Pixels without a file are not watched.
+    Cheap: size, time of the last change and identity of the file, or of the files that a folder
+    held at first; only when these differ is the fingerprint computed again. Pixels without a file
+    are not watched.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class SlideWatch:
         self._stamp = _stamp(slide.path)
         self._fingerprint = slide.fingerprint() if self._stamp else ""
         self.was_touched = False
-        self.first_stamp = _hashed(self._stamp)
+        self.first_stamp = slide_stamp(slide.path)
 
     def check(self) -> None:
         """Look at the file.
@@ -53,6 +54,9 @@ class SlideWatch:
         if not self._stamp:
             return
         path, now = self._slide.path, _stamp(self._slide.path)
+        # What is new in a folder may be a result.
+        names = {name for name, *_ in self._stamp}
+        now = tuple(part for part in now if part[0] in names)
         if not now:
             raise SlideReadError(
                 f"{path}: the slide is gone: somebody moved or removed it, or its disk is away. "
@@ -79,8 +83,8 @@ class SlideWatch:
 
 
 def slide_stamp(path: Path) -> str:
-    """Return a hash that changes when a slide's file is written to; empty without a file."""
-    return _hashed(_stamp(path))
+    """Return a hash that changes when a slide's file is written to; empty if it is no one file."""
+    return "" if path.is_dir() else _hashed(_stamp(path))
 
 
 def _hashed(stamp: _Stamp) -> str:
@@ -93,7 +97,8 @@ def _stamp(path: Path) -> _Stamp:
     try:
         if path.is_dir():
             with os.scandir(path) as entries:
-                return tuple(sorted(_of(e.name, e.stat()) for e in entries))
+                files = (e for e in entries if e.is_file() and not e.name.startswith("."))
+                return tuple(sorted(_of(e.name, e.stat()) for e in files))
         return (_of("", path.stat()),)
     except (OSError, ValueError):
         return ()

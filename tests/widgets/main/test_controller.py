@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.inference import predict as predicting
 from napari_liverdx.models.file import load_model_file, save_model_file
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.slides.slide import Slide
 from napari_liverdx.widgets.main.controller import DockController
+from napari_liverdx.widgets.main.run_panel import progress_text
 from tests.support.control import analyze_and_settle, open_and_settle
 from tests.support.host import StepHost
 from tests.support.models import make_card
@@ -224,3 +229,61 @@ def test_what_fails_in_the_background_is_told(
     assert len(told) == 1
     assert ("the slide is gone" if kind == "known" else "Unexpected problem") in told[0]
     assert not control.is_busy
+
+
+def test_a_slide_that_vanishes_during_a_run_is_told_and_the_run_resumes(
+    control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
+    away = small_slide.rename(small_slide.with_name("away.tif"))
+    host.settle()
+    assert control.state.run.status is RunStatus.FAILED
+    assert "the slide is gone" in host.told[-1]
+    assert "start again to resume" in host.told[-1]
+    away.rename(small_slide)
+    analyze_and_settle(control, host)
+    assert control.state.run.status is RunStatus.FINISHED
+
+
+def test_a_result_that_vanishes_during_a_run_is_told_and_made_again(
+    control: DockController, host: StepHost, small_slide: Path
+) -> None:
+    open_and_settle(control, host, small_slide)
+    control.analyze()
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
+    shutil.rmtree(small_slide.parent / "results")
+    host.settle()
+    assert control.state.run.status is RunStatus.FAILED
+    assert "the result is gone" in host.told[-1]
+    analyze_and_settle(control, host)
+    assert control.state.run.status is RunStatus.FINISHED
+
+
+def test_storage_that_does_not_answer_is_shown_and_the_run_can_be_cancelled(
+    control: DockController, host: StepHost, small_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_and_settle(control, host, small_slide)
+    answer, read = threading.Event(), Slide.read_region
+
+    def slow(*place: Any) -> np.ndarray:
+        answer.wait()
+        return read(*place)
+
+    control.analyze()
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
+    with monkeypatch.context() as stalled:
+        stalled.setattr(predicting, "STALL_SECONDS", 0.01)
+        stalled.setattr(Slide, "read_region", slow)
+        host.run_until(lambda: bool(control.state.run.progress.stall))
+        assert progress_text(control.state.run.progress).startswith("No answer from the slide's")
+        control.cancel()
+        host.settle()
+        assert control.state.run.status is RunStatus.STOPPED
+        answer.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("liverdx-read"):
+                thread.join()
+    analyze_and_settle(control, host)
+    assert control.state.run.status is RunStatus.FINISHED
