@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,3 +157,33 @@ def test_a_lock_is_no_way_to_a_file_elsewhere(tmp_path: Path) -> None:
 )
 def test_identifiers_have_no_ending(name: str, bare: str) -> None:
     assert bare_name(name) == bare
+
+
+def test_on_a_disk_without_locks_the_note_of_who_writes_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    path, holder = tmp_path / "run.lock", tmp_path / "run.holder"
+    with exclusive_lock(path):
+        assert holder.exists()
+        with pytest.raises(LockedError, match=f"process {os.getpid()}"):
+            exclusive_lock(path).__enter__()
+    assert not holder.exists()
+    host = socket.gethostname()
+    for facts, free in (
+        ({"host": host, "process": dead_process(), "since": "2026"}, os.name == "posix"),
+        ({"host": "elsewhere", "process": 1, "since": "2026"}, False),
+    ):
+        holder.write_text(json.dumps(facts))
+        if free:
+            with exclusive_lock(path):
+                pass
+        else:
+            with pytest.raises(LockedError, match=r"elsewhere.*remove run\.holder"):
+                exclusive_lock(path).__enter__()
+    holder.write_text("torn")
+    with exclusive_lock(path):
+        pass

@@ -46,6 +46,9 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*
 
 _TIDIED: set[Path] = set()
 _MARK = 8
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What network disks say that know no locks."""
+
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EROFS}
 """What file systems say that know no such thing."""
 
@@ -256,7 +259,8 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold the lock of that file, without waiting; the file is gone afterwards.
 
     Beside it a ``.holder`` says who holds it. The system gives the lock back when a program dies,
-    and what a dead one left behind counts for nothing.
+    and what a dead one left behind counts for nothing. On a network disk that knows no locks, the
+    ``.holder`` alone counts.
 
     Raises
     ------
@@ -270,6 +274,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise LockedError(_told(holder)) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _refuse_unless_dead(holder)
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         facts = {"host": socket.gethostname(), "process": os.getpid(), "since": since}
@@ -287,6 +295,20 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         if os.name != "posix":
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def _refuse_unless_dead(holder: Path) -> None:
+    try:
+        facts = json.loads(holder.read_text(encoding="utf-8"))
+        host, pid = str(facts["host"]), int(facts["process"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if host != socket.gethostname():
+        raise LockedError(
+            f"{_told(holder)}; if that has ended, remove {holder.name}: this disk knows no locks"
+        )
+    if _is_running(pid):
+        raise LockedError(_told(holder))
 
 
 def _told(holder: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_liverdx import _v010
-from napari_liverdx._files import atomic_write, remove, temp_sibling, unique_sibling
+from napari_liverdx._files import atomic_write, remove, settle, temp_sibling, unique_sibling
 from napari_liverdx.core.assignment import Assignment
 from napari_liverdx.core.errors import ResultError, storage_errors
 from napari_liverdx.core.prediction_sets import Quantiles
@@ -170,6 +170,7 @@ def writing_folder(path: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path
     refuse()
     with storage_errors(path, _KEPT), temp_sibling(path, make_folder=True) as partial:
         yield partial
+        settle(partial)
         # Somebody may have put something there meanwhile.
         refuse()
         old = unique_sibling(path)
