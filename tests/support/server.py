@@ -30,6 +30,8 @@ class Server(ThreadingHTTPServer):
         Whether parts of files are served.
     hanging : threading.Event or None
         While it is not set, requests get no answer.
+    hanging_seconds : float
+        How long such a request waits at most.
     at_once, most_at_once : int
         Requests that are being answered, and the most of them at any time.
     """
@@ -47,6 +49,7 @@ class Server(ThreadingHTTPServer):
         self.refused = ""
         self.parts = True
         self.hanging: threading.Event | None = None
+        self.hanging_seconds = 60.0
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
 
@@ -85,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.lasting -= 1
             server.failing -= server.failing > 0
         if server.hanging is not None:
-            server.hanging.wait(60)
+            server.hanging.wait(server.hanging_seconds)
         path = server.folder / name
         if fails:
             self._send(server.status, b"busy")
