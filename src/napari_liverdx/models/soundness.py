@@ -37,7 +37,7 @@ __all__ = [
 BESIDE_WEIGHTS = "domain."
 """Tensors under this prefix are statistics, not weights."""
 
-MOST_TILE_BYTES = 448 * 2**20
+MOST_TILE_BYTES = 400 * 2**20
 """What maps of one tile may take at once, by `bytes_per_tile`; in truth it is a third more."""
 
 _SLACK = 2e-3
