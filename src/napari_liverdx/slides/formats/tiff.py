@@ -16,7 +16,11 @@ from napari_liverdx.core.resolution import Level
 from napari_liverdx.slides.backend import Scene, SlideInfo, SlideRequest, choose_scene
 from napari_liverdx.slides.formats.tiff_parts.calibrate import settle_colors
 from napari_liverdx.slides.formats.tiff_parts.candidates import Contents, read_contents
-from napari_liverdx.slides.formats.tiff_parts.colors import icc_profile, unread_compression
+from napari_liverdx.slides.formats.tiff_parts.colors import (
+    APERIO_YCBCR,
+    icc_profile,
+    unread_compression,
+)
 from napari_liverdx.slides.formats.tiff_parts.directory import (
     TIFF_MAGIC,
     Directory,
@@ -167,6 +171,18 @@ def _is_for_others(contents: Contents) -> bool:
     return False
 
 
+def _decodes(picture: Picture) -> bool:
+    """Return whether Aperio's YCbCr in JPEG 2000 can be read, which may have smaller chroma."""
+    layout = picture.layouts[0]
+    if layout.compression != APERIO_YCBCR or not layout.counts.any():
+        return True
+    try:
+        picture.raw_tile(*divmod(int(layout.counts.argmax()), layout.across))
+    except Exception:  # noqa: BLE001 - codecs raise errors of their own making
+        return False
+    return True
+
+
 def open_tiff(request: SlideRequest) -> TiffBackend | None:
     """Open a TIFF, or return None if the file is none or one that OpenSlide reads better.
 
@@ -212,4 +228,6 @@ def _opened(source: TiffSource, request: SlideRequest) -> TiffBackend | None:
     if aperio and _is_for_others(contents):
         return None
     found = find_slides_in(contents.candidates, source.path, aperio=aperio)
+    if aperio and not _decodes(found.slides[0].levels[0]):
+        return None
     return TiffBackend(source, contents, found, request.scene)

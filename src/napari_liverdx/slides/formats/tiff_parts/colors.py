@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from napari_liverdx.slides.formats.tiff_parts.codecs import CODECS, JPEG_CODECS
 from napari_liverdx.slides.formats.tiff_parts.layout import Layout
 
-__all__ = ["ColorRule", "color_rule", "icc_profile", "not_brightfield", "unread_compression"]
+__all__ = [
+    "APERIO_YCBCR",
+    "ColorRule",
+    "color_rule",
+    "icc_profile",
+    "not_brightfield",
+    "unread_compression",
+]
 
 _GRAY_INVERTED, _GRAY, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR = range(7)
 _CIELAB, _ICCLAB, _ITULAB = 8, 9, 10
@@ -29,7 +36,9 @@ _OTHER = {
 _SAMPLE_FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
 # Codecs that know colors themselves, and give RGB whatever the tag says.
 _GIVE_RGB = {34927, 50001, 50002, 52546, 22610, 34934, 33005}
-_APERIO_YCBCR = 33003
+APERIO_YCBCR = 33003
+"""TIFF's number of JPEG 2000 as Aperio compresses YCbCr."""
+
 _BLOCK_PIXELS = 1 << 22
 # Of sRGB (IEC 61966-2-1), under the daylight D65.
 _WHITE_XYZ = np.array([0.95047, 1.0, 1.08883], np.float32)
@@ -162,7 +171,7 @@ def _meaning(layout: Layout, planes: int) -> int:
         return _RGB
     if layout.photometric == _RGB and layout.samples == 1:
         return _GRAY
-    if layout.compression == _APERIO_YCBCR:
+    if layout.compression == APERIO_YCBCR:
         return _YCBCR
     if layout.compression in _GIVE_RGB and layout.photometric == _YCBCR:
         return _RGB
