@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.exports.registry import EXPORTS
 from napari_liverdx.inference import predict as predicting
 from napari_liverdx.models.file import load_model_file, save_model_file
+from napari_liverdx.results.measurement_map import MapKind
 from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.session.state import RunStatus
 from napari_liverdx.slides.slide import Slide
@@ -287,3 +291,95 @@ def test_storage_that_does_not_answer_is_shown_and_the_run_can_be_cancelled(
                 thread.join()
     analyze_and_settle(control, host)
     assert control.state.run.status is RunStatus.FINISHED
+
+
+# -- whatever happens meanwhile, the dock goes on --
+
+Act = Callable[[DockController, StepHost, Path], None]
+
+
+def start_run(control: DockController, host: StepHost, slide: Path) -> None:
+    control.analyze()
+    host.run_until(lambda: (p := control.state.run.progress) is not None and p.done > 0)
+
+
+def start_report(control: DockController, host: StepHost, slide: Path) -> None:
+    analyze_and_settle(control, host)
+    control.findings.save_report(control.slide)
+
+
+def start_exports(control: DockController, host: StepHost, slide: Path) -> None:
+    analyze_and_settle(control, host)
+    for name in EXPORTS:
+        path = slide.parent / "exports" / f"a{EXPORTS[name].suffix}"
+        control.findings.export(name, path, control.slide)
+
+
+def start_measuring(control: DockController, host: StepHost, slide: Path) -> None:
+    analyze_and_settle(control, host)
+    control.findings.set_map_kind(MapKind.TILES)
+    control.findings.set_threshold("fat", 0.7)
+
+
+def start_detecting(control: DockController, host: StepHost, slide: Path) -> None:
+    control.opener.open(slide)
+
+
+WORKS: dict[str, Act] = {
+    "tissue": start_detecting,
+    "run": start_run,
+    "measure": start_measuring,
+    "report": start_report,
+    "export": start_exports,
+}
+
+EVENTS: dict[str, Act] = {
+    "layer removed": lambda control, _, __: control.viewer.layers.clear(),
+    "slide deleted": lambda _, __, slide: slide.unlink(),
+    "slide cut off": lambda _, __, slide: os.truncate(slide, 5000),
+    "results deleted": lambda _, __, slide: shutil.rmtree(
+        slide.parent / "results", ignore_errors=True
+    ),
+    "another slide": lambda control, _, __: control.open_path(CMU),
+    "dock closed": lambda control, _, __: control.close(),
+    "program ends": lambda _, host, __: host.quit(),
+}
+
+
+# The works that only read a stored result know little of a slide.
+CASES = [
+    (work, event)
+    for work in WORKS
+    for event in EVENTS
+    if work in ("tissue", "run") or event in ("layer removed", "results deleted", "dock closed")
+]
+
+
+@pytest.mark.parametrize(("work", "event"), CASES)
+def test_the_dock_goes_on_whatever_happens_meanwhile(
+    control: DockController,
+    host: StepHost,
+    small_slide: Path,
+    small_slide_file: Path,
+    work: str,
+    event: str,
+) -> None:
+    open_and_settle(control, host, small_slide)
+    WORKS[work](control, host, small_slide)
+    EVENTS[event](control, host, small_slide)
+    host.settle()
+    assert not control.is_busy
+    for words in host.told:
+        assert "Unexpected" not in words
+        assert "Traceback" not in words
+    if event == "dock closed":
+        return
+    assert not control.state.run.status.is_active
+    told = len(host.told)
+    other = small_slide.with_name("other.tif")
+    shutil.copyfile(small_slide_file, other)
+    control.viewer.layers.clear()
+    open_and_settle(control, host, other)
+    analyze_and_settle(control, host)
+    assert control.state.run.status is RunStatus.FINISHED, host.told[told:]
+    assert len(control.state.measures) == 3
