@@ -74,7 +74,7 @@ def write_slides(folder: Path, number: int) -> None:
     """Write small slides of real liver, each another part of it."""
     with open_slide(sample_path()) as slide:
         for i in range(number):
-            x, y = 1900 + 40 * (i % 20), 500 + 40 * (i // 20)
+            x, y = 1900 + 20 * (i % 20), 700 + 20 * (i // 20)
             tifffile.imwrite(
                 folder / f"slide-{i:03}.tif",
                 slide.read_region(0, x, y, 448, 224),
