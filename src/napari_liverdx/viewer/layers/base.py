@@ -93,6 +93,8 @@ def slide_layer_data(slide: Slide) -> LayerData:
         "rgb": True,
         # Given, so that nothing is read to find them.
         "contrast_limits": (0, 255),
+        # Decoded tiles are kept by the slide, within bounds; dask's cache would keep them again.
+        "cache": False,
         "metadata": {SLIDE_KEY: slide, SLIDE_ID_KEY: uuid4().hex},
     }
     if slide.mpp is not None:
