@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 __all__ = [
+    "PARTIAL_SUFFIX",
     "LockedError",
     "atomic_write",
     "bare_name",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+PARTIAL_SUFFIX = ".partial"
+"""Of files that are not written to their end, ours and Zarr's."""
 _PARTIAL = re.compile(r"\.liverdx-(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-[0-9a-f]{12}\.partial")
 _LONGEST = 200
 """Bytes of a name before its ending: most systems take 255, and endings are added."""

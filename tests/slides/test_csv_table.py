@@ -34,7 +34,7 @@ PLAIN = "Path;LABEL; MPP \r\nMüller.svs;fat;0,25\r\n;;\r\n"
         PLAIN.encode(),
         PLAIN.encode("utf-8-sig"),
         PLAIN.encode("cp1252"),
-        gzip.compress(PLAIN.encode("cp1252")),
+        gzip.compress(PLAIN.encode("cp1252"), mtime=0),
         PLAIN.replace("\r\n", "\r").encode("mac_roman"),
         PLAIN.replace(";", "\t").encode("utf-16"),
         PLAIN.replace(";", "\t").encode("utf-16-le"),

@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from napari_liverdx._files import LockedError, exclusive_lock, remove_leftovers
+from napari_liverdx._files import PARTIAL_SUFFIX, LockedError, exclusive_lock, remove_leftovers
 from napari_liverdx.core.errors import ResultError, storage_errors
 
 __all__ = [
@@ -280,6 +280,6 @@ def _tidy(result: Path) -> None:
                     "points to in its place, or choose another folder for the result"
                 )
             # So are the chunks called that somebody was about to write.
-            if name.endswith(".partial") and not name.startswith(".liverdx-"):
+            if name.endswith(PARTIAL_SUFFIX) and not name.startswith(".liverdx-"):
                 with suppress(OSError):
                     path.unlink()
