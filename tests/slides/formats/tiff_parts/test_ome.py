@@ -79,6 +79,7 @@ SPELLINGS = {
     "no channels": ome(image(SLIDE, channels="")),
     "four samples": ome(image(SLIDE, channels="", SizeC=4)),
     "no data": ome(image(SLIDE, data="")),
+    "a named character": ome(image(SLIDE, name="0.5 &micro;m &Aring;")),
     "other characters": ome(image(SLIDE, name="Gewebe \u00e4\u00f6 \u00b5 &amp; &#xe4;")),
 }
 
@@ -103,6 +104,33 @@ def test_xml_of_any_writer(tmp_path: Path, name: str, tile: int | None) -> None:
 def test_planes_where_the_xml_says(tmp_path: Path, data: str, order: str, tile: int | None) -> None:
     text = ome(image(SLIDE, three(), data=data))
     check(tmp_path / "a.ome.tif", *planes(text, tile, order))
+
+
+def colored(*colors: int) -> str:
+    return "".join(
+        f'<Channel ID="C:{k}" SamplesPerPixel="1" Color="{c}"/>' for k, c in enumerate(colors)
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "order"),
+    [
+        (three("Blue", "Green", "Red"), "BGR"),
+        (three("g", "B", "r"), "GBR"),
+        (three("Gr\u00fcn", "rot", "Blau"), "GRB"),
+        (colored(0x0000FFFF, 0x00FF00FF, 0xFF0000FF - (1 << 32)), "BGR"),
+        (three("Red", "Red", "Blue"), "RGB"),
+        (colored(-1, -1, -1), "RGB"),
+    ],
+)
+def test_planes_are_the_colors_that_channels_say(tmp_path: Path, channels: str, order: str) -> None:
+    text = ome(image(SLIDE, channels, data='<TiffData IFD="0" PlaneCount="3"/>'))
+    check(tmp_path / "a.ome.tif", *planes(text, 64, order))
+
+
+def test_samples_of_one_page_stay_as_they_are_whatever_channels_are_called(tmp_path: Path) -> None:
+    text = ome(image(SLIDE, three("Blue", "Green", "Red"), data=""))
+    check(tmp_path / "a.ome.tif", page(SLIDE, 64, t270=text))
 
 
 @pytest.mark.parametrize("sub", [False, True])

@@ -80,6 +80,19 @@ GOOD = {
     "a description in JSON": ({"t270": '{"mpp": 0.25, "objective": 40}'}, (0.25, 0.25)),
     "a pixel size": ({"t270": "PixelSize: 250 nm"}, (0.25, 0.25)),
     "a pixel size, with a comma": ({"t270": "PixelSize = 0,25 \u00b5m"}, (0.25, 0.25)),
+    "libvips": (
+        {
+            "t270": '<?xml version="1.0"?><image xmlns="http://www.vips.ecs.soton.ac.uk/">'
+            "<properties><property><name>openslide.mpp-x</name><value>0.25</value></property>"
+            "<property><name>openslide.mpp-y</name><value>0,26</value></property></properties>"
+            "</image>"
+        },
+        (0.25, 0.26),
+    ),
+    "OME, a character by its name": (
+        ome('PhysicalSizeX="0.25" PhysicalSizeXUnit="&micro;m" PhysicalSizeYUnit="&mu;m"'),
+        (0.25, 0.25),
+    ),
     "OME": (ome('PhysicalSizeX="0.25" PhysicalSizeY="0.5"'), (0.25, 0.5)),
     "OME, a reference": (
         ome('PhysicalSizeX="0.25" PhysicalSizeXUnit="&#181;m" PhysicalSizeYUnit="&#xb5;m"'),

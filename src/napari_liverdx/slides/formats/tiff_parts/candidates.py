@@ -18,7 +18,12 @@ from napari_liverdx.slides.formats.tiff_parts.colors import (
 from napari_liverdx.slides.formats.tiff_parts.directory import Directory
 from napari_liverdx.slides.formats.tiff_parts.layout import Layout, read_layout
 from napari_liverdx.slides.formats.tiff_parts.likeness import looks_dark
-from napari_liverdx.slides.formats.tiff_parts.ome import OmeImage, looks_like_ome, read_ome
+from napari_liverdx.slides.formats.tiff_parts.ome import (
+    OmeImage,
+    color_order,
+    looks_like_ome,
+    read_ome,
+)
 from napari_liverdx.slides.formats.tiff_parts.picture import Picture
 from napari_liverdx.slides.formats.tiff_parts.roles import MASK, stated_role
 
@@ -217,7 +222,7 @@ def _add_ome(
     if first is None:
         return
     in_pages = first.samples == 1 and len(own) == 3 and not image.stack
-    group = own if in_pages else own[:1]
+    group = [own[k] for k in image.color_order] if in_pages else own[:1]
     used |= {d.index for d in (own if first.samples == 1 else group)}
     found = _candidate(contents, group, image)
     _with_children(contents, found, group)
@@ -249,6 +254,7 @@ def _add_plain(contents: Contents, directories: Sequence[Directory]) -> None:
                         _check_dark(found)
             continue
         if len(pages) == 3:
+            group = [group[k] for k in color_order([d.text(285) for d in group])]
             found = _candidate(contents, group, None)
             _with_children(contents, found, group)
             if found is not None:

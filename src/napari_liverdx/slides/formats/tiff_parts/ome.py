@@ -13,7 +13,7 @@ from napari_liverdx.core.errors import NotASlideError
 from napari_liverdx.slides.formats.tiff_parts.lengths import read_number, um_per_unit
 from napari_liverdx.slides.xml import parse_xml
 
-__all__ = ["OmeImage", "looks_like_ome", "read_ome"]
+__all__ = ["OmeImage", "color_order", "looks_like_ome", "read_ome"]
 
 _FLUORESCENT = re.compile(
     r"\b(dapi|hoechst\w*|fitc|tritc|cy ?[2357](\.5)?|alexa\w*|af ?\d{3}|e?gfp|e?yfp|e?cfp|rfp|"
@@ -22,6 +22,8 @@ _FLUORESCENT = re.compile(
     re.IGNORECASE,
 )
 _PRIMARY = re.compile(r"(r|g|b|red|green|blue|rot|gr\u00fcn|blau)\d?", re.IGNORECASE)
+_PRIMARY_COLORS = {0xFF0000: "red", 0x00FF00: "green", 0x0000FF: "blue"}
+_HTML_SIGNS = {"micro": "\u00b5", "mu": "\u03bc", "Aring": "\u00c5"}
 _MOST_PLANES = 100_000
 
 
@@ -43,6 +45,8 @@ class OmeImage:
         Half a sentence, where its channels are not the colors of brightfield.
     declared_color : bool
         Whether it says itself that its channels are colors.
+    color_order : tuple of int
+        Places of red, green and blue among three channels, by their names or colors.
     mpp : tuple of float or None
         Micrometers per pixel along x and y.
     power : float or None
@@ -57,6 +61,7 @@ class OmeImage:
     stack: str
     channels: str
     declared_color: bool
+    color_order: tuple[int, ...]
     mpp: tuple[float, float] | None
     power: float | None
     significant_bits: int | None
@@ -68,6 +73,14 @@ def looks_like_ome(text: str) -> bool:
     return head.startswith("<") and re.search(r"<(\w+:)?OME[\s>]", head) is not None
 
 
+def color_order(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of red, green and blue among three names; as they stand if unnamed."""
+    initials = [name.strip()[:1].lower() for name in names if _PRIMARY.fullmatch(name.strip())]
+    if len(names) != 3 or sorted(initials) != ["b", "g", "r"]:
+        return (0, 1, 2)
+    return tuple(initials.index(letter) for letter in "rgb")
+
+
 def read_ome(text: str, path: Path) -> list[OmeImage]:
     """Return the images of a file, in its order.
 
@@ -76,7 +89,7 @@ def read_ome(text: str, path: Path) -> list[OmeImage]:
     NotASlideError
         If the XML is damaged or unsafe, or its planes lie in other files.
     """
-    root = parse_xml(text, f"{path} (OME-XML)", NotASlideError)
+    root = parse_xml(_spelled(text), f"{path} (OME-XML)", NotASlideError)
     powers = dict(_objectives(root))
     found: list[OmeImage] = []
     first = 0
@@ -87,6 +100,13 @@ def read_ome(text: str, path: Path) -> list[OmeImage]:
         found.append(_image(image, pixels, first, powers, path))
         first += len(found[-1].planes)
     return found
+
+
+def _spelled(text: str) -> str:
+    """Return XML whose signs of length are none that only HTML knows by name."""
+    for name, sign in _HTML_SIGNS.items():
+        text = text.replace(f"&{name};", sign)
+    return text
 
 
 def _all(element: Element, name: str) -> Iterator[Element]:
@@ -134,10 +154,19 @@ def _image(
         stack=stack,
         channels=_fluorescence(channels, count, samples),
         declared_color=len(names) == 3 and all(_PRIMARY.fullmatch(n.strip()) for n in names),
+        color_order=color_order(names if any(names) else [_color(c) for c in channels]),
         mpp=_physical_size(pixels),
         power=powers.get(settings.get("ID", "")) if settings is not None else _only(powers),
         significant_bits=int(bits) if bits is not None and 1 <= bits <= 16 else None,
     )
+
+
+def _color(channel: Element) -> str:
+    """Return the name of a channel's color, a signed number of four bytes, if it is a primary."""
+    number = read_number(channel.get("Color", ""))
+    if number is None or not math.isfinite(number):
+        return ""
+    return _PRIMARY_COLORS.get((int(number) >> 8) & 0xFFFFFF, "")
 
 
 def _only(powers: dict[str, float]) -> float | None:

@@ -6,11 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 
-from napari_liverdx.core.errors import MppError
+from napari_liverdx.core.errors import MppError, NotASlideError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.formats.tiff_parts.directory import Directory
 from napari_liverdx.slides.formats.tiff_parts.lengths import read_number, um_per_unit
 from napari_liverdx.slides.formats.tiff_parts.ome import OmeImage
+from napari_liverdx.slides.xml import parse_xml
 
 __all__ = ["Resolution", "aperio_fields", "is_aperio", "read_resolution"]
 
@@ -154,7 +155,7 @@ def _claims(directory: Directory, text: str, ome: OmeImage | None) -> list[_Clai
     if text.startswith("ImageJ="):
         return [*found, *_imagej(directory, text)]
     if ome is None and not is_aperio(text):
-        found += _described(text)
+        found += _libvips(text) if "openslide.mpp-x" in text else _described(text)
     return [*found, *_tags(directory)]
 
 
@@ -205,6 +206,21 @@ def _described(text: str) -> list[_Claim]:
     if x is None:
         return []
     return [_Claim(x, axes.get("y", x), "image description")]
+
+
+def _libvips(text: str) -> list[_Claim]:
+    """Return what libvips keeps of the slide that it made the file of."""
+    try:
+        root = parse_xml(text, "libvips", NotASlideError)
+    except NotASlideError:
+        return []
+    said: dict[str, float | None] = {}
+    for entry in root.iter():
+        parts = [(part.text or "").strip() for part in entry]
+        if entry.tag.rpartition("}")[2] == "property" and len(parts) >= 2:
+            said[parts[0]] = read_number(parts[1])
+    x, y = (said.get(f"openslide.mpp-{axis}") for axis in "xy")
+    return [_Claim(x, y, "slide before libvips")] if x is not None and y is not None else []
 
 
 def _power(text: str, ome: OmeImage | None) -> float | None:
