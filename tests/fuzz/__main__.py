@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.fuzz.kinds import KINDS, Case, sound_cases
+from tests.fuzz.kinds import KINDS, Case, kind_of_files, sound_cases
 from tests.fuzz.pool import Limits, Outcome, run_cases
 from tests.fuzz.seeds import write_seeds
 
@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     kinds = ",".join(k for k in KINDS if k != "mischief")
     parser.add_argument("--kinds", default=kinds, help="separated by commas")
+    parser.add_argument("--files", type=Path, help="folder of slides to damage in place of ours")
     parser.add_argument("--without", default="", help="kinds that are left out")
     parser.add_argument("--seconds", type=float, default=20, help="from which a case hangs")
     parser.add_argument("--memory", type=float, default=1536, help="MB that a case may take")
@@ -71,6 +72,8 @@ def main() -> int:
     """Run, tell, and return how it ended."""
     options = _arguments()
     kinds = [k for k in options.kinds.split(",") if k not in options.without.split(",")]
+    if options.files:
+        KINDS["files"], kinds = kind_of_files(options.files), ["files"]
     if options.case:
         kinds = [Case.parse(options.case).kind]
     limits = Limits(options.seconds, options.memory * 2**20)
@@ -78,7 +81,7 @@ def main() -> int:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as seeds:
         # In a process of its own: what runs threads must not be forked.
-        wanted = {KINDS[name].seeds or name for name in kinds}
+        wanted = {KINDS[name].seeds or name for name in kinds if name != "files"}
         arguments = (Path(seeds), sorted(wanted))
         writer = get_context("fork").Process(target=write_seeds, args=arguments)
         writer.start()

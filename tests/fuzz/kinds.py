@@ -28,7 +28,7 @@ from tests.fuzz.uses import (
     use_table,
 )
 
-__all__ = ["KINDS", "Case", "Kind", "sound_cases"]
+__all__ = ["KINDS", "Case", "Kind", "kind_of_files", "sound_cases"]
 
 Damage = Callable[[Random, bytes], bytes]
 
@@ -65,9 +65,18 @@ def sound_cases(seeds: Path, kinds: Iterable[str]) -> list[Case]:
     ]
 
 
+def kind_of_files(folder: Path) -> Kind:
+    """Slides of one's own, each damaged by what it is."""
+    return Kind(_picture, use_slide, str(folder.resolve()))
+
+
 def _picture(rng: Random, data: bytes) -> bytes:
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return damage_tiff(rng, data)
+    if data[:4] == b"\x89PNG":
+        return damage_png(rng, data)
+    if data[:2] == b"\xff\xd8":
+        return damage_jpeg(rng, data)
     return damage_bytes(rng, data, near_start=rng.random() < 0.4)
 
 

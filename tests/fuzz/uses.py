@@ -14,6 +14,7 @@ from random import Random
 import numpy as np
 import torch
 
+from napari_liverdx.api import analyze_slide
 from napari_liverdx.core.errors import LiverDxError, SlideReadError
 from napari_liverdx.core.grid import plan_grid
 from napari_liverdx.core.resolution import Mpp
@@ -24,7 +25,7 @@ from napari_liverdx.mil.bags import load_bag
 from napari_liverdx.mil.file import load_mil_model
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.conformal import conformal_quantiles
-from napari_liverdx.models.file import load_model_file, read_card
+from napari_liverdx.models.file import LoadedModel, load_model_file, read_card
 from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.models.soundness import are_probabilities
 from napari_liverdx.results.view_state import ViewState
@@ -58,6 +59,10 @@ __all__ = [
     "use_slide",
     "use_table",
 ]
+
+
+_SMALL, _ANALYZED = 1000, 0.2
+"""Pixels of a side up to which slides are analyzed, and how many of these: it takes long."""
 
 
 class Tally:
@@ -107,7 +112,19 @@ def use_slide(path: Path, rng: Random) -> Tally:
             for tile in rng.sample(plan.tiles, min(4, len(plan.tiles))):
                 with tally.part(SlideReadError):
                     read_tile(slide, plan.grid, tile, out)
+        small = max(slide.size) < _SMALL
+    if small and rng.random() < _ANALYZED:
+        with tally.part():
+            result = analyze_slide(
+                path, _tiny_model(), out=path.parent / "analyzed", mpp=mpp.x, device="cpu"
+            )
+            assert np.isfinite(result.probabilities).all(), "a map that is no number"
     return tally
+
+
+@cache
+def _tiny_model() -> LoadedModel:
+    return load_model_file(GOLDEN / "tiny.safetensors")
 
 
 def use_parts(folder: Path, rng: Random) -> Tally:
