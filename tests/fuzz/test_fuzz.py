@@ -15,11 +15,17 @@ TRIALS = 300
 SEED = 1
 
 
+WATCHED = pytest.mark.skipif(
+    sys.platform != "linux", reason="processes are forked, and watched through /proc"
+)
+
+
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tests.fuzz", "--sound", *options]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
+@WATCHED
 @pytest.mark.slow
 @pytest.mark.budget(120, "starts programs that load torch, three hundred trials")
 def test_damaged_files_are_told_and_nothing_else_happens() -> None:
@@ -46,6 +52,7 @@ def test_a_case_is_the_same_every_time(tmp_path: Path) -> None:
     assert Case.parse(str(Case("table", 7, 3))) == Case("table", 7, 3)
 
 
+@WATCHED
 @pytest.mark.slow
 def test_what_misbehaves_is_caught() -> None:
     """Each in a process of its own, so that the next case finds a sound one."""
