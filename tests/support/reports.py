@@ -5,16 +5,23 @@ from __future__ import annotations
 import html
 import re
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from napari_liverdx.core.grid import TileIndex
+from napari_liverdx.reports.write import ReportOptions, save_report
 from napari_liverdx.results.findings import Findings, measure_result
 from napari_liverdx.results.measure_settings import MeasureSettings
 from napari_liverdx.results.measurement_map import MapKind
+from napari_liverdx.results.review_log import Decision
 from napari_liverdx.results.store import ResultStore
-from tests.support.results import SQUARE
+from tests.support.models import CLASSES, make_card
+from tests.support.results import SQUARE, square_result
+
+EVIL = "\"><script>alert(1)</script><img src=x onerror=alert(1)>&lt;b&gt;{{ 7 * 7 }}'<!--"
 
 
 def findings(
@@ -71,3 +78,20 @@ def check_harmless(content: str) -> Page:
         assert name != "src" or str(value).startswith("data:image/"), value
     assert ("http-equiv", "Content-Security-Policy") in page.attributes
     return page
+
+
+def evil_report(folder: Path) -> Path:
+    """Write a report in which all that can have a name is called `EVIL`; returns its page."""
+    classes = tuple(replace(c, title=f"{c.title} {EVIL}") for c in CLASSES)
+    store = square_result(
+        folder / "a.liverdx.zarr", classes=classes, slide_name=f"{EVIL}.svs", model_name=EVIL,
+        mpp_source=EVIL, slide_format=EVIL,
+    )  # fmt: skip
+    store.decisions.put(TileIndex(0, 0), Decision.reject("fat", "liver"))
+    card = make_card(
+        classes=classes, title=EVIL, summary=EVIL, training_data=EVIL, limitations=EVIL,
+        intended_use=EVIL, version=EVIL, metrics={EVIL: {"value": 0.5, "how": EVIL}},
+    )  # fmt: skip
+    regions = [(EVIL, SQUARE), ("=1+1", SQUARE)]
+    findings = measure_result(store, MeasureSettings({"fat": 0.5}), regions=regions)
+    return save_report(findings, store, None, card, ReportOptions(("html", "csv", "pdf"), 2))
