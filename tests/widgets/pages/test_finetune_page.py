@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,26 @@ def test_cancel_and_discard_leave_nothing(
     assert not after.exists()
     assert not finetune_page.comparison.isVisible()
     assert "version 2" not in " ".join(names(dock.model_panel.choice))
+
+
+@pytest.mark.parametrize("event", ["layer removed", "slide deleted", "models deleted", "closed"])
+def test_a_fine_tuning_ends_in_words_whatever_happens_meanwhile(
+    dock: LiverDxDock, finetune_page: FinetunePage, painted: Path, own_models: Path, event: str
+) -> None:
+    draw(finetune_page)
+    finetune_page.control.n_epochs = 30
+    with notes() as told:
+        click(finetune_page.tune_button)
+        wait(lambda: len(finetune_page.control.epochs) > 0)
+        if event == "layer removed":
+            dock.viewer.layers.clear()
+        elif event == "slide deleted":
+            painted.unlink()
+        elif event == "models deleted":
+            shutil.rmtree(own_models, ignore_errors=True)
+        else:
+            dock.release()
+        finetune_page.control.cancel()
+        wait(lambda: not finetune_page.control.workers.are_busy)
+    assert not [words for words in told if "Unexpected" in words or "Traceback" in words]
+    assert not list(own_models.rglob("*.safetensors"))
