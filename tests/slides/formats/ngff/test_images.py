@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_liverdx.core.errors import LiverDxError
+from napari_liverdx.core.errors import LiverDxError, NotASlideError
 from napari_liverdx.slides.formats.ngff.images import NgffImage, ngff_images
 from napari_liverdx.slides.formats.ngff.scale import NGFF_UM
 from napari_liverdx.slides.formats.ngff.source import FolderSource
@@ -112,6 +112,23 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=6,
 )
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_macro_in_colors_does_not_make_another_image_a_slide(named: bool, tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path, np.zeros((90, 80, 3), np.uint8), version="0.4", levels=1, group="0")
+    write_ome_zarr(tmp_path, np.zeros((30, 50, 3), np.uint8), version="0.4", levels=1, group="1")
+    (tmp_path / ".zattrs").write_text('{"bioformats2raw.layout": 3}')
+    names = "".join(f'<Image Name="{n}"/>' for n in ("slide", "macro image" if named else "s1"))
+    (tmp_path / "OME").mkdir()
+    (tmp_path / "OME" / "METADATA.ome.xml").write_text(f"<OME>{names}</OME>")
+    images = ngff_images(FolderSource(tmp_path))
+    assert images is not None
+    assert [i.associated for i in images] == ["", "macro" if named else ""]
+    array = tmp_path / "0" / "0" / ".zarray"
+    array.write_text(json.dumps(json.loads(array.read_text()) | {"dtype": "<f4"}))
+    with pytest.raises(NotASlideError, match="0: an image of float32 values"):
+        ngff_images(FolderSource(tmp_path))
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

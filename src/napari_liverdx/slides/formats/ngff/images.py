@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_liverdx.core.errors import NotASlideError, SlideReadError
+from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.slides.formats.ngff.array import ZarrArray, read_json
 from napari_liverdx.slides.formats.ngff.scale import dicts, ngff_mpp
@@ -88,7 +88,7 @@ def ngff_images(source: ZarrSource) -> list[NgffImage] | None:
         return None
     _refuse_others(root, source.address)
     found: list[NgffImage] = []
-    refused: list[NotASlideError] = []
+    refused: list[tuple[float, NotASlideError]] = []
     for path, name in _series(source, root):
         meta = _attributes(source, path)
         if meta is None:
@@ -99,14 +99,17 @@ def ngff_images(source: ZarrSource) -> list[NgffImage] | None:
             try:
                 found.append(_image(source, path, called, _ome(meta), multiscale, where))
             except NotASlideError as error:
-                refused.append(error)
+                refused.append((_area(source, path, multiscale), error))
             except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
                 raise SlideReadError(
                     f"{where}: the metadata are damaged ({error!r}); copy the slide again from its "
                     "source"
                 ) from error
-    if not found and refused:
-        raise refused[0]
+    slides = [math.prod(image.size) for image in found if not image.associated]
+    for area, why in refused:
+        # A label or macro in colors beside it does not make a fluorescence slide one of brightfield.
+        if area > max(slides, default=0):
+            raise why
     return found or None
 
 
@@ -196,6 +199,16 @@ def _names(source: ZarrSource) -> list[str]:
 
 
 # -- one image --
+
+
+def _area(source: ZarrSource, path: str, multiscale: Mapping[str, Any]) -> float:
+    """Return the pixels of an image that is refused; infinity where they are not known."""
+    try:
+        name = str(dicts(multiscale.get("datasets"))[0].get("path", "")).strip("/")
+        array = ZarrArray.open(source, f"{path}/{name}" if path else name)
+    except (LiverDxError, IndexError):
+        return math.inf
+    return math.inf if array is None else math.prod(sorted(array.shape)[-2:])
 
 
 def _image(
