@@ -25,6 +25,7 @@ from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.sample import sample_path
 from napari_liverdx.viewer.layers.camera import fly_to, place_of
 from napari_liverdx.widgets.parts.keys_dialog import KeysDialog
+from napari_liverdx.widgets.slide.slide_properties import SlideProperties
 
 _ANNOTATIONS = (
     ("fat", 1120, 291, 448, 269),
@@ -136,9 +137,36 @@ def analyzing(folder: Path) -> None:
     stage.picture("finished")
     dock.findings_panel.sliders["fat"].setValue(0.85)
     stage.picture("threshold")
+    properties(stage)
     dock.controller.results.tiles.visible = True
     stage.picture("tiles")
     stage.close()
+
+
+def properties(stage: Stage) -> None:
+    """Everything a slide's file says, with its macro image."""
+    shown, results = stage.dock.controller.layer, stage.dock.state.run.out_folder
+    slide = Path(__file__).parents[1] / "tests" / "data" / "CMU-1-Small-Region.svs"
+    stage.dock.controller.open_path(slide)
+    stage.quiet()
+    stage.dock.slide_panel.properties_button.click()
+    settle()
+    dialog = stage.dock.findChildren(SlideProperties)[0]
+    position = dialog.beside.findText("macro")
+    dialog.beside.setCurrentIndex(position)
+    dialog.beside.activated.emit(position)
+    wait(dialog.picture.isVisible)
+    settle()
+    path = stage.folder / "slide-properties.png"
+    dialog.grab().save(str(path))
+    shrink(path)
+    dialog.reject()
+    stage.viewer.layers.remove(stage.dock.controller.layer)
+    settle()
+    stage.dock.controller.choose_layer(shown)
+    stage.quiet()
+    stage.dock.state.run.out_folder = results
+    stage.viewer.reset_view()
 
 
 def reviewing(folder: Path) -> None:

@@ -33,8 +33,8 @@ def info(
         out.print(on_one_line(slide.name), style="bold", highlight=False)
         for title, text in opened.info.properties(opened.mpp):
             _say(title, text)
-        if opened.mpp is None:
-            _say("", "give it with --mpp (about 0.25 for a 40x scan, 0.5 for 20x)")
+            if title == "resolution" and opened.mpp is None:
+                _say("", "give it with --mpp (about 0.25 for a 40x scan, 0.5 for 20x)")
         width, height = opened.size
         overview = slide_overview(opened)
         found = slide_tissue_map(opened, overview)
