@@ -176,7 +176,7 @@ def _regions(
     found: list[list[Region]] = [[] for _ in scheme]
     notes: list[str] = []
     for path in paths:
-        annotations = read_annotations(path, mpp=slide.mpp, slide=slide)
+        annotations = read_annotations(path, mpp=slide.mpp, slide=slide).classified
         if annotations.note:
             notes.append(f"{path.name}: {annotations.note}")
         for region in annotations.regions:

@@ -37,6 +37,8 @@ def test_polygons_rectangles_and_splines_of_groups() -> None:
         ("Tumor", 10_000),
         ("normal", 10_000),
         ("Tumor", 10_000),
+        ("", 10_000),
     ]
-    assert found.skipped == 3
-    assert found.reasons["without a class"] == 1
+    assert found.skipped == 2
+    assert found.classified.skipped == 3
+    assert found.classified.reasons["without a class"] == 1

@@ -33,7 +33,7 @@ def test_qupath_export(tmp_path: Path) -> None:
         {"type": "Feature", "geometry": None, "properties": {"classification": {"name": "a"}}},
     ]
     path.write_text(collection(*features))
-    found = read_geojson(path)
+    found = read_geojson(path).classified
     assert [r.name for r in found.regions] == ["Tumor", "Stroma", "Stroma"]
     assert [len(r.rings) for r in found.regions] == [2, 1, 2]
     assert found.regions[0].rings[0].shape == (4, 2)
@@ -142,7 +142,8 @@ def test_the_spellings_of_a_file(tmp_path: Path, encoding: str) -> None:
         path.write_bytes(gzip.compress(text.encode(encoding)))
         assert {(r.name, r.area) for r in read_geojson(path).regions} == {("Müller", 105)}
     path.write_text(json.dumps(one["geometry"]))
-    assert read_geojson(path).reasons == {"without a class": 1}
+    assert [(r.name, r.area) for r in read_geojson(path).regions] == [("", 105)]
+    assert read_geojson(path).classified.reasons == {"without a class": 1}
     path.write_text('{"type": "FeatureCollection", "features": []}')
     assert read_geojson(path).regions == ()
 

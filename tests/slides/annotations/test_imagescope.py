@@ -95,5 +95,7 @@ def test_what_halo_writes() -> None:
     assert found.skipped == 1
 
 
-def test_without_any_name_it_is_left_out() -> None:
-    assert read(layer(region(SQUARE), told="")).reasons == {"without a class": 1}
+def test_without_any_name_it_has_none() -> None:
+    found = read(layer(region(SQUARE), told=""))
+    assert [r.name for r in found.regions] == [""]
+    assert found.classified.reasons == {"without a class": 1}

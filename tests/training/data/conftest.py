@@ -34,6 +34,7 @@ def slides(tmp_path: Path, small_slide: Path) -> Path:
         feature("Fat", "Polygon", [box(0, 0, 560, 896), box(0, 0, 224, 224)]),
         feature("Liver", "Polygon", [box(672, 0, 448, 896)]),
         feature("Odd", "Point", [1, 1]),
+        feature(None, "Polygon", [box(560, 0, 560, 896)]),
     )
     (tmp_path / "small.geojson").write_text(marks)
     return tmp_path

@@ -48,7 +48,8 @@ def test_tiles_are_exactly_those_of_a_run(slides: Path, sample: Slide) -> None:
         assert len(places) == 5 * 4 - 1
         assert samples.groups.tolist() == ["small.tif"] * 19
         assert samples.notes == (
-            "small.geojson: 1 object is left out: 1 without an area (points, lines, specks)",
+            "small.geojson: 2 objects are left out: 1 without an area (points, lines, specks), "
+            "1 without a class",
         )
         index = samples.names.index("small.tif (224, 448)")
         whole = sample.read_region(0, 1900, 500, 1120, 896)

@@ -17,7 +17,6 @@ from napari_liverdx.core.geometry import Region, has_area
 __all__ = [
     "BROKEN",
     "NO_AREA",
-    "NO_CLASS",
     "Annotations",
     "Gathering",
     "Units",
@@ -28,7 +27,7 @@ __all__ = [
 
 Units = Literal["px", "um"]
 
-NO_CLASS = "without a class"
+_NO_CLASS = "without a class"
 NO_AREA = "without an area (points, lines, specks)"
 BROKEN = "with broken corners"
 FARTHEST = 1e9
@@ -42,7 +41,7 @@ class Annotations:
     Attributes
     ----------
     regions : tuple of Region
-        In the order of the file.
+        In the order of the file; the name is empty where a region has no class.
     skipped : int
         Objects that are left out.
     reasons : mapping of str to int
@@ -57,6 +56,14 @@ class Annotations:
     def area(self) -> float:
         """Sum of the regions' areas, level-0 pixels squared; overlaps count twice."""
         return math.fsum(region.area for region in self.regions)
+
+    @property
+    def classified(self) -> Annotations:
+        """The same, regions without a class left out and counted."""
+        named = tuple(region for region in self.regions if region.name)
+        count = len(self.regions) - len(named)
+        reasons = dict(self.reasons) | ({_NO_CLASS: count} if count else {})
+        return Annotations(named, self.skipped + count, reasons)
 
     @property
     def note(self) -> str:
@@ -95,10 +102,8 @@ class Gathering:
         Raises
         ------
         UnusableObjectError
-            If it has no class or no area.
+            If it has no area.
         """
-        if not name:
-            raise UnusableObjectError(NO_CLASS)
         if not has_area(outline):
             raise UnusableObjectError(NO_AREA)
         self.regions.append(Region(name, (outline, *(h for h in holes if has_area(h)))))

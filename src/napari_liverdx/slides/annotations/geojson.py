@@ -15,7 +15,6 @@ from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations.base import (
     BROKEN,
     NO_AREA,
-    NO_CLASS,
     Annotations,
     Gathering,
     UnusableObjectError,
@@ -157,8 +156,6 @@ def _add(gathering: Gathering, feature: Any) -> None:
     if not polygons:
         raise UnusableObjectError(NO_AREA)
     name = _class_of(feature)
-    if not name:
-        raise UnusableObjectError(NO_CLASS)
     reasons: list[UnusableObjectError] = []
     for polygon in polygons:
         try:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from napari_liverdx.core.geometry import Region, ellipse_corners
 from napari_liverdx.slides.annotations.base import (
     NO_AREA,
-    NO_CLASS,
     Annotations,
     Gathering,
     UnusableObjectError,
@@ -75,7 +74,7 @@ def _class_of(layer: Element, region: Element) -> str:
     ):
         if name.strip():
             return name.strip()
-    raise UnusableObjectError(NO_CLASS)
+    return ""
 
 
 def _described(element: Element) -> str:

@@ -228,7 +228,7 @@ def open_annotated(
             grid = plan_grid(slide.levels, resolution, model_mpp=mpp, tile_size=tile_size)
             regions: list[Region] = []
             for path in item.annotations:
-                found = read_annotations(path, units=units, mpp=resolution, slide=slide)
+                found = read_annotations(path, units=units, mpp=resolution, slide=slide).classified
                 regions += found.regions
                 if found.note:
                     notes.append(f"{path.name}: {found.note}")

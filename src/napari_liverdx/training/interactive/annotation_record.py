@@ -128,7 +128,7 @@ def read_record(file: Path) -> AnnotationRecord:
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise DataError(damaged(file, error)) from error
-    found = read_geojson(file)
+    found = read_geojson(file).classified
     regions = found.regions
     # Copies are the last objects; where one is left out, it is not known which text is whose.
     if len(regions) < len(copies) or (copies and found.skipped):

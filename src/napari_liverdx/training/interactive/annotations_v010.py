@@ -87,7 +87,7 @@ def _read(file: Path) -> _File:
         at = tuple(str(a) for a in about.get("at", ()))
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise DataError(damaged(file, error)) from error
-    regions = read_geojson(file).regions
+    regions = read_geojson(file).classified.regions
     if file.name.endswith(_SHAPES):
         return _File(key, path, mpp, regions, ())
     if len(at) != len(regions):

@@ -107,7 +107,7 @@ def ngff_images(source: ZarrSource) -> list[NgffImage] | None:
                 ) from error
     slides = [math.prod(image.size) for image in found if not image.associated]
     for area, why in refused:
-        # A label or macro in colors beside it does not make a fluorescence slide one of brightfield.
+        # A label or macro in colors beside it does not make fluorescence a brightfield slide.
         if area > max(slides, default=0):
             raise why
     return found or None
