@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from napari_liverdx.results.find_slide import find_slide, relative_place
+from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.slides.backend import SlideRequest
+from napari_liverdx.slides.formats import FORMATS, SlideFormat
+from napari_liverdx.slides.formats.image import ArrayBackend
 from napari_liverdx.slides.open import open_slide
 from tests.support.results import square_result
+from tests.support.server import serving
 from tests.support.slides import waves, write_pyramid
 
 
@@ -36,3 +43,28 @@ def test_what_only_has_the_name_of_the_slide_is_passed_over(
         assert found.path == small_slide
     small_slide.unlink()
     assert find_slide(store) is None
+
+
+def test_an_address_is_asked_only_if_a_person_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_asked(request: SlideRequest) -> ArrayBackend | None:
+        return ArrayBackend(waves(), "asked", None, "it states none") if request.url else None
+
+    monkeypatch.chdir(tmp_path)
+    FORMATS.register("asked", SlideFormat("asked", "Asked", (".x",), open_asked, remote=True))
+    try:
+        with serving(tmp_path) as server:
+            address = Path(f"{server.url}/a.x")
+            with open_slide(address) as slide:
+                told = {"slide_name": "a.x", "slide_fingerprint": slide.fingerprint()}
+            store = square_result(Path("a.liverdx.zarr"), **told)
+            ViewState(slide=f"{server.url}/a.x").save(store.path)
+            server.asked.clear()
+            assert find_slide(store) is None
+            assert server.asked == []
+            found = find_slide(store, address)
+            assert found is not None
+            found.close()
+    finally:
+        FORMATS.unregister("asked")

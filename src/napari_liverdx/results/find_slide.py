@@ -12,6 +12,7 @@ from napari_liverdx.core.errors import LiverDxError
 from napari_liverdx.core.resolution import Mpp
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.results.view_state import ViewState
+from napari_liverdx.slides.address import remote_address
 from napari_liverdx.slides.open import open_slide
 from napari_liverdx.slides.slide import Slide
 
@@ -32,7 +33,7 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     store : ResultStore
         The result.
     given : Path, optional
-        Look here first.
+        Look here first; an address too.
     """
     manifest, folder = store.manifest, store.path.parent
     kept = ViewState.load(store.path).slide
@@ -41,11 +42,15 @@ def find_slide(store: ResultStore, given: Path | None = None) -> Slide | None:
     for near in (folder, folder.parent, folder.parent.parent):
         places += [near / manifest.slide_name, *_spelled_otherwise(near, manifest.slide_name)]
     for place in places:
-        if not os.path.exists(place):
+        # A result that somebody handed on must not name an address that is then asked.
+        is_remote = place is given and remote_address(place) is not None
+        if not (is_remote or os.path.exists(place)):
             continue
         try:
             slide = open_slide(
-                place.resolve(), scene=manifest.scene, color_managed=manifest.color_managed
+                place if is_remote else place.resolve(),
+                scene=manifest.scene,
+                color_managed=manifest.color_managed,
             )
         except LiverDxError:
             continue

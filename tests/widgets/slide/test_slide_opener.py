@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -34,6 +30,7 @@ from tests.support.scenes import (
     swapped_profile,
     write_rich,
 )
+from tests.support.server import serving
 
 
 @pytest.fixture(autouse=True)
@@ -172,25 +169,6 @@ def open_served(request: SlideRequest) -> ArrayBackend | None:
     return ArrayBackend(pixels, "Served", Mpp.square(0.5, "server"))
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A web server over a folder."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 def test_an_address_opens_in_the_background(
     viewer: ViewerModel, control: DockController, host: StepHost, tmp_path: Path
 ) -> None:
@@ -198,7 +176,8 @@ def test_an_address_opens_in_the_background(
     (tmp_path / "a.raw").write_bytes(pixels.tobytes())
     FORMATS.register("served", SlideFormat("served", "Served", (".raw",), open_served, remote=True))
     try:
-        with served(tmp_path) as address:
+        with serving(tmp_path) as server:
+            address = server.url
             control.open_path(f"{address}/a.raw")
             assert len(viewer.layers) == 0
             assert control.state.run.message == f"Opening {address}/a.raw…"
