@@ -90,6 +90,13 @@ def test_colors_by_the_header(tmp_path: Path) -> None:
         assert np.abs(whole(slide).astype(int) - waves()).max() <= 3
 
 
+def test_jfif_is_no_rgb_whatever_the_header_says(tmp_path: Path) -> None:
+    for path in write_slide(tmp_path / "slide", waves()):
+        changed(path, PhotometricInterpretation="RGB")
+    with open_slide(tmp_path / "slide") as slide:
+        assert np.abs(whole(slide).astype(int) - waves()).mean() < 1
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_gaps_of_sparse_tiles_are_white(tmp_path: Path, parts: int) -> None:
     how = replace(EXACT, missing=((0, 0), (2, 3)), parts=parts)
@@ -325,6 +332,15 @@ def test_the_real_slide_is_the_svs(real: tuple[Slide, openslide.OpenSlide]) -> N
     for name in slide.info.associated:
         other = np.asarray(theirs.associated_images[name])[..., :3]
         assert (slide.read_associated(name) == other).all()
+
+
+def test_a_label_does_not_hide_why_its_slide_is_refused(tmp_path: Path) -> None:
+    (label,) = write_slide(tmp_path, waves(), replace(EXACT, kind="LABEL", number=2))
+    (slide,) = write_slide(tmp_path, waves(), EXACT)
+    changed(slide, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2")
+    for place in (tmp_path, label, slide):
+        with pytest.raises(NotASlideError, match="a gray or fluorescence image"):
+            open_slide(place)
 
 
 def test_a_folder_without_a_level_says_so(folder: Path, tmp_path: Path) -> None:

@@ -254,10 +254,10 @@ def open_dicom(request: SlideRequest) -> DicomBackend | None:
         headers, refused = read_headers(files_of(path))
         groups = slides_of(headers)
         if not groups:
-            if headers:
-                raise _no_level(path)
             if refused:
                 raise _of_folder(path, refused)
+            if headers:
+                raise _no_level(path)
             return None
         keys = sorted(groups)
         scenes = tuple(_scene(groups[key], i) for i, key in enumerate(keys))
@@ -268,11 +268,12 @@ def open_dicom(request: SlideRequest) -> DicomBackend | None:
     if not is_dicom(path):
         return None
     own = read_header(path)
-    headers = [own, *(h for h in read_headers(files_of(path.parent))[0] if h.path != path)]
+    others, refused = read_headers(files_of(path.parent))
+    headers = [own, *(h for h in others if h.path != path)]
     groups = slides_of(headers)
     mine = [levels for levels in groups.values() if belongs(own, levels[0][0])]
     if not mine:
-        raise _no_level(path)
+        raise _of_folder(path.parent, refused) if refused and not groups else _no_level(path)
     return _backend(path, max(mine, key=_area), headers, (), 0)
 
 

@@ -227,7 +227,8 @@ def _decode(data: bytes, header: DicomHeader) -> tuple[NDArray[Any], str]:
         if header.samples == 1:
             return imagecodecs.jpeg8_decode(data), header.color
         # The header says whether it is RGB; how else its colors are stored, the stream does.
-        stored = "RGB" if header.color == "RGB" else None
+        # JFIF is never RGB: some converters keep its streams and say they were.
+        stored = "RGB" if header.color == "RGB" and data[6:10] != b"JFIF" else None
         return imagecodecs.jpeg8_decode(data, colorspace=stored, outcolorspace="RGB"), "RGB"
     if header.syntax in _JPEG_LS:
         return imagecodecs.jpegls_decode(data), header.color
