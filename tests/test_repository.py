@@ -115,3 +115,19 @@ def test_contributing_names_places_and_commands_that_exist() -> None:
     makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"`make ([\w-]+)", text):
         assert f"\n{target}:" in makefile, target
+
+
+def test_every_fault_of_the_table_names_a_test_that_is_there() -> None:
+    text = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = text.split("## Faults")[1].split("\n## ")[0].splitlines()[4:]
+    assert len(rows) > 50
+    for row in rows:
+        _, fault, _, held, trials, _ = re.split(r"(?<!\\)\|", row)
+        assert trials.strip(), fault
+        homes = [REPOSITORY]
+        named = re.findall(r"`([\w/]+(?:\.py|/))`", held)
+        assert named or "fuzz" in held, fault
+        for name in named:
+            there = [home / name for home in homes if (home / name).exists()]
+            assert there, f"{fault}: {name}"
+            homes.append(there[-1].parent)
