@@ -215,7 +215,7 @@ def explain(
     given = None if mpp is None else Mpp.square(mpp)
     with open_slide(slide, mpp=given, scene=scene, color_managed=color_managed) as opened:
         if opened.mpp is None:
-            raise MppError(f"{slide}: {opened.info.mpp_question}; give its resolution with --mpp")
+            raise MppError(f"{slide}: {opened.info.mpp_question}; give its µm/px (mpp, --mpp)")
         grid = plan_grid(
             opened.levels,
             opened.mpp,

@@ -135,8 +135,9 @@ class SlideInfo:
     @property
     def mpp_question(self) -> str:
         """Why a person must state the resolution, with what sources say that contradict."""
-        said = " or ".join(map(str, self.mpp_options))
-        return f"{self.mpp_note} ({said})" if said else self.mpp_note
+        # A note on sources that differ already says them.
+        more = [str(mpp) for mpp in self.mpp_options if mpp.source not in self.mpp_note]
+        return f"{self.mpp_note}; perhaps {' or '.join(more)}" if more else self.mpp_note
 
     def properties(
         self, mpp: Mpp | None, *, color_managed: bool = False

@@ -166,6 +166,7 @@ def test_contradictions_are_shown_and_asked_about(tmp_path: Path) -> None:
         Mpp(0.25, 0.25, "Aperio MPP"),
         Mpp(0.5, 0.5, "TIFF resolution tag"),
     )
+    assert info.mpp_question == info.mpp_note
     info = told(tmp_path, **ome('PhysicalSizeX="0.5"'), **per_unit((40_000, 1)))
     assert [option.x for option in info.mpp_options] == [0.5, 0.25]
 
@@ -198,3 +199,6 @@ def test_an_estimate_is_offered_where_the_file_cannot_be_right(tmp_path: Path) -
     info = told(tmp_path, **aperio("AppMag = 40|MPP = 0"))
     assert info.mpp is None
     assert [option.x for option in info.mpp_options] == [0.25]
+    assert info.mpp_question.endswith(
+        "be true; perhaps 0.25 µm/px (estimated from objective power 40x)"
+    )
