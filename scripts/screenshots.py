@@ -137,15 +137,14 @@ def analyzing(folder: Path) -> None:
     stage.picture("finished")
     dock.findings_panel.sliders["fat"].setValue(0.85)
     stage.picture("threshold")
-    properties(stage)
     dock.controller.results.tiles.visible = True
     stage.picture("tiles")
+    properties(stage)
     stage.close()
 
 
 def properties(stage: Stage) -> None:
     """Everything a slide's file says, with its macro image."""
-    shown, results = stage.dock.controller.layer, stage.dock.state.run.out_folder
     slide = Path(__file__).parents[1] / "tests" / "data" / "CMU-1-Small-Region.svs"
     stage.dock.controller.open_path(slide)
     stage.quiet()
@@ -161,12 +160,8 @@ def properties(stage: Stage) -> None:
     dialog.grab().save(str(path))
     shrink(path)
     dialog.reject()
-    stage.viewer.layers.remove(stage.dock.controller.layer)
     settle()
-    stage.dock.controller.choose_layer(shown)
     stage.quiet()
-    stage.dock.state.run.out_folder = results
-    stage.viewer.reset_view()
 
 
 def reviewing(folder: Path) -> None:
