@@ -28,6 +28,8 @@ from napari_liverdx.models.conformal import conformal_quantiles
 from napari_liverdx.models.file import LoadedModel, load_model_file, read_card
 from napari_liverdx.models.ood import ood_rule
 from napari_liverdx.models.soundness import are_probabilities
+from napari_liverdx.results.arrays import sole_writer
+from napari_liverdx.results.store import ResultStore, TileState
 from napari_liverdx.results.view_state import ViewState
 from napari_liverdx.session.result import Result, open_result
 from napari_liverdx.slides.annotations.read import read_annotations
@@ -61,6 +63,7 @@ __all__ = [
 ]
 
 
+_RESUMED = 0.5
 _SMALL, _ANALYZED = 1000, 0.2
 """Pixels of a side up to which slides are analyzed, and how many of these: it takes long."""
 
@@ -220,7 +223,25 @@ def use_result(path: Path, rng: Random) -> Tally:
         assert not np.isnan(result.probabilities).any(), "a map that is no number"
         card = _tiny_card().model_copy(update={"classes": result.manifest.classes})
         Result(result.store, card=card).report(out, formats=("html", "csv"))
+    if rng.random() < _RESUMED:
+        with tally.part():
+            _resume(path, result.store)
     return tally
+
+
+def _resume(path: Path, found: ResultStore) -> None:
+    """Go on with the run of a result, as its own program would."""
+    grid, classes = found.manifest.grid, len(found.manifest.classes)
+    tiles = [t for t in grid if found.state[t.row, t.col] != TileState.NO_TISSUE][:200]
+    store = ResultStore.open_or_create(path, found.manifest, found.tissue, tiles)
+    with sole_writer(path):
+        store.catch_up()
+        pending = store.pending(tiles)
+        store.add(pending, np.full((len(pending), classes), 1 / classes, np.float32), None)
+        store.finish({}, device="cpu", complete=False)
+    again = ResultStore.open(path)
+    assert not again.pending(tiles), "what was resumed is lost"
+    assert np.isfinite(again.probabilities).all(), "a map that is no number"
 
 
 @cache

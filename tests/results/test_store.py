@@ -166,6 +166,10 @@ def _meta(store: ResultStore, name: str, **change: object) -> None:
             "state",
             {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [9**9, 9**9]}}},
         ),
+        (
+            "state",
+            {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 4]}}},
+        ),
         ("tissue", {"attributes": {"level0_pixels_per_pixel": [16, 0]}}),
         ("tissue", {"attributes": {"level0_pixels_per_pixel": ["a"]}}),
         ("cells", {"codecs": [{"name": "nothing"}]}),

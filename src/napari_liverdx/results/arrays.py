@@ -154,8 +154,8 @@ def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None) -> str:
     codecs: Any = getattr(array.metadata, "codecs", None)  # arrays of Zarr v2 have none
     if codecs is None or not {type(c).__name__ for c in codecs} <= _CODECS:
         return "it is packed in another way than results are"
-    if any(c > n for c, n in zip(array.chunks, array.shape, strict=True)):
-        return f"its chunks, {array.chunks}, are larger than itself"
+    if any(not 0 < c <= n for c, n in zip(array.chunks, array.shape, strict=True)):
+        return f"its chunks, {array.chunks}, are empty or larger than itself"
     return ""
 
 
