@@ -100,8 +100,11 @@ def test_fax(tmp_path: Path, compression: str) -> None:
 
 
 @pytest.mark.parametrize("tile", [None, 64])
-def test_cmyk(tmp_path: Path, tile: int | None) -> None:
-    stored = page(as_cmyk(TISSUE), tile, t262=5)
+@pytest.mark.parametrize("dots", [None, (0, 255), (255, 0)])
+def test_cmyk(tmp_path: Path, tile: int | None, dots: tuple[int, int] | None) -> None:
+    stored = as_cmyk(TISSUE)
+    more = {"t336": (3, dots)} if dots else {}
+    stored = page(255 - stored if dots == (255, 0) else stored, tile, t262=5, **more)
     assert error(write_tiff(tmp_path / "a.tif", [stored]), TISSUE) <= 3
 
 

@@ -158,10 +158,15 @@ def color_rule(
             return rgb
         return _on_white(rgb, _eight_bits(raw[..., alpha], bits), kind)
 
+    dots = layout.directory.numbers(336)[:2]
+    if photometric == _CMYK and len(dots) == 2 and dots[0] > dots[1]:
+        # The value without ink is the larger one.
+        inverted = not inverted
     table = _palette(layout) if photometric == _PALETTE else np.empty((0, 3), np.uint8)
     to_colors = _converter(layout, photometric, white_is_zero, inverted=inverted)
     top = (1 << bits) - 1
-    blank = 0 if photometric in (_GRAY_INVERTED, _CMYK) else top
+    is_ink = photometric == _GRAY_INVERTED or (photometric == _CMYK and not inverted)
+    blank = 0 if is_ink else top
     return ColorRule(blank, convert)
 
 
