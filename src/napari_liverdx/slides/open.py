@@ -101,8 +101,8 @@ def _refusal(request: SlideRequest) -> NotASlideError:
     if request.url is not None:
         kinds = ", ".join(kind.title for kind in FORMATS.values() if kind.remote)
         return NotASlideError(
-            f"{request.url}: not a slide that can be read from an address ({kinds or 'none can'}); "
-            "download it"
+            f"{request.url}: not a slide that can be read from an address ({kinds or 'none can'}), "
+            "or nothing is there; check the address, or download the slide"
         )
     if request.path.is_dir():
         return NotASlideError(

@@ -23,6 +23,21 @@ def test_each_kind_is_refused_with_advice(kind, suffix: str, tmp_path: Path) -> 
     assert f"this kind ({kind.title}) is not read here; {kind.advice}" in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", "git lfs pull"),
+        ("<!DOCTYPE html><html><body>Log in</body></html>", "web page.*download"),
+        ("<html><head>", "web page.*download"),
+    ],
+)
+def test_what_a_download_leaves_in_place_of_a_slide(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.svs"
+    path.write_text(text)
+    with pytest.raises(NotASlideError, match=told):
+        open_slide(path)
+
+
 def test_the_first_bytes_count_more_than_the_name(tmp_path: Path) -> None:
     path = tmp_path / "renamed.lif"
     path.write_bytes(b"\xda\xce\xbe\x0a and more")

@@ -39,7 +39,17 @@ class UnsupportedFormat:
     magic: bytes = b""
 
 
+_DOWNLOAD = "download the slide itself; what came instead may be a page to log in or of an error"
+
 UNSUPPORTED = (
+    UnsupportedFormat(
+        "Git LFS pointer, not the file it stands for",
+        (),
+        "fetch the file with 'git lfs pull'",
+        b"version https://git-lfs",
+    ),
+    UnsupportedFormat("web page", (".html", ".htm"), _DOWNLOAD, b"<!doctype html"),
+    UnsupportedFormat("web page", (), _DOWNLOAD, b"<html"),
     UnsupportedFormat("Leica LIF project", (".lif", ".lof", ".xlef"), _BIO_FORMATS),
     UnsupportedFormat("Olympus or Evident slide", (".vsi", ".ets"), _BIO_FORMATS),
     UnsupportedFormat("Olympus microscope file", (".oir", ".oib", ".oif"), _BIO_FORMATS),
@@ -78,11 +88,11 @@ def unsupported_format(path: Path) -> UnsupportedFormat | None:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(32).lower()
     except OSError:
         head = b""
     for kind in UNSUPPORTED:
-        if kind.magic and head.startswith(kind.magic):
+        if kind.magic and head.startswith(kind.magic.lower()):
             return kind
     name = path.name.lower()
     return next((kind for kind in UNSUPPORTED if name.endswith(kind.suffixes)), None)
