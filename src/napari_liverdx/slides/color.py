@@ -1,9 +1,10 @@
-"""Colors of a scanner as those of a screen, by its ICC profile."""
+"""Which channel is which color; colors of a scanner as those of a screen, by its ICC profile."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,29 @@ from PIL import Image, ImageCms
 
 from napari_liverdx.core.errors import SlideReadError
 
-__all__ = ["srgb_transform"]
+__all__ = ["color_order", "primary_of", "srgb_transform"]
+
+_PRIMARY = re.compile(r"(r|g|b|red|green|blue|rot|gr\u00fcn|blau)\d?", re.IGNORECASE)
+
+
+def primary_of(name: str) -> str:
+    """Return r, g or b for a channel that is called red, green or blue; else nothing.
+
+    >>> primary_of(" Green")
+    'g'
+    """
+    name = name.strip()
+    return name[0].lower() if _PRIMARY.fullmatch(name) else ""
+
+
+def color_order(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the places of red, green and blue among three channels; as they stand if unnamed.
+
+    >>> color_order(["Blue", "Green", "Red"])
+    (2, 1, 0)
+    """
+    found = [primary_of(name) for name in names]
+    return tuple(map(found.index, "rgb")) if sorted(found) == ["b", "g", "r"] else (0, 1, 2)
 
 
 def srgb_transform(profile: bytes, where: str) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:

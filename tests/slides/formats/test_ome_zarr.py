@@ -106,6 +106,13 @@ def test_sixteen_bits_of_either_byte_order_and_of_fewer_that_count(tmp_path: Pat
         assert np.array_equal(whole(slide), WAVES)
 
 
+def test_channels_are_the_colors_that_they_are_called(tmp_path: Path) -> None:
+    channels = {"green": "00FF00", "Blue": "0000FF", "Red": "FF0000"}
+    omero = {"channels": [{"label": name, "color": c} for name, c in channels.items()]}
+    with open_slide(write_ome_zarr(tmp_path, WAVES[..., [1, 2, 0]], omero=omero)) as slide:
+        assert np.array_equal(whole(slide), WAVES)
+
+
 # -- gaps --
 
 

@@ -129,7 +129,8 @@ class OmeZarrBackend:
                 stated = array.read(selection, array.fill).transpose(order)
                 for block in lone:
                     pixels[block] = stated[block]
-        return _rgb(pixels, image.bits, str(self._path))
+        rgb = _rgb(pixels, image.bits, str(self._path))
+        return rgb if image.color_order == (0, 1, 2) else rgb[..., image.color_order]
 
     def fingerprint_bytes(self) -> bytes:
         """Return what tells the slide apart: its pixels, wherever they lie."""

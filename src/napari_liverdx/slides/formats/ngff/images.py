@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_liverdx.core.errors import LiverDxError, NotASlideError, SlideReadError
 from napari_liverdx.core.resolution import Mpp
+from napari_liverdx.slides.color import color_order, primary_of
 from napari_liverdx.slides.formats.ngff.array import ZarrArray, read_json
 from napari_liverdx.slides.formats.ngff.scale import dicts, ngff_mpp
 from napari_liverdx.slides.formats.ngff.source import ZarrSource
@@ -45,6 +46,8 @@ class NgffImage:
         Finest first, each smaller than the one before.
     bits : int
         Significant ones of a value.
+    color_order : tuple of int
+        Places of red, green and blue among the channels, by their names.
     mpp : Mpp or None
     mpp_note : str
         Why there is none.
@@ -56,6 +59,7 @@ class NgffImage:
     axes: str
     levels: tuple[ZarrArray, ...]
     bits: int
+    color_order: tuple[int, ...]
     mpp: Mpp | None
     mpp_note: str
 
@@ -248,6 +252,7 @@ def _image(
         axes=axes,
         levels=tuple(_shrinking([array for array, _ in arrays], axes)),
         bits=_bits(first, ome),
+        color_order=color_order(_labels(ome)),
         mpp=mpp,
         mpp_note=note,
     )
@@ -314,14 +319,21 @@ def _check_color(axes: str, array: ZarrArray, ome: Mapping[str, Any], where: str
     raise NotASlideError(f"{where}: {what}; a brightfield image in red, green and blue is needed")
 
 
+def _labels(ome: Mapping[str, Any]) -> list[str]:
+    omero = ome.get("omero")
+    channels = dicts(omero.get("channels")) if isinstance(omero, dict) else []
+    return [str(c.get("label") or "") for c in channels]
+
+
 def _dyes(ome: Mapping[str, Any]) -> str:
     """Return the channels' names where they are not red, green and blue; else nothing."""
     omero = ome.get("omero")
     channels = dicts(omero.get("channels")) if isinstance(omero, dict) else []
-    labels = [str(c.get("label") or "").lower() for c in channels]
+    labels = [label.lower() for label in _labels(ome)]
     colors = [str(c.get("color") or "").lower().lstrip("#")[-6:] for c in channels]
     mixed = len(set(colors)) > 1 and tuple(colors[:3]) != _RGB
-    if not any(dye in label for dye in _DYES for label in labels) and not mixed:
+    named = sorted(map(primary_of, labels)) == ["b", "g", "r"]
+    if not any(dye in label for dye in _DYES for label in labels) and (named or not mixed):
         return ""
     return ", ".join(str(c.get("label") or c.get("color")) for c in channels)[:80]
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from napari_liverdx.core.errors import LiverDxError, NotASlideError
+from napari_liverdx.slides.color import color_order
 from napari_liverdx.slides.formats.tiff_parts.colors import (
     color_rule,
     not_brightfield,
@@ -18,12 +19,7 @@ from napari_liverdx.slides.formats.tiff_parts.colors import (
 from napari_liverdx.slides.formats.tiff_parts.directory import Directory
 from napari_liverdx.slides.formats.tiff_parts.layout import Layout, read_layout
 from napari_liverdx.slides.formats.tiff_parts.likeness import looks_dark
-from napari_liverdx.slides.formats.tiff_parts.ome import (
-    OmeImage,
-    color_order,
-    looks_like_ome,
-    read_ome,
-)
+from napari_liverdx.slides.formats.tiff_parts.ome import OmeImage, looks_like_ome, read_ome
 from napari_liverdx.slides.formats.tiff_parts.picture import Picture
 from napari_liverdx.slides.formats.tiff_parts.roles import MASK, stated_role
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from napari_liverdx.core.errors import NotASlideError
+from napari_liverdx.slides.color import color_order, primary_of
 from napari_liverdx.slides.formats.tiff_parts.lengths import read_number, um_per_unit
 from napari_liverdx.slides.xml import parse_xml
 
-__all__ = ["OmeImage", "color_order", "looks_like_ome", "read_ome"]
+__all__ = ["OmeImage", "looks_like_ome", "read_ome"]
 
 _FLUORESCENT = re.compile(
     r"\b(dapi|hoechst\w*|fitc|tritc|cy ?[2357](\.5)?|alexa\w*|af ?\d{3}|e?gfp|e?yfp|e?cfp|rfp|"
@@ -21,7 +22,6 @@ _FLUORESCENT = re.compile(
     r"fluo\w*|dylight\w*|atto\w*|draq\w*|sytox\w*)\b",
     re.IGNORECASE,
 )
-_PRIMARY = re.compile(r"(r|g|b|red|green|blue|rot|gr\u00fcn|blau)\d?", re.IGNORECASE)
 _PRIMARY_COLORS = {0xFF0000: "red", 0x00FF00: "green", 0x0000FF: "blue"}
 _HTML_SIGNS = {"micro": "\u00b5", "mu": "\u03bc", "Aring": "\u00c5"}
 _MOST_PLANES = 100_000
@@ -71,14 +71,6 @@ def looks_like_ome(text: str) -> bool:
     """Return whether an image description is OME-XML."""
     head = text[:4096].lstrip("\ufeff \t\r\n")
     return head.startswith("<") and re.search(r"<(\w+:)?OME[\s>]", head) is not None
-
-
-def color_order(names: Sequence[str]) -> tuple[int, ...]:
-    """Return the places of red, green and blue among three names; as they stand if unnamed."""
-    initials = [name.strip()[:1].lower() for name in names if _PRIMARY.fullmatch(name.strip())]
-    if len(names) != 3 or sorted(initials) != ["b", "g", "r"]:
-        return (0, 1, 2)
-    return tuple(initials.index(letter) for letter in "rgb")
 
 
 def read_ome(text: str, path: Path) -> list[OmeImage]:
@@ -153,7 +145,7 @@ def _image(
         planes=_planes(pixels, first, (count, size_z, size_t), path),
         stack=stack,
         channels=_fluorescence(channels, count, samples),
-        declared_color=len(names) == 3 and all(_PRIMARY.fullmatch(n.strip()) for n in names),
+        declared_color=len(names) == 3 and all(map(primary_of, names)),
         color_order=color_order(names if any(names) else [_color(c) for c in channels]),
         mpp=_physical_size(pixels),
         power=powers.get(settings.get("ID", "")) if settings is not None else _only(powers),
@@ -190,7 +182,7 @@ def _fluorescence(channels: Sequence[Element], count: int, samples: int) -> str:
         return f"it is a fluorescence image{told}"
     if any(_FLUORESCENT.search(n) for n in names) or any(c.get("Fluor") for c in channels):
         return f"it is a fluorescence image{told}"
-    if count == 3 and all(_PRIMARY.fullmatch(n.strip()) for n in names) and len(names) == 3:
+    if count == 3 and all(map(primary_of, names)) and len(names) == 3:
         return ""
     if samples == 1 and any(c.get("EmissionWavelength") for c in channels):
         return f"it is a fluorescence image{told}, its channels have emission wavelengths"
