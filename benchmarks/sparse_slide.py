@@ -22,9 +22,9 @@ _DTYPES = {_SHORT: "<u2", _RATIONAL: "<u4", _LONG8: "<u8"}
 
 
 def write_sparse_slide(
-    path: Path, side: int = 100_000, *, levels: int = 4, mpp: float = 0.25
+    path: Path, side: int = 100_000, *, levels: int = 4, mpp: float = 0.25, radius: float = 0.4
 ) -> None:
-    """Write a BigTIFF pyramid of ``side`` × ``side`` pixels, half of it liver.
+    """Write a BigTIFF pyramid of ``side`` × ``side`` pixels with a disc of liver.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ def write_sparse_slide(
         Each a quarter as wide as the one before.
     mpp : float
         Of the finest level, in µm per pixel.
+    radius : float
+        Of the disc, as a share of the side; half of the slide is liver by default.
     """
     with path.open("wb") as file:
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
@@ -44,7 +46,7 @@ def write_sparse_slide(
             data = zlib.compress(_tissue(4**level).tobytes())
             stored = file.tell(), len(data)
             file.write(data)
-            link = _write_level(file, side // 4**level, stored, mpp * 4**level, link)
+            link = _write_level(file, side // 4**level, stored, mpp * 4**level, link, radius)
 
 
 def _tissue(downsample: int) -> NDArray[np.uint8]:
@@ -56,11 +58,13 @@ def _tissue(downsample: int) -> NDArray[np.uint8]:
     return np.tile(small, (_TILE // side, _TILE // side, 1))
 
 
-def _write_level(file: BinaryIO, side: int, stored: tuple[int, int], mpp: float, link: int) -> int:
+def _write_level(
+    file: BinaryIO, side: int, stored: tuple[int, int], mpp: float, link: int, radius: float
+) -> int:
     """Append a level's directory; returns where the place of the next one is to be written."""
     across = -(-side // _TILE)
     middle = (np.arange(across) + 0.5) / across - 0.5
-    is_tissue = (middle[:, None] ** 2 + middle**2 < 0.16).ravel()
+    is_tissue = (middle[:, None] ** 2 + middle**2 < radius**2).ravel()
     per_cm = (round(1e7 / mpp), 1000)
     entries = (
         (254, _LONG8, [int(link != 8)]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -81,3 +83,17 @@ def test_bands_find_what_the_whole_picture_shows(monkeypatch: pytest.MonkeyPatch
     assert all(mask.any() and not mask.all() for mask in whole)
     monkeypatch.setattr("napari_liverdx.core.tissue.BAND_PIXELS", 30_000)
     assert all(np.array_equal(a, b) for a, b in zip(whole, found(), strict=True))
+
+
+def test_memory_is_bounded_by_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, folds took a hundred bytes for each pixel."""
+    monkeypatch.setattr("napari_liverdx.core.tissue.BAND_PIXELS", 90_000)
+    picture = np.tile(speckled(), (5, 1, 1))
+    tracemalloc.start()
+    try:
+        tissue = find_tissue(picture, mpp=8, scale_x=1, scale_y=1).mask
+        find_folds(picture, tissue & ~find_pen(picture, tissue, mpp=8), mpp=8)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60 * tissue.size
