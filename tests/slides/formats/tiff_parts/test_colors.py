@@ -197,6 +197,8 @@ def test_gray_with_transparency(tmp_path: Path) -> None:
     one = page(np.dstack([GRAY, alpha]), t262=1, t338=[2])
     expected = np.where(alpha == 0, 255, GRAY)[..., None].repeat(3, 2)
     assert error(write_tiff(tmp_path / "a.tif", [one]), expected) == 0
+    apart = Page(one.tags | {284: (3, 2)}, [GRAY.tobytes(), alpha.tobytes()])
+    assert error(write_tiff(tmp_path / "a.tif", [apart]), expected) == 0
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
@@ -246,4 +248,6 @@ def test_what_is_no_brightfield_image_is_told_as_what_it_is(tmp_path: Path) -> N
     assert "inks" in refused(path, page(as_cmyk(TISSUE), t262=5, t332=2))
     assert "5 channels" in refused(path, page(np.dstack([TISSUE, GRAY, GRAY]), t262=1))
     assert "2 channels" in refused(path, page(np.dstack([GRAY, GRAY]), t262=2))
+    pair = page(np.dstack([GRAY, GRAY]), t262=1, t284=2, t338=0)
+    assert "2 channels" in refused(path, Page(pair.tags, [GRAY.tobytes()] * 2))
     assert "compression" in refused(path, page(GRAY, t259=34661))

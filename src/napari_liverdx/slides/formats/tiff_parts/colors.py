@@ -118,7 +118,9 @@ def unread_compression(layout: Layout) -> int | None:
 
 
 def _is_gray_with_alpha(layout: Layout) -> bool:
-    return layout.samples == 2 or any(kind in (1, 2) for kind in layout.extra)
+    # Two planes of which none is said to be transparency are two channels.
+    is_pair = layout.samples == 2 and not layout.planar
+    return is_pair or any(kind in (1, 2) for kind in layout.extra)
 
 
 def icc_profile(layout: Layout) -> bytes | None:
