@@ -195,6 +195,20 @@ def test_the_objective_is_the_last_resort_and_says_so(
     assert info.mpp == Mpp.square(10 / power, f"estimated from objective power {power}x")
 
 
+@pytest.mark.parametrize(
+    ("power", "mpp", "likely"),
+    [(40, 0.9, True), (40, 1.1, False), (5, 0.6, True), (5, 0.4, False), (None, 19, True)],
+)
+def test_a_resolution_that_the_objective_makes_unlikely_is_asked_about(
+    tmp_path: Path, power: int | None, mpp: float, likely: bool
+) -> None:
+    info = told(tmp_path, **aperio(f"MPP = {mpp}" + (f"|AppMag = {power}" if power else "")))
+    assert (info.mpp is not None) == likely
+    if not likely:
+        assert f"objective power {power}x makes that unlikely" in info.mpp_note
+        assert [option.x for option in info.mpp_options] == [mpp, 10 / (power or 1)]
+
+
 def test_an_estimate_is_offered_where_the_file_cannot_be_right(tmp_path: Path) -> None:
     info = told(tmp_path, **aperio("AppMag = 40|MPP = 0"))
     assert info.mpp is None

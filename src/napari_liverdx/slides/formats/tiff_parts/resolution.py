@@ -22,6 +22,9 @@ _AGREE = 0.05
 Nominal and calibrated values differ by up to 3 %, as do values rounded to two digits; another
 objective or another level differs by far more.
 """
+_POWER_FACTOR = 4.0
+"""How far µm/px may be from 10 / objective power; an adapter and an export make a factor of 2."""
+
 _LARGEST_POWER = 150.0
 _UM_AT_1X = 10.0
 _KEYS = r"mpp[_ .-]?[xy]?|microns?[_ ]?per[_ ]?pixel[_ ]?[xy]?|pixel[_ ]?size[_ ]?[xy]?"
@@ -120,8 +123,11 @@ def read_resolution(directory: Directory, ome: OmeImage | None, broken: str = ""
     for mpp in good:
         if not any(_agree(mpp, other) for other in options):
             options.append(mpp)
-    if len(options) == 1:
+    if len(options) == 1 and (estimate is None or _may_be(good[0], estimate)):
         return Resolution(good[0], "", (), power)
+    if len(options) == 1 and estimate is not None:
+        note = f"the file says {good[0]}, but its objective power {power:g}x makes that unlikely"
+        return Resolution(None, note, (good[0], estimate), power)
     note = f"the file contradicts itself: {' but '.join(str(mpp) for mpp in options)}"
     return Resolution(None, note, tuple(options), power)
 
@@ -139,6 +145,10 @@ class _Told:
 
 def _agree(a: Mpp, b: Mpp) -> bool:
     return all(abs(math.log(p / q)) <= _AGREE for p, q in ((a.x, b.x), (a.y, b.y)))
+
+
+def _may_be(mpp: Mpp, estimate: Mpp) -> bool:
+    return 1 / _POWER_FACTOR <= mpp.mean / estimate.mean <= _POWER_FACTOR
 
 
 def _claims(directory: Directory, text: str, ome: OmeImage | None) -> list[_Claim]:
