@@ -66,13 +66,16 @@ def test_places_on_the_glass_are_pixels_of_the_slide() -> None:
 def test_the_slide_beside_it_or_the_one_that_is_named(tmp_path: Path, cmu: Path) -> None:
     file = tmp_path / "a.ndpi.ndpa"
     file.write_text(DRAWN)
-    with pytest.raises(DataError, match="its slide is needed"):
-        read_annotations(file)
+    alone = read_annotations(file)
+    assert alone.unit == alone.classified.unit == "nm"
+    assert alone.regions[0].bounds == Rect(CENTER[0] - 5000, CENTER[1] - 5000, 10_000, 10_000)
+    assert (len(alone.regions), alone.skipped) == (3, 2)
     slide = tmp_path / "a.ndpi"
     write_ndpi(slide, PIXELS, center_nm=CENTER)
     height, width = PIXELS.shape[:2]
     middle = Rect(width / 2 - 20, height / 2 - 20, 40, 40)
     assert read_annotations(file).regions[0].bounds == middle
+    assert read_annotations(file).unit == "px"
     slide = slide.rename(tmp_path / "renamed.ndpi")
     assert read_annotations(file, slide=slide).regions[0].bounds == middle
     with open_slide(slide, mpp=Mpp.square(0.5)) as opened:

@@ -46,15 +46,19 @@ class Annotations:
         Objects that are left out.
     reasons : mapping of str to int
         Why, and how many each.
+    unit : {"px", "nm"}
+        Of the corners: level-0 pixels, or nm from the center of the glass where the slide that
+        they belong to was not given.
     """
 
     regions: tuple[Region, ...]
     skipped: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    unit: Literal["px", "nm"] = "px"
 
     @property
     def area(self) -> float:
-        """Sum of the regions' areas, level-0 pixels squared; overlaps count twice."""
+        """Sum of the regions' areas, in ``unit`` squared; overlaps count twice."""
         return math.fsum(region.area for region in self.regions)
 
     @property
@@ -63,7 +67,7 @@ class Annotations:
         named = tuple(region for region in self.regions if region.name)
         count = len(self.regions) - len(named)
         reasons = dict(self.reasons) | ({_NO_CLASS: count} if count else {})
-        return Annotations(named, self.skipped + count, reasons)
+        return Annotations(named, self.skipped + count, reasons, self.unit)
 
     @property
     def note(self) -> str:

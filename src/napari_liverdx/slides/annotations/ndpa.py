@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 from xml.etree.ElementTree import Element
@@ -73,7 +73,7 @@ class GlassFrame:
         return np.asarray((corners - self.center_nm) / nm_per_pixel + middle)
 
 
-def ndpa_regions(root: Element, path: Path, frame: GlassFrame) -> Annotations:
+def ndpa_regions(root: Element, path: Path, frame: GlassFrame | None) -> Annotations:
     """Return the regions of ``<annotations>``, whose places are in nm from the glass's center.
 
     The class is the title. Closed freehand outlines, rectangles and circles; open lines, pins and
@@ -85,8 +85,8 @@ def ndpa_regions(root: Element, path: Path, frame: GlassFrame) -> Annotations:
         Root of the file.
     path : Path
         Named in errors.
-    frame : GlassFrame
-        Of the slide.
+    frame : GlassFrame or None
+        Of the slide; without one, places stay in nm.
 
     Raises
     ------
@@ -100,9 +100,10 @@ def ndpa_regions(root: Element, path: Path, frame: GlassFrame) -> Annotations:
             raise DataError(f"{path}: places in {unit}, not in nanometers; save it in NDP.view 2")
         for annotation in view.iter("annotation"):
             with gathering.one_object():
-                ring = ring_of(frame.pixels(_corners(annotation)))
+                corners = _corners(annotation)
+                ring = ring_of(corners if frame is None else frame.pixels(corners))
                 gathering.add((view.findtext("title") or "").strip(), ring)
-    return gathering.found
+    return replace(gathering.found, unit="px" if frame else "nm")
 
 
 def _corners(annotation: Element) -> NDArray[np.float64]:

@@ -56,7 +56,8 @@ def read_annotations(
         Level-0 resolution, for napari's shapes in µm.
     slide : Slide, str or Path, optional
         The slide, for NDPA, whose places are relative to the glass; by default ``A12.ndpi`` beside
-        ``A12.ndpi.ndpa``.
+        ``A12.ndpi.ndpa``. Without it such regions are in nm from the center of the glass, as
+        their ``unit`` says.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def read_annotations(
     Raises
     ------
     DataError
-        If the file cannot be read, is in none of these forms, or the slide is missing for NDPA.
+        If the file cannot be read, or is in none of these forms.
     SlideReadError, NotASlideError
         If the slide cannot be opened.
     """
@@ -106,14 +107,11 @@ def _xml_regions(root: Element, path: Path, slide: Slide | str | Path | None) ->
     raise DataError(f"{path}: XML of another kind (<{root.tag[:60]}>); {_REMEDY}")
 
 
-def _frame(path: Path, slide: Slide | str | Path | None) -> GlassFrame:
+def _frame(path: Path, slide: Slide | str | Path | None) -> GlassFrame | None:
     if isinstance(slide, Slide):
         return GlassFrame.of(slide)
     beside = path.with_name(Path(plain_name(path)).stem)
     if slide is None and not is_file(beside):
-        raise DataError(
-            f"{path}: the places in an NDPA file are relative to the glass, so its slide is "
-            "needed; keep A12.ndpi beside A12.ndpi.ndpa, or name the slide"
-        )
+        return None
     with open_slide(beside if slide is None else slide) as opened:
         return GlassFrame.of(opened)
