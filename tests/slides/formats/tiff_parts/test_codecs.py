@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,20 @@ def test_a_tile_that_is_not_what_the_directory_says(tmp_path: Path, compression:
     told = pytest.raises(TileReadError, match=r"row 1, column 2.*damaged")
     with open_slide(write_tiff(tmp_path / "a.tif", [one])) as slide, told:
         slide.read_tile(0, 1, 2)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 5])
+def test_deflate_that_ends_before_its_checksum(tmp_path: Path, cut: int) -> None:
+    one = page(TISSUE, 32, t259=8, t262=2)
+    one.segments = [zlib.compress(segment) for segment in one.segments]
+    wrong, short = one.segments[3], one.segments[4]
+    one.segments = [segment[:-cut] for segment in one.segments]
+    one.segments[3:5] = [wrong[:-1] + bytes([wrong[-1] ^ 1]), short[: len(short) // 2]]
+    with open_slide(write_tiff(tmp_path / "a.tif", [one])) as slide:
+        assert (slide.read_tile(0, 0, 0) == TISSUE[:32, :32]).all()
+        for col in (3, 4):
+            with pytest.raises(TileReadError, match="damaged"):
+                slide.read_tile(0, 0, col)
 
 
 def test_tiles_and_strips_too_large_to_hold_are_refused_with_the_way_to_convert(

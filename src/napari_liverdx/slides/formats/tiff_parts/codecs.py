@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -100,10 +101,26 @@ def _inflated(layout: Layout, data: bytes, size: int) -> bytes:
     if layout.fill_order == 2:
         data = bytes(imagecodecs.bitorder_decode(data))
     if layout.compression != 1:
-        data = _codec(_BYTES[layout.compression])(data, out=size)
+        name = _BYTES[layout.compression]
+        try:
+            data = _codec(name)(data, out=size)
+        except RuntimeError:
+            if name != "zlib":
+                raise
+            data = _without_checksum(data, size)
     if len(data) < size:
         raise _Damaged(f"{len(data)} bytes where {size} are needed")
     return data[:size]
+
+
+def _without_checksum(data: bytes, size: int) -> bytes:
+    """Return what a zlib stream holds that ends before its checksum, as some writers leave it."""
+    stream = zlib.decompressobj()
+    found = stream.decompress(data, size)
+    more = stream.decompress(stream.unconsumed_tail, 1)
+    if stream.eof or more:
+        raise _Damaged("its checksum is wrong, or it is too long")
+    return found
 
 
 def unpack_rows(layout: Layout, data: bytes) -> NDArray[Any]:
