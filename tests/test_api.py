@@ -18,6 +18,7 @@ from tests.support.cli import run_command
 from tests.support.slides import waves, write_pyramid
 
 
+@pytest.mark.slow
 def test_three_lines_give_what_the_command_gives(
     tmp_path: Path, small_slide: Path, tiny_file: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_refusals_name_the_way_out(tmp_path: Path, small_slide: Path, tiny_file:
         result.export("pptx", tmp_path / "a.pptx")
 
 
+@pytest.mark.slow
 def test_the_interface_loads_no_window() -> None:
     code = (
         "import sys, napari_liverdx; napari_liverdx.analyze_slide; "

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_any_name_goes_from_slide_to_export_and_back(
     tmp_path: Path, sample: Slide, tiny_file: Path, name: str
@@ -56,6 +57,7 @@ def test_any_name_goes_from_slide_to_export_and_back(
     assert "\x1b" not in "".join(p.name for p in (folder / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_a_batch_tells_slides_of_long_and_odd_names_apart(
     tmp_path: Path, sample: Slide, tiny_file: Path
 ) -> None:

@@ -43,6 +43,7 @@ def slide(tmp_path: Path) -> Path:
     return write_rich(tmp_path / "in" / "two.rich", profile=swapped_profile())
 
 
+@pytest.mark.slow
 def test_results_of_scenes_and_colors_stand_side_by_side(
     slide: Path, tiny: LoadedModel, tmp_path: Path
 ) -> None:
@@ -91,6 +92,7 @@ def test_colors_are_those_of_the_profile_and_the_slide_is_the_same(slide: Path) 
         plain.with_color_management(on=True)
 
 
+@pytest.mark.slow
 def test_commands_take_a_scene(slide: Path, tiny_file: Path, tmp_path: Path) -> None:
     told = run_command("slide", "info", slide, "--scene", 0)
     for words in (
@@ -127,6 +129,7 @@ def test_sources_that_contradict_each_other_are_named(tiny: LoadedModel, tmp_pat
     assert (result.manifest.scene, result.manifest.mpp_source) == (None, "given by user")
 
 
+@pytest.mark.slow
 def test_a_table_names_scenes_and_the_cohort_tells_them(
     slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_growth_is_seen() -> None:
     assert Memory([100.0 + i for i in range(60)]).growth > LIMIT
 
 
+@pytest.mark.slow
 def test_cancelled_runs_leave_nothing_behind(tmp_path: Path, tiny_file: Path) -> None:
     write_slides(tmp_path, 1)
     memory = Alive()
@@ -47,6 +48,7 @@ def test_cancelled_runs_leave_nothing_behind(tmp_path: Path, tiny_file: Path) ->
     assert sum(memory.counts[-1].values()) < 20
 
 
+@pytest.mark.slow
 def test_slides_of_a_batch_leave_nothing_behind(tmp_path: Path, tiny_file: Path) -> None:
     write_slides(tmp_path, 5)
     memory = Alive()

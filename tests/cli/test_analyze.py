@@ -18,6 +18,7 @@ from tests.support.paths import one
 from tests.support.server import serving
 
 
+@pytest.mark.slow
 def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
     tmp_path: Path, tiny_file: Path, sample: Slide
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_folder_its_zip_and_its_copy_on_a_server_give_one_result(
     assert not [p for p in kept if b"127.0.0.1" in p.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_ends_the_run_and_it_resumes(
     tmp_path: Path, tiny_file: Path, sample: Slide, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from tests.support.paths import CMU, one
 from tests.support.slides import corrupt_tile, waves, write_pyramid
 
 
+@pytest.mark.slow
 def test_analysis_from_end_to_end(tmp_path: Path) -> None:
     slide, out = tmp_path / "liver-sample.ome.tif", tmp_path / "out"
     assert RUN.invoke(app, ["slide", "sample", str(slide)]).exit_code == 0
@@ -50,6 +51,7 @@ def test_analysis_from_end_to_end(tmp_path: Path) -> None:
     assert "tiles are done already" in again.output
 
 
+@pytest.mark.slow
 def test_missing_resolution_is_asked_for_and_taken(tmp_path: Path, tiny_file: Path) -> None:
     slide = tmp_path / "no-mpp.tif"
     pixels = waves(500, 500)
@@ -83,6 +85,7 @@ def test_refusals(tmp_path: Path, tiny_file: Path, small_slide: Path) -> None:
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_another_slides_result_is_refused(
     tmp_path: Path, tiny_file: Path, small_slide: Path
 ) -> None:
@@ -139,6 +142,7 @@ def test_livernet_conversion(tmp_path: Path, data_root: Path, sample: Slide) -> 
         assert "HCC sub-type 3" in outcome.output
 
 
+@pytest.mark.slow
 def test_converted_livernet_equals_the_original(tmp_path: Path, data_root: Path) -> None:
     import numpy as np
     import torch
@@ -165,6 +169,7 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in outcome.output
 
 
+@pytest.mark.slow
 def test_commands_leave_artifacts_out_unless_told(
     liver: np.ndarray, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -214,6 +219,7 @@ def sample_value(option: str) -> list[str]:
     return [] if option in FLAGS else [VALUES.get(option, "3")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS_V010)
 def test_commands_and_options_of_0_1_0_are_understood(
     name: str, capsys: pytest.CaptureFixture[str]

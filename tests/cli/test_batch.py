@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from napari_liverdx.cli.app import app
 from napari_liverdx.results.store import ResultStore
 from napari_liverdx.session.batch import BatchRequest
@@ -15,6 +17,7 @@ from tests.support.cohort import cohort_table, last_states, read_csv, result_of
 from tests.support.paths import one
 
 
+@pytest.mark.slow
 def test_a_batch_equals_the_slides_alone(
     request_all: BatchRequest, mixed_slides: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +73,7 @@ def test_names_are_hidden_in_all_that_is_handed_on(
     assert json.loads((out / "cohort.json").read_text())["hide_names"] is True
 
 
+@pytest.mark.slow
 def test_command_ends_with_a_status_that_tells(
     mixed_slides: Path, tiny_file: Path, tmp_path: Path, request_all: BatchRequest
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from napari_liverdx.cli.app import app
@@ -16,6 +17,7 @@ from tests.support.cli import RUN
 from tests.support.pictures import add_picture, parts_of
 
 
+@pytest.mark.slow
 def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
     report = tmp_path / "out" / "audit.json"
     outcome = RUN.invoke(app, ["data", "audit", str(clean_tiles), "--json", str(report)])
@@ -42,6 +44,7 @@ def test_audit_command(clean_tiles: Path, tmp_path: Path) -> None:
         assert words in str(outcome.exception)
 
 
+@pytest.mark.slow
 def test_split_command_keeps_copies_together(clean_tiles: Path, tmp_path: Path) -> None:
     for i in range(8):
         copy = np.asarray(Image.open(clean_tiles / f"t{i}.png"))[:, ::-1]

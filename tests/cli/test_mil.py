@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from napari_liverdx.cli.app import app
 from napari_liverdx.mil.bags import load_bags
 from napari_liverdx.mil.file import load_mil_model
@@ -13,6 +15,7 @@ from tests.support.mil import write_square
 from tests.support.slides import write_pyramid
 
 
+@pytest.mark.slow
 def test_commands_from_slides_to_a_call(tmp_path: Path, tiny_file: Path, sample: Slide) -> None:
     lines = ["slide,label,group,annotation"]
     for i in range(4):

@@ -18,6 +18,7 @@ from tests.support.cli import RUN
 from tests.support.paths import one
 
 
+@pytest.mark.slow
 def test_command_says_it_and_counts_not_sure(tmp_path: Path, small_slide: Path) -> None:
     out = tmp_path / "o"
     arguments = ["analyze", str(small_slide), "--out", str(out), "--error-rate", "0.05"]
@@ -34,6 +35,7 @@ def test_command_says_it_and_counts_not_sure(tmp_path: Path, small_slide: Path) 
     assert "tiles (" in page.split("<td>Distribution</td>")[1][:200]
 
 
+@pytest.mark.slow
 def test_old_models_say_that_they_cannot_tell(
     tmp_path: Path, small_slide: Path, tiny_file: Path
 ) -> None:

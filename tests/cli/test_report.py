@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from napari_liverdx.cli.app import app
 from napari_liverdx.core.errors import PlanError
 from tests.support.cli import RUN
@@ -11,6 +13,7 @@ from tests.support.paths import one
 from tests.support.reports import text_of
 
 
+@pytest.mark.slow
 def test_command_writes_a_report_again(tmp_path: Path, small_slide: Path, tiny_file: Path) -> None:
     out, again = tmp_path / "o", tmp_path / "again"
     arguments = ["analyze", str(small_slide), "-o", str(out), "-m", str(tiny_file)]

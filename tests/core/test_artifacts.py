@@ -85,6 +85,7 @@ def test_bands_find_what_the_whole_picture_shows(monkeypatch: pytest.MonkeyPatch
     assert all(np.array_equal(a, b) for a, b in zip(whole, found(), strict=True))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """All at once, folds took a hundred bytes for each pixel."""
     monkeypatch.setattr("napari_liverdx.core.tissue.BAND_PIXELS", 90_000)

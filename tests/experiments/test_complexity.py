@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from napari_liverdx.experiments.complexity import measure_complexity
 from napari_liverdx.models.architectures.registry import build_model
 
 
+@pytest.mark.slow
 def test_operations_by_hand() -> None:
     """Every multiplication and addition of a small network, counted on paper."""
     arguments = {"cells": 4, "pixels": 4, "hidden": 8, "projection": 16, "layers": 1}

@@ -25,6 +25,7 @@ from napari_liverdx.training.train_file import Notice
 from tests.support.reports import check_harmless
 
 
+@pytest.mark.slow
 def test_a_page_is_written(packaged: LoadedModel, masked_tiles: Path, tmp_path: Path) -> None:
     samples = model_samples(packaged, masked_tiles, DataConfig(kind="masks"))
     assert tuple(samples.classes) == packaged.card.scheme.names

@@ -72,6 +72,7 @@ def test_exports_refer_to_the_slide(result: ResultStore, files: list[Path]) -> N
     assert PATIENT.split("^")[0].encode() not in all_bytes(path)
 
 
+@pytest.mark.slow
 def test_hidden_names_hide_the_source(result: ResultStore) -> None:
     pytest.importorskip("highdicom")
     path = exported(result, "dicom", hide_name=True)
@@ -85,6 +86,7 @@ def test_exporting_twice_gives_the_same_files(result: ResultStore) -> None:
     assert all_bytes(exported(result, "dicom")) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -106,6 +108,7 @@ def test_incomplete_references_are_none(
     assert found.study == uid(HOW, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Segmentation", "ParametricMap"])
 def test_what_refers_to_a_slide_is_valid(result: ResultStore, name: str) -> None:
     pytest.importorskip("highdicom")
@@ -119,6 +122,7 @@ def test_what_refers_to_a_slide_is_valid(result: ResultStore, name: str) -> None
     assert [v for v in lines if v != name and not any(a in v for a in DICOM_ACCEPTED)] == []
 
 
+@pytest.mark.slow
 def test_a_dicom_slide_gives_what_the_same_pixels_do(
     small_slide: Path, tiny: LoadedModel, tmp_path: Path
 ) -> None:

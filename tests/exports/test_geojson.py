@@ -122,6 +122,7 @@ def test_geojson_tiles(store: ResultStore) -> None:
     assert reviewed["metadata"]["Correct class"] == "liver"
 
 
+@pytest.mark.slow
 def test_many_tiles_stream_in_little_memory(tmp_path: Path) -> None:
     store = oblong_result(tmp_path, 80, 80, subtiles=1)
     assert store.decisions == {}

@@ -101,6 +101,7 @@ def test_a_folder_that_cannot_be_moved_comes_back(
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_there(store: ResultStore) -> None:
     """The system refuses files beyond a size, as it refuses any file on a full disk."""
     code = (

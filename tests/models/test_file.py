@@ -82,6 +82,7 @@ def test_bad_files_are_named(tmp_path: Path, tiny_file: Path) -> None:
             load_model_file(path)
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, tiny: LoadedModel) -> None:
     path = tmp_path / "a.safetensors"
     for change, message in (

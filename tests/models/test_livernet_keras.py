@@ -54,6 +54,7 @@ def editable(folder: Path, tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fold", FOLDS)
 def test_parity_with_keras(
     fold: int, folder: Path, golden: dict[str, np.ndarray], tiles: Tensor

@@ -34,6 +34,7 @@ from tests.support.reports import findings, pdf_text, text_of
 from tests.support.results import PERSON
 
 
+@pytest.mark.slow
 def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
     found = findings(store)
     ranked, _ = top_tiles(store, 2, 0.5, 3)
@@ -75,6 +76,7 @@ def test_page_and_pdf_say_the_same(store: ResultStore, slide: Slide, tiny: Loade
     assert {row[0] for row in rows[1:]} == {"all analyzed tissue", "Field <A> & B"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hide", [False, True])
 def test_what_a_report_must_not_name(
     tmp_path: Path, store: ResultStore, slide: Slide, tiny: LoadedModel, hide: bool
@@ -107,6 +109,7 @@ def test_what_a_report_must_not_name(
     assert manifest["model_sha256"] == store.manifest.model_sha256
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_old_files(
     store: ResultStore, slide: Slide, tiny: LoadedModel, tmp_path: Path
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_full_disk_keeps_the_old_files(
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> None:
     rates, quantiles = [0.05, 0.1], [None, 0.4]
     scores = {"groups": 9, "samples": 1234, "rates": rates, "quantiles": quantiles}
@@ -155,6 +159,7 @@ def test_a_chosen_error_rate_is_explained(store: ResultStore, slide: Slide) -> N
     assert f"{uncertain.area_mm2:.3f}" in text
 
 
+@pytest.mark.slow
 def test_basis_is_named_and_measured(store: ResultStore, slide: Slide, tiny: LoadedModel) -> None:
     pages = {}
     for map_kind in MapKind:
@@ -208,6 +213,7 @@ def test_unknown_formats_are_refused(store: ResultStore) -> None:
         report_paths(store, ("html", "doc"))
 
 
+@pytest.mark.slow
 def test_a_running_analysis_gives_a_report_that_says_so(
     tmp_path: Path, slide: Slide, tiny: LoadedModel
 ) -> None:

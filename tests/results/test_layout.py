@@ -33,6 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ResultStore:
     return whole_result(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_a_torn_file_costs_its_tiles_alone(tmp_path: Path, whole: ResultStore) -> None:
     """Each file one way; `make kill` takes all ways at several places."""
     rng, seen = np.random.default_rng(3), set()

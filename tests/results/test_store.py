@@ -41,6 +41,7 @@ def test_result_is_valid_ome_zarr(tmp_path: Path, opened_slide: Slide, tiny: Loa
     assert sums == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [2 / 7, 4 / 7, 0.5])
 def test_overlapping_tiles_are_averaged(
     tmp_path: Path, opened_slide: Slide, tiny: LoadedModel, overlap: float

@@ -30,6 +30,7 @@ from tests.support.paths import one
 from tests.support.slides import corrupt_tile
 
 
+@pytest.mark.slow
 def test_each_slide_fails_alone_and_nothing_is_done_twice(
     request_all: BatchRequest, tmp_path: Path
 ) -> None:

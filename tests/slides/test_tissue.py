@@ -68,6 +68,7 @@ def test_clean_slides_stay_whole(sample: Slide) -> None:
     assert (slide_tissue(sample).mask == plain.mask).all()
 
 
+@pytest.mark.slow
 def test_real_slides_lose_little(data_root: Path, tmp_path: Path) -> None:
     paths = [*sorted((data_root / "liver_he").glob("*.jpg")), data_root / "slides/tcga-cr-7395.svs"]
     tiles = sorted((data_root / "liver_steatosis" / "images").iterdir())[:80:5]

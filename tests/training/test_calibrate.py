@@ -37,6 +37,7 @@ def tiles_of(data_root: Path, source: str, step: int) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_own_tiles_are_familiar_and_other_tissue_is_not(data_root: Path) -> None:
     model = load_model("liver-steatosis")
     rule = OodRule(0.05, model.card.ood["overlap"])
@@ -47,6 +48,7 @@ def test_own_tiles_are_familiar_and_other_tissue_is_not(data_root: Path) -> None
     assert assess_ood(score_pictures(model, other, CPU), rule).state is OodState.OUT_OF_DISTRIBUTION
 
 
+@pytest.mark.slow
 def test_livernet_is_flagged_on_liver_from_elsewhere(data_root: Path, tmp_path: Path) -> None:
     from napari_liverdx.models.livernet_import import convert_livernet
 

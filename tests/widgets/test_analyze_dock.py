@@ -40,6 +40,7 @@ def test_analyze_fills_layers_and_table(
     assert (layer.data == store.probabilities[2]).all()
 
 
+@pytest.mark.slow
 def test_dock_equals_command_line(
     dock: LiverDxDock, small_slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_card_can_be_read(dock: LiverDxDock, qtbot: object) -> None:
     dialog.reject()
 
 
+@pytest.mark.slow
 def test_another_slide_starts_with_empty_findings(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -158,6 +160,7 @@ def test_sliders_show_the_thresholds_that_apply(
     assert dock.findings_panel.sliders["fat"].value() == 0.5
 
 
+@pytest.mark.slow
 def test_a_stated_resolution_can_be_corrected(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_stated_resolution_can_be_corrected(
     assert len(list((small_slide.parent / "results").glob("*.zarr"))) == 2
 
 
+@pytest.mark.slow
 def test_domain_is_told_before_and_after_the_run(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -214,6 +218,7 @@ def test_foreign_slide_gets_a_calm_notice(dock: LiverDxDock, tmp_path: Path) -> 
     assert dock.run_panel.analyze_button.isEnabled(), "it warns, it does not forbid"
 
 
+@pytest.mark.slow
 def test_not_sure_is_counted_apart_on_demand(dock: LiverDxDock, small_slide: Path) -> None:
     open_in(dock, small_slide)
     assert dock.controller.choose_model("liver-steatosis")
@@ -292,6 +297,7 @@ def drop(dock: LiverDxDock, *paths: Path) -> None:
     dock.dropEvent(event)
 
 
+@pytest.mark.slow
 def test_slides_and_results_dropped_on_the_dock(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:

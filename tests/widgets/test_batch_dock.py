@@ -97,6 +97,7 @@ def give_mpp(dock: BatchDock, row: int, value: str) -> None:
     wait(lambda: dock.table.findChild(QLineEdit) is None)
 
 
+@pytest.mark.slow
 def test_run_mend_and_run_again(
     many: BatchDock,
     viewer: ViewerModel,
@@ -147,6 +148,7 @@ def test_run_mend_and_run_again(
     viewer.layers.clear()
 
 
+@pytest.mark.slow
 def test_cancel_keeps_what_is_done_and_run_goes_on(
     many: BatchDock,
     mixed_slides: Path,

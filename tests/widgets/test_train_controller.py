@@ -23,6 +23,7 @@ EVENTS: dict[str, Act] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_training_ends_in_words_whatever_happens_meanwhile(
     event: str, tmp_path: Path, sample: object

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from napari_liverdx._files import atomic_write
 from napari_liverdx.core.errors import ModelFileError, storage_errors
 from napari_liverdx.models.architectures.base import TileModel
-from napari_liverdx.models.architectures.registry import build_model
+from napari_liverdx.models.architectures.registry import ARCHITECTURES, build_model
 from napari_liverdx.models.card import ModelCard
 from napari_liverdx.models.conformal import stored_scores
 from napari_liverdx.models.ood import ood_scorer
@@ -54,6 +54,9 @@ _TOLD = 300
 """Characters of a card's fault that a message shows."""
 
 _COPYING = threading.Lock()
+_SHADOWS: dict[tuple[object, str], tuple[TileModel | None, int]] = {}
+_REMEMBERED = 16
+"""Networks without memory that are kept: to build one takes longer than to read most files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,11 +253,9 @@ def load_model_file(path: Path) -> LoadedModel:
             f"{path}: a slide-level model for the tile model {card.slide.tile_model!r}, not a tile "
             "model; give it with --mil-model"
         )
-    shadow = without_memory(lambda: _build(card))
-    tile_bytes = 0
+    shadow, tile_bytes = _shadow(path, card)
     if shadow is not None:
         check_tensors(path, shadow, card.architecture)
-        tile_bytes = bytes_per_tile(path, shadow, card)
     network = _build(card)
     sha256 = fill_network(path, network, card.architecture)
     if card.subtiles == 1:
@@ -274,6 +275,21 @@ def load_model_file(path: Path) -> LoadedModel:
     model = LoadedModel(card, network, sha256, path, beside, tile_bytes)
     _try_out(model)
     return model
+
+
+def _shadow(path: Path, card: ModelCard) -> tuple[TileModel | None, int]:
+    """Return the network without memory, and what it takes for a tile; the last are remembered."""
+    made_of = [card.architecture, len(card.classes), card.arguments, card.tile_size]
+    key = (ARCHITECTURES.get(card.architecture), json.dumps(made_of, sort_keys=True))
+    known = _SHADOWS.get(key)
+    if known is None:
+        network = without_memory(lambda: _build(card))
+        known = network, 0 if network is None else bytes_per_tile(path, network, card)
+        with _COPYING:
+            _SHADOWS[key] = known
+            while len(_SHADOWS) > _REMEMBERED:
+                del _SHADOWS[next(iter(_SHADOWS))]
+    return known
 
 
 def _build(card: ModelCard) -> TileModel:

@@ -217,6 +217,7 @@ def test_a_slide_opens_in_another_process(folder: Path) -> None:
         assert (whole(again) == whole(slide)).all()
 
 
+@pytest.mark.slow
 def test_threads_read_the_same(folder: Path) -> None:
     with open_slide(folder) as slide, ThreadPoolExecutor(4) as pool:
         rows, cols = slide.levels[0].tile_shape

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from tests.support.teaching import (
 )
 
 
+@pytest.mark.slow
 @given(drawings(), st.integers(0, 2**31))
 @settings(max_examples=60)
 def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) -> None:
@@ -57,6 +59,7 @@ def test_nothing_held_out_is_ever_seen_in_training(drawing: tuple, seed: int) ->
         assert set(samples.labels[part]) == set(samples.labels)
 
 
+@pytest.mark.slow
 @given(drawings(), further_lessons())
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

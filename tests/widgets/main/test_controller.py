@@ -159,6 +159,7 @@ def test_corrupt_tile_is_counted(
     assert control.state.run.progress.failed >= 1
 
 
+@pytest.mark.slow
 def test_another_model_gets_a_result_of_its_own(
     control: DockController, host: StepHost, small_slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -355,6 +356,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("work", "event"), CASES)
 def test_the_dock_goes_on_whatever_happens_meanwhile(
     control: DockController,

@@ -35,6 +35,7 @@ def result_of(dock: LiverDxDock) -> Path:
     return dock.controller.results.store.path
 
 
+@pytest.mark.slow
 def test_a_result_opens_as_it_was_left(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_result_opens_as_it_was_left(
     assert dock.findings_panel.table.item(2, 1).text() == area
 
 
+@pytest.mark.slow
 def test_a_dropped_result_does_not_open_its_slide_twice(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_dropped_result_does_not_open_its_slide_twice(
     assert dock.controller.layer is viewer.layers["small"]
 
 
+@pytest.mark.slow
 def test_a_result_without_its_slide_is_shown_and_told(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_result_without_its_slide_is_shown_and_told(
     assert dock.controller.layer is None
 
 
+@pytest.mark.slow
 def test_another_model_does_not_speak_for_a_result(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +136,7 @@ def test_another_model_does_not_speak_for_a_result(
     wait(lambda: not dock.controller.is_busy)
 
 
+@pytest.mark.slow
 def test_each_result_keeps_its_own_error_rate(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path
 ) -> None:
@@ -174,6 +179,7 @@ def test_the_slide_is_found_only_if_it_is_the_same_file(
     assert find_slide(store) is None
 
 
+@pytest.mark.slow
 def test_two_models_side_by_side_on_one_slide(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tiny_file: Path, tmp_path: Path
 ) -> None:
@@ -205,6 +211,7 @@ def test_two_models_side_by_side_on_one_slide(
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.2)
 
 
+@pytest.mark.slow
 def test_a_result_dropped_twice_is_shown_once(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -221,6 +228,7 @@ def test_a_result_dropped_twice_is_shown_once(
     assert dock.findings_panel.sliders["fat"].value() == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_results_go_with_their_slide(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -235,6 +243,7 @@ def test_results_go_with_their_slide(
     assert [layer.name for layer in viewer.layers] == ["small", "Tiles · small", FAT]
 
 
+@pytest.mark.slow
 def test_going_back_to_a_slide_brings_its_result_back(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, sample: Slide, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from napari.components import ViewerModel
 
 from napari_liverdx.session.state import AnalysisRegion, RunStatus
@@ -13,6 +14,7 @@ from tests.support.slides import corrupt_tile
 from tests.support.window import analyze, choose, click, open_in, wait
 
 
+@pytest.mark.slow
 def test_current_view_and_drawn_shapes(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -89,6 +91,7 @@ def test_removing_the_slide_during_a_run_is_safe(
     assert dock.state.run.status is RunStatus.IDLE
 
 
+@pytest.mark.slow
 def test_report_is_saved(dock: LiverDxDock, small_slide: Path) -> None:
     open_in(dock, small_slide)
     assert not dock.findings_panel.report_button.isEnabled()

@@ -51,6 +51,7 @@ def test_layer_lies_exactly_over_the_slide(dock: LiverDxDock, marked: Path) -> N
     assert layer.units == slide.units
 
 
+@pytest.mark.slow
 def test_the_edited_tissue_is_analyzed(dock: LiverDxDock, marked: Path) -> None:
     open_in(dock, marked)
     analyze(dock)

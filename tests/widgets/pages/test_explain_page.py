@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from napari.components import ViewerModel
 from PIL import Image
 from qtpy.QtGui import QGuiApplication
@@ -48,6 +49,7 @@ def test_the_outline_is_no_drawn_region(
     assert dock.controller.slide_layers() == [viewer.layers["small"]]
 
 
+@pytest.mark.slow
 def test_a_result_brings_its_grid_and_another_model_is_told(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path, tmp_path: Path, tiny_file: Path
 ) -> None:

@@ -36,6 +36,7 @@ def rows(page: MeasurePage) -> list[list[str]]:
     return [["" if subtile is None else subtile.text() for subtile in row] for row in subtiles]
 
 
+@pytest.mark.slow
 def test_histogram_regions_and_table(
     viewer: ViewerModel, dock: LiverDxDock, small_slide: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_the_page_offers_every_export(
     assert "SVS" in dock.slide_panel.open_button.toolTip()
 
 
+@pytest.mark.slow
 def test_report_from_the_page(dock: LiverDxDock, small_slide: Path) -> None:
     open_in(dock, small_slide)
     analyze(dock)

@@ -74,6 +74,7 @@ def test_properties_show_all_and_convert_colors(
     assert not dialog.isVisible(), "it closes with its slide"
 
 
+@pytest.mark.slow
 def test_an_address_is_asked_for(
     dock: LiverDxDock, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

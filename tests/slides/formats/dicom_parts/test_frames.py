@@ -92,6 +92,7 @@ def test_places_outside_the_slide_are_damage(tmp_path: Path) -> None:
             open_slide(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(
     which=st.sampled_from([*HOWS.values(), SPARSE, replace(SPARSE, parts=2)]),
