@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 import napari_liverdx
 from napari_liverdx.core.errors import DataError
 from napari_liverdx.slides.annotations.read import read_annotations
+from napari_liverdx.slides.open import open_slide
 from tests.support.annotations import box, collection, feature, shapes_csv
+from tests.support.vendors.mirax import write_mirax
 
 GEOJSON = collection(feature("fat", "Polygon", [box(0, 0, 100, 100)]))
 VERTICES = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in box(0, 0, 100, 100))
@@ -99,3 +102,23 @@ def test_damaged_files_are_read_or_refused(
     except DataError:
         return
     assert all(region.area > 0 for region in found.regions)
+
+
+def test_regions_lie_right_on_a_slide_that_opens_at_its_bounds(tmp_path: Path) -> None:
+    """ASAP and ImageScope count from the file's first pixel, a slide from its scanner's bounds."""
+    file, slide = tmp_path / "a.xml", tmp_path / "a.mrxs"
+    write_mirax(
+        slide,
+        np.full((256, 256, 3), 200, np.uint8),
+        missing=tuple((row, 0) for row in range(4)),
+        moved={},
+    )
+    with open_slide(slide) as opened:
+        x, y = opened.info.origin
+        assert (x, y) != (0, 0)
+        for content in (ASAP, IMAGESCOPE):
+            file.write_text(content)
+            (plain,) = read_annotations(file).regions
+            for given_slide in (opened, slide):
+                (placed,) = read_annotations(file, slide=given_slide).regions
+                assert np.array_equal(placed.rings[0], plain.rings[0] - (x, y))

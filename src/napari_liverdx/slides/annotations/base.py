@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +68,14 @@ class Annotations:
         count = len(self.regions) - len(named)
         reasons = dict(self.reasons) | ({_NO_CLASS: count} if count else {})
         return Annotations(named, self.skipped + count, reasons, self.unit)
+
+    def moved(self, x: float, y: float) -> Annotations:
+        """Return the same with ``x`` and ``y`` added to the corners."""
+        if not (x or y):
+            return self
+        by = np.array((x, y), np.float64)
+        regions = (Region(r.name, tuple(ring + by for ring in r.rings)) for r in self.regions)
+        return replace(self, regions=tuple(regions))
 
     @property
     def note(self) -> str:

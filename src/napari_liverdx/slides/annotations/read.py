@@ -57,7 +57,8 @@ def read_annotations(
     slide : Slide, str or Path, optional
         The slide, for NDPA, whose places are relative to the glass; by default ``A12.ndpi`` beside
         ``A12.ndpi.ndpa``. Without it such regions are in nm from the center of the glass, as
-        their ``unit`` says.
+        their ``unit`` says. ASAP and ImageScope count from the first pixel of the file: with the
+        slide, their regions lie right where it opens at a scanner's bounds or a scene.
 
     Returns
     -------
@@ -99,12 +100,23 @@ def _xml_regions(root: Element, path: Path, slide: Slide | str | Path | None) ->
         # Programs that rewrite such files put names into a namespace.
         element.tag = str(element.tag).rpartition("}")[2]
     if root.tag == "ASAP_Annotations":
-        return asap_regions(root)
+        return _in_slide(asap_regions(root), slide)
     if root.tag == "Annotations":
-        return imagescope_regions(root)
+        return _in_slide(imagescope_regions(root), slide)
     if root.tag == "annotations":
         return ndpa_regions(root, path, _frame(path, slide))
     raise DataError(f"{path}: XML of another kind (<{root.tag[:60]}>); {_REMEDY}")
+
+
+def _in_slide(found: Annotations, slide: Slide | str | Path | None) -> Annotations:
+    """Return regions that count from the file's first pixel as they lie on the opened slide."""
+    if slide is None:
+        return found
+    if isinstance(slide, Slide):
+        x, y = slide.info.origin
+        return found.moved(-x, -y)
+    with open_slide(slide) as opened:
+        return _in_slide(found, opened)
 
 
 def _frame(path: Path, slide: Slide | str | Path | None) -> GlassFrame | None:
