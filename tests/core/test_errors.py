@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,3 +75,11 @@ def test_another_problem_while_writing_stays_what_it_is(tmp_path: Path) -> None:
     ):
         raise ValueError("not about the path")
     assert not isinstance(caught.value, LiverDxError)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.svs"
+    os.mkfifo(pipe)
+    with pytest.raises(ResultError, match="a pipe or a device"):
+        existing_path(pipe, ResultError)

@@ -7,6 +7,7 @@ wrong, where, and what to do next.
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,11 +99,12 @@ def existing_path(path: str | Path, error: type[LiverDxError]) -> Path | None:
     ------
     LiverDxError
         Of the given kind, where the system cannot even look: a null character, a name too long,
-        no permission, nobody of the name that follows ``~``.
+        no permission, nobody of the name that follows ``~``; and where a pipe or a device is, which
+        would be waited for without end.
     """
     try:
         found = Path(path).expanduser()
-        found.stat()
+        kind = found.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RuntimeError) as problem:
@@ -110,6 +112,8 @@ def existing_path(path: str | Path, error: type[LiverDxError]) -> Path | None:
         raise error(f"{_printable(path)}: cannot be looked up ({reason}); check the path") from (
             problem
         )
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise error(f"{_printable(path)}: a pipe or a device, not a file; check the path")
     return found
 
 
