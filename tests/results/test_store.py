@@ -172,6 +172,7 @@ def _meta(store: ResultStore, name: str, **change: object) -> None:
             {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 4]}}},
         ),
         ("tissue", {"attributes": {"level0_pixels_per_pixel": [16, 0]}}),
+        ("tissue", {"attributes": {"level0_pixels_per_pixel": [16, 1e-310]}}),
         ("tissue", {"attributes": {"level0_pixels_per_pixel": ["a"]}}),
         ("cells", {"codecs": [{"name": "nothing"}]}),
     ],

@@ -43,6 +43,7 @@ _META = "zarr.json"
 _CRC = '"crc32c"'
 _ONE = 1.001
 _LARGEST_SCALE = 2.0**30
+_SMALLEST_SCALE = 1e-3
 _SAME = 1e-5
 """Means of overlapping tiles differ by less, whatever the order they were taken in."""
 
@@ -163,7 +164,7 @@ def _read_tissue(group: zarr.Group, path: Path) -> TissueMask:
     told: Any = dict(child_array(group, "tissue").attrs)["level0_pixels_per_pixel"]
     scale_x, scale_y = (float(n) for n in told)
     mask = read_array(group, "tissue", path)
-    if mask.ndim != 2 or not all(0 < n < _LARGEST_SCALE for n in (scale_x, scale_y)):
+    if mask.ndim != 2 or not all(_SMALLEST_SCALE < n < _LARGEST_SCALE for n in (scale_x, scale_y)):
         raise ValueError("where the tissue is, is not told by a picture with a scale")
     return TissueMask(mask.astype(bool), scale_x, scale_y)
 
@@ -213,8 +214,10 @@ def read_values(group: zarr.Group, path: Path, manifest: RunManifest) -> StoredV
         bad[place] = True
     # A chunk of states that is damaged reads as pending, which is then what its tiles are.
     lost = (bad & (state == TileState.DONE)) | (state > max(TileState))
-    for place in bad_state:
-        lost[place] |= tiles[(slice(None), *place)].any(axis=0)
+    # What is damaged may be no number at all.
+    with np.errstate(invalid="ignore"):
+        for place in bad_state:
+            lost[place] |= tiles[(slice(None), *place)].any(axis=0)
     state[lost] = TileState.PENDING
     # Values are written before the mark that a tile is done: until then they do not count.
     undone = state != TileState.DONE

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -356,3 +357,16 @@ def test_damaged_written_slides_end_in_our_errors(tmp_path: Path, kind: Written)
                     slide.read_tile(index, row, col)
             for name in slide.info.associated:
                 slide.read_associated(name)
+
+
+def test_a_written_slide_larger_than_any_stage_is_refused(tmp_path: Path) -> None:
+    """Each of its thousands of tiles would fail in turn."""
+    path = tmp_path / "a.ndpi"
+    write_ndpi(path, PIXELS)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        length = tif.pages.first.tags["ImageLength"].valueoffset
+    data[length : length + 4] = (1 << 24).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(SlideReadError, match="it claims to be"):
+        open_slide(path)

@@ -67,6 +67,8 @@ _CUTS_PLACES = ("leica",)
 pixels by fractions in others': a place just short of one would repeat a row of pixels."""
 
 _LONGEST_PROFILE = 64 << 20
+_LONGEST_SIDE = 1 << 21
+"""Pixels: 20 cm at 0.1 µm each, more than any glass or stage."""
 
 
 class OpenSlideBackend:
@@ -116,6 +118,9 @@ class OpenSlideBackend:
 
     def _describe(self, slide: OpenSlide, request: SlideRequest, vendor: str) -> SlideInfo:
         properties = _properties(slide)
+        if max(slide.dimensions) > _LONGEST_SIDE:
+            claimed = "{:,} × {:,} px".format(*slide.dimensions)
+            raise _unreadable(request.path, self._maker, f"it claims to be {claimed}")
         areas = stated_regions(properties, slide.dimensions)
         scenes = tuple(Scene(f"region {i + 1}", a.width, a.height) for i, a in enumerate(areas))
         chosen = choose_scene(scenes, request.scene, request.path) if len(areas) > 1 else 0
