@@ -70,7 +70,7 @@ def open_slide(
             backend = kind.open(request) if own else _try_foreign(kind, request)
             if backend is not None:
                 return _slide(request, backend, mpp, color_managed, cache)
-    except (OSError, ValueError, OverflowError, struct.error) as error:
+    except (OSError, ValueError, ArithmeticError, LookupError, struct.error) as error:
         if isinstance(error, LiverDxError):
             raise
         raise SlideReadError(

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_liverdx.core.errors import SlideReadError
+from napari_liverdx.core.errors import LiverDxError, SlideReadError
 from napari_liverdx.slides.formats.openslide_parts.checks import (
     check_claimed_sizes,
     check_database,
@@ -21,6 +21,7 @@ from napari_liverdx.slides.formats.openslide_parts.checks import (
 from napari_liverdx.slides.open import open_slide
 from tests.support.vendors.czi import write_czi
 from tests.support.vendors.registry import PIXELS, TWO_PLACES, WRITTEN
+from tests.support.vendors.tiffs import write_bif
 
 
 def replace(path: Path, old: bytes, new: bytes) -> None:
@@ -167,4 +168,18 @@ def test_images_of_a_vms_slide_may_be_large(tmp_path: Path) -> None:
     check_claimed_sizes(path, kind.vendor)
     (tmp_path / "slide.jpg").write_bytes(b"no picture")
     with pytest.raises(SlideReadError, match="not a JPEG"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("tag", ["TileWidth", "TileLength"])
+def test_tiles_of_no_size_are_told(tmp_path: Path, tag: str) -> None:
+    path = tmp_path / "a.bif"
+    write_bif(path, PIXELS)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        places = [p.tags[tag].valueoffset for p in tif.pages if tag in p.tags]
+    for place in places:
+        data[place : place + 2] = b"\0\0"
+    path.write_bytes(data)
+    with pytest.raises(LiverDxError, match=r"a\.bif"):
         open_slide(path)

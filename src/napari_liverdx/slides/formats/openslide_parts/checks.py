@@ -129,8 +129,9 @@ def _check_tiles_of(path: Path, directory: Directory) -> None:
 
 
 def _tiles(directory: Directory) -> int:
-    across = -(-directory.number(_WIDTH, 0) // directory.number(_TILE_WIDTH, 1))
-    return across * -(-directory.number(_LENGTH, 0) // directory.number(_TILE_LENGTH, 1))
+    """Return how many tiles an image has by its size; a side of 0 counts as one pixel."""
+    across = -(-directory.number(_WIDTH, 0) // max(1, directory.number(_TILE_WIDTH, 1)))
+    return across * -(-directory.number(_LENGTH, 0) // max(1, directory.number(_TILE_LENGTH, 1)))
 
 
 def _check_philips(path: Path, first: Directory) -> None:
