@@ -175,6 +175,7 @@ def _meta(store: ResultStore, name: str, **change: object) -> None:
         ("tissue", {"attributes": {"level0_pixels_per_pixel": [16, 1e-310]}}),
         ("tissue", {"attributes": {"level0_pixels_per_pixel": ["a"]}}),
         ("cells", {"codecs": [{"name": "nothing"}]}),
+        ("domain", {"data_type": "int32", "fill_value": 0}),
     ],
 )
 def test_what_an_array_claims_is_checked_before_it_is_read(

@@ -94,7 +94,11 @@ def read_array(
 
 
 def read_chunks(
-    group: zarr.Group, name: str, path: Path, shape: tuple[int, ...] | None = None
+    group: zarr.Group,
+    name: str,
+    path: Path,
+    shape: tuple[int, ...] | None = None,
+    kinds: str = "fu",
 ) -> tuple[NDArray[Any], list[Place]]:
     """Read the array called ``name``, whatever can be read of it.
 
@@ -108,6 +112,8 @@ def read_chunks(
         Of the result, for messages.
     shape : tuple of int, optional
         What shape it must have; nothing is read of another one.
+    kinds : str
+        NumPy's letters of the kinds of values it may hold.
 
     Returns
     -------
@@ -123,7 +129,7 @@ def read_chunks(
     """
     try:
         array = child_array(group, name)
-        why = _wrong(array, shape)
+        why = _wrong(array, shape, kinds)
     except (*DAMAGE, OSError) as error:
         raise _damaged(path, name, error) from error
     if why:
@@ -145,11 +151,11 @@ def read_chunks(
     return values, damaged
 
 
-def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None) -> str:
+def _wrong(array: zarr.Array[Any], shape: tuple[int, ...] | None, kinds: str) -> str:
     """Return what is impossible about an array, told before anything is allocated by it."""
     if shape is not None and array.shape != shape:
         return f"it does not fit the tiles, {array.shape} in place of {shape}"
-    if array.dtype.kind not in "fu" or not array.size or array.nbytes > _MOST_BYTES:
+    if array.dtype.kind not in kinds or not array.size or array.nbytes > _MOST_BYTES:
         return f"{array.shape} values of the kind {array.dtype}"
     codecs: Any = getattr(array.metadata, "codecs", None)  # arrays of Zarr v2 have none
     if codecs is None or not {type(c).__name__ for c in codecs} <= _CODECS:

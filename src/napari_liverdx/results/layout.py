@@ -200,13 +200,13 @@ def read_values(group: zarr.Group, path: Path, manifest: RunManifest) -> StoredV
     rows, cols = manifest.grid.shape
     k = manifest.subtiles
     classes = len(manifest.classes)
-    slots, bad_slots = read_chunks(group, "cells", path, (classes, rows * k, cols * k))
-    tiles, bad_tiles = read_chunks(group, "tiles", path, (classes, rows, cols))
-    state, bad_state = read_chunks(group, "state", path, (rows, cols))
+    slots, bad_slots = read_chunks(group, "cells", path, (classes, rows * k, cols * k), "f")
+    tiles, bad_tiles = read_chunks(group, "tiles", path, (classes, rows, cols), "f")
+    state, bad_state = read_chunks(group, "state", path, (rows, cols), "u")
     ood: NDArray[np.float32] = np.full((rows, cols), np.nan, np.float32)
     bad_ood: list[tuple[slice, ...]] = []
     if (path / "domain").exists():  # results of an earlier version have none
-        ood, bad_ood = read_chunks(group, "domain", path, (rows, cols))
+        ood, bad_ood = read_chunks(group, "domain", path, (rows, cols), "f")
     bad = _without_values(state, tiles, slots)
     for _, down, across in bad_slots:
         bad[_tiles_of(down, k), _tiles_of(across, k)] = True
