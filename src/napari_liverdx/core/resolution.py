@@ -128,6 +128,13 @@ class Level:
                 "its source"
             )
 
+    @classmethod
+    def reduced(
+        cls, size: tuple[int, int], finest: tuple[int, int], tile: tuple[int, int]
+    ) -> Level:
+        """Return the level that shows in ``size`` what the finest does; all (width, height), px."""
+        return cls(*size, finest[0] / size[0], finest[1] / size[1], *tile)
+
     @property
     def downsample(self) -> float:
         """Mean of both axes."""

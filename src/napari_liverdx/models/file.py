@@ -53,7 +53,7 @@ _MAX_HEADER = 16 * 2**20
 _TOLD = 300
 """Characters of a card's fault that a message shows."""
 
-_COPYING = threading.Lock()
+_COPYING, _REMEMBERING = threading.Lock(), threading.Lock()
 _SHADOWS: dict[tuple[object, str], tuple[TileModel | None, int]] = {}
 _REMEMBERED = 16
 """Networks without memory that are kept: to build one takes longer than to read most files."""
@@ -285,7 +285,7 @@ def _shadow(path: Path, card: ModelCard) -> tuple[TileModel | None, int]:
     if known is None:
         network = without_memory(lambda: _build(card))
         known = network, 0 if network is None else bytes_per_tile(path, network, card)
-        with _COPYING:
+        with _REMEMBERING:
             _SHADOWS[key] = known
             while len(_SHADOWS) > _REMEMBERED:
                 del _SHADOWS[next(iter(_SHADOWS))]

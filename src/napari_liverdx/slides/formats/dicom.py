@@ -315,13 +315,10 @@ def _backend(
 
 
 def _level(header: DicomHeader, first: DicomHeader) -> Level:
-    return Level(
-        header.width,
-        header.height,
-        first.width / header.width,
-        first.height / header.height,
-        header.tile_width,
-        header.tile_height,
+    return Level.reduced(
+        (header.width, header.height),
+        (first.width, first.height),
+        (header.tile_width, header.tile_height),
     )
 
 

@@ -138,13 +138,10 @@ def _scene(slide: StoredSlide) -> Scene:
 
 
 def _level(picture: Picture, finest: Picture) -> Level:
-    return Level(
-        picture.width,
-        picture.height,
-        finest.width / picture.width,
-        finest.height / picture.height,
-        picture.tile_width,
-        picture.tile_height,
+    return Level.reduced(
+        (picture.width, picture.height),
+        (finest.width, finest.height),
+        (picture.tile_width, picture.tile_height),
     )
 
 

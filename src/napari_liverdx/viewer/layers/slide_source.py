@@ -94,14 +94,7 @@ class _LayerBackend:
         self._info = SlideInfo(
             IN_MEMORY,
             tuple(
-                Level(
-                    a.shape[1],
-                    a.shape[0],
-                    first.shape[1] / a.shape[1],
-                    first.shape[0] / a.shape[0],
-                    _BLOCK,
-                    _BLOCK,
-                )
+                Level.reduced(a.shape[1::-1], first.shape[1::-1], (_BLOCK, _BLOCK))
                 for a in self._levels
             ),
             mpp,
